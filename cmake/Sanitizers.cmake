@@ -1,0 +1,7 @@
+# OCTAVO_SANITIZE: "", "address;undefined" or "thread". Presets asan and tsan set it.
+set(OCTAVO_SANITIZE "" CACHE STRING "Sanitizers, a list for -fsanitize")
+if(OCTAVO_SANITIZE)
+  list(JOIN OCTAVO_SANITIZE "," octavo_sanitizers)
+  add_compile_options(-fsanitize=${octavo_sanitizers} -fno-omit-frame-pointer -fno-sanitize-recover=all)
+  add_link_options(-fsanitize=${octavo_sanitizers})
+endif()
