@@ -1,13 +1,6 @@
 // What `convert` and `plan` share: their options, and how these become settings.
 #pragma once
 
-#include <filesystem>
-#include <optional>
-#include <string>
-#include <vector>
-
-#include <nlohmann/json.hpp>
-
 #include "checkpoint/shards.hpp"
 #include "checkpoint/write_log.hpp"
 #include "options.hpp"
@@ -15,6 +8,13 @@
 #include "run/device.hpp"
 #include "run/run.hpp"
 #include "terminal.hpp"
+
+#include <nlohmann/json.hpp>
+
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
 
 namespace octavo::cli {
 
@@ -51,7 +51,8 @@ nlohmann::ordered_json plan_json(const Conversion& conversion, const plan::Plan&
 // Lanes x slots x tile, as far as it is known without opening a device.
 uint64_t planned_memory(const Conversion& conversion, const plan::Plan& plan);
 
-// The plan in a few lines for people: models, what is quantized and kept, sizes, notes; `every`: each tensor too.
+// The plan in a few lines for people: models, what is quantized and kept, sizes, notes; `every`: each tensor
+// too.
 void print_plan(const Conversion& conversion, const plan::Plan& plan, uint64_t file_bytes, bool every,
                 Terminal& terminal);
 

@@ -1,17 +1,16 @@
+#include "base/bytes.hpp"
+#include "base/error.hpp"
 #include "commands.hpp"
 #include "conversion.hpp"
 #include "progress.hpp"
+#include "run/output.hpp"
+#include "run/signals.hpp"
 #include "session.hpp"
-
-#include <algorithm>
-#include <chrono>
 
 #include <fmt/format.h>
 
-#include "base/bytes.hpp"
-#include "base/error.hpp"
-#include "run/output.hpp"
-#include "run/signals.hpp"
+#include <algorithm>
+#include <chrono>
 
 namespace octavo::cli {
 namespace {
@@ -47,7 +46,8 @@ Outcome convert(const Conversion& conversion, Session& session, ProgressReporter
   const auto start = std::chrono::steady_clock::now();
   const run::StopSignals signals;
   const checkpoint::Checkpoint source = checkpoint::Checkpoint::open(conversion.input);
-  run::ChosenDevice device = run::choose_device(conversion.device, conversion.set, session.catalog(), session.services());
+  run::ChosenDevice device =
+      run::choose_device(conversion.device, conversion.set, session.catalog(), session.services());
   if (!device.note.empty()) session.note(device.note);
   run::RunOptions options = conversion.run;
   options.progress = [&](const run::Progress& now) { progress.update(now); };
@@ -114,7 +114,9 @@ void print_json(const Conversion& conversion, const Outcome& outcome, Terminal& 
   json["device"] = outcome.device;
   json["lanes"] = outcome.report.lanes;
   json["seconds"] = outcome.seconds;
-  json["bytes_per_second"] = outcome.report.seconds > 0 ? static_cast<double>(outcome.report.bytes_read) / outcome.report.seconds : 0.0;
+  json["bytes_per_second"] = outcome.report.seconds > 0
+                                 ? static_cast<double>(outcome.report.bytes_read) / outcome.report.seconds
+                                 : 0.0;
   json["peak_memory"] = outcome.report.peak_memory;
   const Total total = total_of(outcome.report);
   json["sqnr_db"] = decibel_json(total.error, total.signal);
@@ -130,9 +132,12 @@ std::string decibel_text(double error, double signal) {
 void print_worst(const run::RunReport& report, Terminal& terminal) {
   std::vector<const run::LayerResult*> worst;
   for (const run::LayerResult& layer : report.layers) worst.push_back(&layer);
-  std::stable_sort(worst.begin(), worst.end(), [](const auto* a, const auto* b) { return a->sqnr_db() < b->sqnr_db(); });
+  std::stable_sort(worst.begin(), worst.end(),
+                   [](const auto* a, const auto* b) { return a->sqnr_db() < b->sqnr_db(); });
   if (worst.size() > 5) worst.resize(5);
-  Table table({{"worst layers", Table::Align::left}, {"SQNR", Table::Align::right}, {"shape", Table::Align::left},
+  Table table({{"worst layers", Table::Align::left},
+               {"SQNR", Table::Align::right},
+               {"shape", Table::Align::left},
                {"format", Table::Align::left}});
   for (const run::LayerResult* layer : worst) {
     table.add({printable(layer->name), decibel_text(layer->error_sum, layer->signal_sum),
@@ -167,11 +172,12 @@ void print_summary(const Conversion& conversion, const Outcome& outcome, Termina
                              outcome.report.layers.size()));
   print_counts(outcome.report, terminal);
   print_worst(outcome.report, terminal);
-  terminal.print(fmt::format("  time     {} on {} with {} lanes, {}/s, peak memory {}\n",
-                             format_duration(outcome.seconds), outcome.device, outcome.report.lanes,
-                             format_bytes(static_cast<uint64_t>(static_cast<double>(outcome.report.bytes_read) /
-                                                                std::max(outcome.seconds, 1e-9))),
-                             format_bytes(outcome.report.peak_memory)));
+  terminal.print(
+      fmt::format("  time     {} on {} with {} lanes, {}/s, peak memory {}\n",
+                  format_duration(outcome.seconds), outcome.device, outcome.report.lanes,
+                  format_bytes(static_cast<uint64_t>(static_cast<double>(outcome.report.bytes_read) /
+                                                     std::max(outcome.seconds, 1e-9))),
+                  format_bytes(outcome.report.peak_memory)));
   terminal.print(conversion.discard ? "  output   discarded\n"
                                     : fmt::format("  output   {}\n", printable(outcome.path.string())));
 }
@@ -194,7 +200,10 @@ int run(const Arguments& arguments, Terminal& terminal) {
 std::vector<Option> options() {
   std::vector<Option> all = conversion_options();
   all.push_back(progress_option());
-  all.push_back({.name = "dry-run", .help = "Show the plan and write nothing", .choices = {"analyze"}, .bare = "analyze"});
+  all.push_back({.name = "dry-run",
+                 .help = "Show the plan and write nothing",
+                 .choices = {"analyze"},
+                 .bare = "analyze"});
   return all;
 }
 

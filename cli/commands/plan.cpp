@@ -1,8 +1,7 @@
 #include "commands.hpp"
 #include "conversion.hpp"
-#include "session.hpp"
-
 #include "run/output.hpp"
+#include "session.hpp"
 
 namespace octavo::cli {
 namespace {
@@ -17,7 +16,8 @@ int show_plan(const Conversion& conversion, const Arguments& arguments, Terminal
   Session session(arguments, conversion.max_ram);
   const checkpoint::Checkpoint source = checkpoint::Checkpoint::open(conversion.input);
   const plan::Plan plan = plan::make_plan(conversion.settings, source, session.catalog(), session.services());
-  const run::Output output(plan, output_path(conversion, plan), conversion.shards ? &*conversion.shards : nullptr);
+  const run::Output output(plan, output_path(conversion, plan),
+                           conversion.shards ? &*conversion.shards : nullptr);
   if (arguments.flag("json")) {
     terminal.print_json(plan_json(conversion, plan, output.file_bytes(), planned_memory(conversion, plan)));
   } else {

@@ -1,17 +1,17 @@
 #include "plan/plan.hpp"
 
-#include <algorithm>
-#include <set>
+#include "base/error.hpp"
+#include "checkpoint/dtypes.hpp"
+#include "plan/provenance.hpp"
+#include "plan/tile_height.hpp"
 
 #include <octavo/grid.hpp>
 #include <octavo/tensor.hpp>
 
 #include <fmt/format.h>
 
-#include "base/error.hpp"
-#include "checkpoint/dtypes.hpp"
-#include "plan/provenance.hpp"
-#include "plan/tile_height.hpp"
+#include <algorithm>
+#include <set>
 
 namespace octavo::plan {
 namespace {
@@ -25,12 +25,14 @@ class Planner {
           const octavo_host& host, const Unfit* unfit)
       : source_(source), rules_(settings, source, catalog, host), unfit_(unfit) {
     plan_.settings = settings;
-    optimizer_ = std::make_shared<plugin::Optimizer>(catalog.open(OCTAVO_KIND_OPTIMIZER, settings.optimizer.id),
-                                                     settings.optimizer.params, host);
+    optimizer_ = std::make_shared<plugin::Optimizer>(
+        catalog.open(OCTAVO_KIND_OPTIMIZER, settings.optimizer.id), settings.optimizer.params, host);
     plugin::Selection format = settings.format;
-    if (format.id.empty()) format = plugin::parse_request(optimizer_->default_format(settings.default_format));
+    if (format.id.empty())
+      format = plugin::parse_request(optimizer_->default_format(settings.default_format));
     plan_.format_id = format.id;
-    format_ = std::make_shared<plugin::Format>(catalog.open(OCTAVO_KIND_FORMAT, format.id), format.params, host);
+    format_ =
+        std::make_shared<plugin::Format>(catalog.open(OCTAVO_KIND_FORMAT, format.id), format.params, host);
     plan_.settings.format = format;
   }
 
@@ -115,23 +117,28 @@ class Planner {
     if (plan_.settings.full_precision_matmul) flags |= OCTAVO_ENTRIES_FULL_PRECISION_MATMUL;
     if (plan_.settings.legacy_keys) flags |= OCTAVO_ENTRIES_LEGACY_KEYS;
     if (plan_.settings.input_scale) flags |= OCTAVO_ENTRIES_INPUT_SCALE;
-    for (plugin::Entry& entry : format_->entries(layer.layer, layer.grid, flags)) add_output(layer, std::move(entry));
-    const bool may_change = plan_.settings.nonfinite == Nonfinite::keep ||
-                            (layer.grid.code == OCTAVO_CODE_CAST && plan_.settings.cast_overflow == CastOverflow::keep);
+    for (plugin::Entry& entry : format_->entries(layer.layer, layer.grid, flags))
+      add_output(layer, std::move(entry));
+    const bool may_change =
+        plan_.settings.nonfinite == Nonfinite::keep ||
+        (layer.grid.code == OCTAVO_CODE_CAST && plan_.settings.cast_overflow == CastOverflow::keep);
     if (may_change && unfit_ == nullptr) plan_.size_exact = false;
   }
 
   void add_output(PlannedLayer& layer, plugin::Entry entry) {
     std::vector<uint64_t> shape(entry.shape.begin(), entry.shape.end());
     const auto bytes = checkpoint::byte_count(entry.dtype, shape);
-    if (!bytes) throw Error(ErrorCode::failed, fmt::format("[plan] {}: the format gives an impossible shape", entry.key));
+    if (!bytes)
+      throw Error(ErrorCode::failed,
+                  fmt::format("[plan] {}: the format gives an impossible shape", entry.key));
     if (!entry.bytes.empty() && entry.bytes.size() != *bytes) {
-      throw Error(ErrorCode::failed, fmt::format("[plan] {}: the format gives {} bytes for a tensor of {}", entry.key,
-                                                 entry.bytes.size(), *bytes));
+      throw Error(ErrorCode::failed, fmt::format("[plan] {}: the format gives {} bytes for a tensor of {}",
+                                                 entry.key, entry.bytes.size(), *bytes));
     }
     layer.bytes_out += *bytes;
     layer.outputs.push_back({entry.role, plan_.outputs.size()});
-    if (!entry.bytes.empty()) plan_.constants.push_back({plan_.outputs.size(), entry.role, std::move(entry.bytes)});
+    if (!entry.bytes.empty())
+      plan_.constants.push_back({plan_.outputs.size(), entry.role, std::move(entry.bytes)});
     plan_.outputs.push_back({std::move(entry.key), entry.dtype, std::move(shape)});
     plan_.groups.push_back(layer.name);
   }
@@ -151,7 +158,8 @@ class Planner {
     std::map<std::string, size_t> reasons;
     for (const PlannedTensor& tensor : plan_.tensors) ++reasons[tensor.verdict.rule];
     std::string counts;
-    for (const auto& [rule, count] : reasons) counts += fmt::format("{}{} by '{}'", counts.empty() ? "" : ", ", count, rule);
+    for (const auto& [rule, count] : reasons)
+      counts += fmt::format("{}{} by '{}'", counts.empty() ? "" : ", ", count, rule);
     throw Error(ErrorCode::unsupported,
                 fmt::format("[plan] nothing would be quantized: all {} tensors stay{}", plan_.tensors.size(),
                             counts.empty() ? "" : " (" + counts + ")"),
@@ -192,7 +200,8 @@ uint64_t slot_bytes(const PlannedLayer& layer, int64_t tile_rows) {
   uint64_t bytes = rows * static_cast<uint64_t>(layer.layer.cols) * octavo::bytes_of(layer.layer.dtype) +
                    rows * static_cast<uint64_t>(layer.grid.cols) * octavo::bytes_of(layer.grid.stored_dtype);
   for (uint32_t level = 0; level < layer.grid.scale_levels; ++level) {
-    const octavo::ScaleShape shape = octavo::scale_shape(layer.grid.scales[level], tile_rows, layer.grid.cols);
+    const octavo::ScaleShape shape =
+        octavo::scale_shape(layer.grid.scales[level], tile_rows, layer.grid.cols);
     bytes += static_cast<uint64_t>(shape.rows * shape.cols) * sizeof(float);
   }
   return bytes;
@@ -200,7 +209,8 @@ uint64_t slot_bytes(const PlannedLayer& layer, int64_t tile_rows) {
 
 uint64_t slot_bytes(const Plan& plan, uint64_t tile_bytes) {
   uint64_t largest = plan.copies.empty() ? 0 : tile_bytes;
-  for (const auto& layer : plan.layers) largest = std::max(largest, slot_bytes(*layer, tile_rows(*layer, tile_bytes)));
+  for (const auto& layer : plan.layers)
+    largest = std::max(largest, slot_bytes(*layer, tile_rows(*layer, tile_bytes)));
   return largest;
 }
 

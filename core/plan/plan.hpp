@@ -1,16 +1,6 @@
 // The plan: every decision about every tensor and the exact layout of the output, made from headers alone.
 #pragma once
 
-#include <cstdint>
-#include <filesystem>
-#include <map>
-#include <memory>
-#include <optional>
-#include <string>
-#include <vector>
-
-#include <octavo/abi/grid.h>
-
 #include "checkpoint/layout.hpp"
 #include "checkpoint/reader.hpp"
 #include "plan/rules.hpp"
@@ -19,15 +9,25 @@
 #include "plugin/format.hpp"
 #include "plugin/optimizer.hpp"
 
+#include <octavo/abi/grid.h>
+
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
 namespace octavo::plan {
 
 // A tensor of the source, and what becomes of it. What `octavo plan` lists.
 struct PlannedTensor {
   const checkpoint::TensorRef* source = nullptr;
   Verdict verdict;
-  std::string format;     // as stored; "" unless quantized
-  std::string optimizer;  // "" unless quantized
-  uint64_t bytes_out = 0; // of everything it becomes
+  std::string format;      // as stored; "" unless quantized
+  std::string optimizer;   // "" unless quantized
+  uint64_t bytes_out = 0;  // of everything it becomes
 };
 
 // One tensor that a quantized layer writes.
@@ -39,15 +39,15 @@ struct LayerOutput {
 // A layer to be quantized.
 struct PlannedLayer {
   const checkpoint::TensorRef* source = nullptr;
-  std::string name;  // base name
+  std::string name;      // base name
   octavo_layer layer{};  // points into this struct and the source; valid as long as the plan
   octavo_grid grid{};
   std::shared_ptr<plugin::Format> format;
   std::shared_ptr<plugin::Optimizer> optimizer;
-  std::string stored_as;      // id of the format, or what it fell back to
+  std::string stored_as;  // id of the format, or what it fell back to
   std::string optimizer_id;
-  std::string note;           // why it is not stored as asked for; "" if it is
-  uint32_t wants = 0;         // OCTAVO_WANTS_*
+  std::string note;    // why it is not stored as asked for; "" if it is
+  uint32_t wants = 0;  // OCTAVO_WANTS_*
   std::vector<LayerOutput> outputs;
   uint64_t bytes_in = 0;
   uint64_t bytes_out = 0;
@@ -97,7 +97,8 @@ std::filesystem::path default_output(const std::filesystem::path& input, const P
 // Rows of one tile of a layer (the last one may have fewer).
 int64_t tile_rows(const PlannedLayer& layer, uint64_t tile_bytes);
 
-// Host memory that one slot of a lane needs for a tile of this layer (source, codes, scales), and for any tile.
+// Host memory that one slot of a lane needs for a tile of this layer (source, codes, scales), and for any
+// tile.
 uint64_t slot_bytes(const PlannedLayer& layer, int64_t tile_rows);
 uint64_t slot_bytes(const Plan& plan, uint64_t tile_bytes);
 

@@ -53,9 +53,10 @@ std::map<std::string, std::string> output_metadata(const Plan& plan, const check
                                                    const std::vector<std::string>& model_ids) {
   std::map<std::string, std::string> metadata = source.metadata();
   metadata.erase("_quantization_metadata");  // rebuilt, never passed on stale
-  const Json made = {{"version", OCTAVO_VERSION},
-                     {"settings", describe(plan.settings, model_ids)},
-                     {"source", {{"header_xxh3_128", source.header_hash()}, {"bytes", source.source_bytes()}}}};
+  const Json made = {
+      {"version", OCTAVO_VERSION},
+      {"settings", describe(plan.settings, model_ids)},
+      {"source", {{"header_xxh3_128", source.header_hash()}, {"bytes", source.source_bytes()}}}};
   metadata["octavo"] = made.dump();
   return metadata;
 }

@@ -1,19 +1,19 @@
 #include "plan/rules.hpp"
 
-#include <algorithm>
-#include <set>
+#include "base/error.hpp"
 
 #include <octavo/tensor.hpp>
 
 #include <fmt/format.h>
 
-#include "base/error.hpp"
+#include <algorithm>
+#include <set>
 
 namespace octavo::plan {
 namespace {
 
-// Numbered blocks of a checkpoint: how many different numbers follow the first name component that is numbered at
-// all ("double_blocks.0.", "layers.17.").
+// Numbered blocks of a checkpoint: how many different numbers follow the first name component that is
+// numbered at all ("double_blocks.0.", "layers.17.").
 int64_t count_blocks(const checkpoint::Checkpoint& source) {
   std::set<std::string> blocks;
   for (const checkpoint::TensorRef& tensor : source.tensors()) {
@@ -144,7 +144,8 @@ Verdict Rules::ask_models(const checkpoint::TensorRef& tensor) const {
     }
     if (strength(made.decision) <= strongest) continue;
     strongest = strength(made.decision);
-    verdict = {decision_of(made.decision), fmt::format("model {}: {}", model_ids_[i], made.rule), made.reason};
+    verdict = {decision_of(made.decision), fmt::format("model {}: {}", model_ids_[i], made.rule),
+               made.reason};
   }
   return verdict;
 }

@@ -1,16 +1,16 @@
 // Which tensors are quantized: the rules in their order of precedence, each with the reason it gives.
 #pragma once
 
-#include <memory>
-#include <string>
-#include <vector>
-
 #include "checkpoint/reader.hpp"
 #include "plan/settings.hpp"
 #include "plan/source_layers.hpp"
 #include "plugin/catalog.hpp"
 #include "plugin/header_adapter.hpp"
 #include "plugin/model.hpp"
+
+#include <memory>
+#include <string>
+#include <vector>
 
 namespace octavo::plan {
 
@@ -24,11 +24,12 @@ struct Verdict {
   std::string reason;  // for people
 };
 
-// Precedence: a part of a layer that is quantized already, what is no layer, then the model filters (remove, then
-// keep and high precision, then quantize).
+// Precedence: a part of a layer that is quantized already, what is no layer, then the model filters (remove,
+// then keep and high precision, then quantize).
 class Rules {
  public:
-  // Opens the filters that settings name, or detects them. Throws Error usage or unsupported for an unknown one.
+  // Opens the filters that settings name, or detects them. Throws Error usage or unsupported for an unknown
+  // one.
   Rules(const Settings& settings, const checkpoint::Checkpoint& source, plugin::Catalog& catalog,
         const octavo_host& host);
 

@@ -1,11 +1,11 @@
 // What a conversion was asked to do, as far as it decides bytes. Where and how fast it runs is not here.
 #pragma once
 
+#include "plugin/params.hpp"
+
 #include <cstdint>
 #include <string>
 #include <vector>
-
-#include "plugin/params.hpp"
 
 namespace octavo::plan {
 
@@ -15,7 +15,7 @@ enum class Nonfinite { error, keep, zero };
 enum class CastOverflow { keep, clamp, error };
 
 struct Settings {
-  plugin::Selection format;      // id empty: the optimizer's default format
+  plugin::Selection format;    // id empty: the optimizer's default format
   std::string default_format;  // where the optimizer has none
   plugin::Selection optimizer;
   std::vector<std::string> models = {"auto"};  // ids of filters; "auto" detects, "none" quantizes every layer

@@ -1,8 +1,8 @@
 #include "plan/source_layers.hpp"
 
-#include <array>
-
 #include <nlohmann/json.hpp>
+
+#include <array>
 
 namespace octavo::plan {
 namespace {
@@ -15,7 +15,7 @@ constexpr const char* kMetadataKey = "_quantization_metadata";
 
 // Endings of the tensors that a quantized weight has beside it, in all key schemes in use.
 constexpr std::array<std::string_view, 9> kCompanions = {
-    ".weight_scale", ".weight_scale_2",    ".scale_weight", ".weight_scale_inv", ".weight_s_rel",
+    ".weight_scale", ".weight_scale_2",   ".scale_weight", ".weight_scale_inv", ".weight_s_rel",
     ".comfy_quant",  ".weight_s_channel", ".weight_zeros", ".weight_zero"};
 // These belong to a quantized layer but do not make one.
 constexpr std::array<std::string_view, 4> kAttachments = {".input_scale", ".scale_input", ".pre_quant_scale",
@@ -30,7 +30,8 @@ Json metadata_layers(const checkpoint::Checkpoint& source) {
   const auto found = source.metadata().find(kMetadataKey);
   if (found == source.metadata().end()) return Json::object();
   const Json parsed = Json::parse(found->second, nullptr, false);
-  if (!parsed.is_object() || !parsed.contains("layers") || !parsed["layers"].is_object()) return Json::object();
+  if (!parsed.is_object() || !parsed.contains("layers") || !parsed["layers"].is_object())
+    return Json::object();
   return parsed["layers"];
 }
 

@@ -1,11 +1,11 @@
 #include "run/device.hpp"
 
-#include <charconv>
-#include <optional>
+#include "base/error.hpp"
 
 #include <fmt/format.h>
 
-#include "base/error.hpp"
+#include <charconv>
+#include <optional>
 
 namespace octavo::run {
 namespace {
@@ -24,8 +24,8 @@ std::vector<int32_t> pick_devices(const DeviceRequest& request, const std::strin
     bool there = false;
     for (const octavo_device& device : probe.devices) there = there || device.index == wanted;
     if (!there) {
-      throw Error(ErrorCode::resources, fmt::format("[device] {} has no device {}; it has {}", id, wanted,
-                                                    probe.devices.size()),
+      throw Error(ErrorCode::resources,
+                  fmt::format("[device] {} has no device {}; it has {}", id, wanted, probe.devices.size()),
                   "octavo doctor lists the devices");
     }
   }
@@ -33,9 +33,10 @@ std::vector<int32_t> pick_devices(const DeviceRequest& request, const std::strin
 }
 
 ChosenDevice open(const std::string& id, const plugin::ProbeResult& probe, const DeviceRequest& request,
-                  const std::vector<plugin::Assignment>& params, plugin::Catalog& catalog, const octavo_host& host) {
-  return {id, plugin::Backend(catalog.open(OCTAVO_KIND_BACKEND, id), params, host), pick_devices(request, id, probe),
-          ""};
+                  const std::vector<plugin::Assignment>& params, plugin::Catalog& catalog,
+                  const octavo_host& host) {
+  return {id, plugin::Backend(catalog.open(OCTAVO_KIND_BACKEND, id), params, host),
+          pick_devices(request, id, probe), ""};
 }
 
 }  // namespace
@@ -69,7 +70,8 @@ ChosenDevice choose_device(const DeviceRequest& request, const std::vector<plugi
     const auto library = catalog.open(OCTAVO_KIND_BACKEND, request.backend);
     const plugin::ProbeResult probe = plugin::probe(*library, host);
     if (probe.score == 0) {
-      throw Error(ErrorCode::resources, fmt::format("[device] {} cannot work here: {}", request.backend, probe.reason),
+      throw Error(ErrorCode::resources,
+                  fmt::format("[device] {} cannot work here: {}", request.backend, probe.reason),
                   "--device auto takes what can");
     }
     return open(request.backend, probe, request, params, catalog, host);

@@ -1,13 +1,13 @@
 // Where work runs: `--device auto|ID[:i[,j]]` to an opened backend and the devices to use.
 #pragma once
 
+#include "plugin/backend.hpp"
+#include "plugin/catalog.hpp"
+
 #include <cstdint>
 #include <string>
 #include <string_view>
 #include <vector>
-
-#include "plugin/backend.hpp"
-#include "plugin/catalog.hpp"
 
 namespace octavo::run {
 
@@ -26,8 +26,8 @@ struct ChosenDevice {
   std::string note;              // what a person should know about the choice; "" if nothing
 };
 
-// auto: the highest score; a better one that cannot work here is named in the note. A backend that is asked for by
-// name and cannot work is an Error resources.
+// auto: the highest score; a better one that cannot work here is named in the note. A backend that is asked
+// for by name and cannot work is an Error resources.
 ChosenDevice choose_device(const DeviceRequest& request, const std::vector<plugin::Assignment>& params,
                            plugin::Catalog& catalog, const octavo_host& host);
 

@@ -1,10 +1,10 @@
 #include "run/layer_run.hpp"
 
+#include <octavo/grid.hpp>
+
 #include <algorithm>
 #include <cmath>
 #include <limits>
-
-#include <octavo/grid.hpp>
 
 namespace octavo::run {
 
@@ -44,8 +44,8 @@ void LayerRun::store(size_t tile, const octavo_tile_result& result) {
 }
 
 LayerResult LayerRun::result() const {
-  LayerResult sum{layer_.name, layer_.stored_as, layer_.optimizer_id, layer_.layer.rows, layer_.layer.cols,
-                  layer_.bytes_in, layer_.bytes_out};
+  LayerResult sum{layer_.name,       layer_.stored_as, layer_.optimizer_id, layer_.layer.rows,
+                  layer_.layer.cols, layer_.bytes_in,  layer_.bytes_out};
   for (const octavo_tile_result& tile : results_) {
     sum.error_sum += tile.error_sum;
     sum.signal_sum += tile.signal_sum;

@@ -1,6 +1,10 @@
 // One layer while it is being converted: what its tiles wait for, and what they found.
 #pragma once
 
+#include "plan/plan.hpp"
+
+#include <octavo/abi/backend.h>
+
 #include <condition_variable>
 #include <cstdint>
 #include <functional>
@@ -8,10 +12,6 @@
 #include <stop_token>
 #include <string>
 #include <vector>
-
-#include <octavo/abi/backend.h>
-
-#include "plan/plan.hpp"
 
 namespace octavo::run {
 
@@ -48,12 +48,13 @@ class LayerRun {
 
   const plan::PlannedLayer& layer() const { return layer_; }
 
-  // Absmax pieces: each reports once; wait_absmax returns the largest when all have. Returns false if stopped.
+  // Absmax pieces: each reports once; wait_absmax returns the largest when all have. Returns false if
+  // stopped.
   void add_absmax(const octavo_absmax_result& result);
   bool wait_absmax(std::stop_token stop, float& absmax);
 
-  // The optimizer's state, made by the first lane that asks with `prepare`; the others wait for it. An exception
-  // of `prepare` reaches all of them.
+  // The optimizer's state, made by the first lane that asks with `prepare`; the others wait for it. An
+  // exception of `prepare` reaches all of them.
   void* state(const std::function<void*()>& prepare);
 
   void store(size_t tile, const octavo_tile_result& result);

@@ -1,10 +1,11 @@
-// Some decisions need the data: a layer with a NaN stays as it is under --nonfinite keep, a tensor with values beyond
-// the stored dtype under --fp16-overflow keep. They are made by reading those layers once before the plan is fixed,
-// so that the size of the output is known to the byte before the first one is written.
-#include <fmt/format.h>
-
+// Some decisions need the data: a layer with a NaN stays as it is under --nonfinite keep, a tensor with
+// values beyond the stored dtype under --fp16-overflow keep. They are made by reading those layers once
+// before the plan is fixed, so that the size of the output is known to the byte before the first one is
+// written.
 #include "run/run.hpp"
 #include "run/run_lanes.hpp"
+
+#include <fmt/format.h>
 
 namespace octavo::run {
 namespace {

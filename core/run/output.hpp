@@ -1,6 +1,10 @@
 // Where a run writes: one file or several, seen as the plan's list of output tensors.
 #pragma once
 
+#include "checkpoint/output_folder.hpp"
+#include "checkpoint/writer.hpp"
+#include "plan/plan.hpp"
+
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
@@ -9,15 +13,12 @@
 #include <string>
 #include <vector>
 
-#include "checkpoint/output_folder.hpp"
-#include "checkpoint/writer.hpp"
-#include "plan/plan.hpp"
-
 namespace octavo::run {
 
 class Output {
  public:
-  // One file, or with a rule several in a folder. Nothing is written before begin(). Throws what the layouts throw.
+  // One file, or with a rule several in a folder. Nothing is written before begin(). Throws what the layouts
+  // throw.
   Output(const plan::Plan& plan, std::filesystem::path path, const checkpoint::ShardRule* shards);
 
   const std::filesystem::path& path() const { return path_; }

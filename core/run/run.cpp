@@ -1,23 +1,23 @@
 #include "run/run.hpp"
 
-#include <sched.h>
-#include <sys/resource.h>
-
-#include <algorithm>
-#include <chrono>
-#include <exception>
-#include <mutex>
+#include "base/error.hpp"
+#include "run/run_lanes.hpp"
+#include "run/signals.hpp"
+#include "run/tile_worker.hpp"
+#include "run/work.hpp"
 
 #include <octavo/plugin.hpp>
 
 #include <boost/asio/post.hpp>
 #include <boost/asio/thread_pool.hpp>
 
-#include "base/error.hpp"
-#include "run/run_lanes.hpp"
-#include "run/signals.hpp"
-#include "run/tile_worker.hpp"
-#include "run/work.hpp"
+#include <sched.h>
+
+#include <algorithm>
+#include <chrono>
+#include <exception>
+#include <mutex>
+#include <sys/resource.h>
 
 namespace octavo::run {
 namespace {
@@ -55,7 +55,12 @@ class LaneCrew {
  public:
   LaneCrew(RunShared& shared, const std::vector<WorkItem>& items, ChosenDevice& device,
            plugin::HostServices& services, const LaneNeeds& needs)
-      : shared_(shared), items_(items), device_(device), services_(services), needs_(needs), running_(needs.lanes) {}
+      : shared_(shared),
+        items_(items),
+        device_(device),
+        services_(services),
+        needs_(needs),
+        running_(needs.lanes) {}
 
   // Blocks until every lane has ended; calls `tick` about ten times a second on this thread.
   void work(const std::function<void(std::string_view tensor)>& tick) {
@@ -85,8 +90,9 @@ class LaneCrew {
   void lane_main(uint32_t lane) noexcept {
     try {
       const int32_t device = device_.devices[lane % device_.devices.size()];
-      TileWorker worker(shared_, device_.backend.open_lane({lane, needs_.lanes, device, needs_.slots, needs_.slot_bytes},
-                                                           services_.host()),
+      TileWorker worker(shared_,
+                        device_.backend.open_lane(
+                            {lane, needs_.lanes, device, needs_.slots, needs_.slot_bytes}, services_.host()),
                         needs_.slots, needs_.slot_bytes);
       const std::stop_token token = stop_.get_token();
       for (size_t item = next_++; item < items_.size() && !token.stop_requested(); item = next_++) {

@@ -1,14 +1,9 @@
 // Carrying out a plan: lanes take tiles until none is left.
 //
-// A tile goes through one lane from read to write. Lanes share nothing but the list of work and, for a layer, what
-// its tiles wait for (its absmax, its optimizer's state). Output offsets are known, so nothing is queued or put in
-// order on the way, and memory is bounded by lanes x slots x tile.
+// A tile goes through one lane from read to write. Lanes share nothing but the list of work and, for a layer,
+// what its tiles wait for (its absmax, its optimizer's state). Output offsets are known, so nothing is queued
+// or put in order on the way, and memory is bounded by lanes x slots x tile.
 #pragma once
-
-#include <cstdint>
-#include <functional>
-#include <string>
-#include <vector>
 
 #include "checkpoint/reader.hpp"
 #include "plan/plan.hpp"
@@ -18,6 +13,11 @@
 #include "run/layer_run.hpp"
 #include "run/output.hpp"
 #include "run/progress.hpp"
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
 
 namespace octavo::run {
 
@@ -35,8 +35,8 @@ struct RunReport {
   uint32_t lanes = 0;
 };
 
-// Writes everything the plan says into `output` (begun, not committed). Throws the first error that a lane met,
-// Error interrupted or terminated after a signal; all lanes have ended then.
+// Writes everything the plan says into `output` (begun, not committed). Throws the first error that a lane
+// met, Error interrupted or terminated after a signal; all lanes have ended then.
 RunReport run(const plan::Plan& plan, const checkpoint::Checkpoint& source, ChosenDevice& device,
               plugin::HostServices& services, Output& output, const RunOptions& options);
 

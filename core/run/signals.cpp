@@ -1,13 +1,13 @@
 #include "run/signals.hpp"
 
+#include "base/error.hpp"
+
 #include <unistd.h>
 
 #include <array>
 #include <atomic>
 #include <csignal>
 #include <cstring>
-
-#include "base/error.hpp"
 
 namespace octavo::run {
 namespace {

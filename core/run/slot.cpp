@@ -33,7 +33,9 @@ TileOffsets tile_offsets(const plan::PlannedLayer& layer, int64_t tile_rows) {
   return at;
 }
 
-Slot::Slot(plugin::Lane& lane, uint32_t number, uint64_t bytes) : lane_(lane), number_(number) { grow(bytes); }
+Slot::Slot(plugin::Lane& lane, uint32_t number, uint64_t bytes) : lane_(lane), number_(number) {
+  grow(bytes);
+}
 
 Slot::~Slot() { free_memory(); }
 
@@ -82,7 +84,8 @@ void Slot::copy_out(uint64_t begin, uint64_t end) {
 void Slot::grow(uint64_t bytes) {
   free_memory();
   const bool on_device = lane_.raw().memory == OCTAVO_MEMORY_DEVICE;
-  host_ = static_cast<std::byte*>(lane_.allocate(on_device ? OCTAVO_MEMORY_PINNED : OCTAVO_MEMORY_HOST, bytes));
+  host_ =
+      static_cast<std::byte*>(lane_.allocate(on_device ? OCTAVO_MEMORY_PINNED : OCTAVO_MEMORY_HOST, bytes));
   if (on_device) device_ = static_cast<std::byte*>(lane_.allocate(OCTAVO_MEMORY_DEVICE, bytes));
   bytes_ = bytes;
 }

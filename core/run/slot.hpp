@@ -1,18 +1,19 @@
 // A slot: the memory of one tile on its way through a lane.
 //
-// One block of host memory holds source, codes, scales and zero points one after the other; on a device there is a
-// second block with the same offsets. So one copy brings the source in and one brings everything that was made out.
+// One block of host memory holds source, codes, scales and zero points one after the other; on a device there
+// is a second block with the same offsets. So one copy brings the source in and one brings everything that
+// was made out.
 #pragma once
+
+#include "plan/plan.hpp"
+#include "plugin/backend.hpp"
+
+#include <octavo/abi/grid.h>
 
 #include <cstddef>
 #include <cstdint>
 #include <span>
 #include <vector>
-
-#include <octavo/abi/grid.h>
-
-#include "plan/plan.hpp"
-#include "plugin/backend.hpp"
 
 namespace octavo::run {
 

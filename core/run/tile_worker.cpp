@@ -1,7 +1,7 @@
 #include "run/tile_worker.hpp"
 
-#include <algorithm>
-#include <utility>
+#include "base/error.hpp"
+#include "plugin/status.hpp"
 
 #include <octavo/grid.hpp>
 #include <octavo/plugin.hpp>
@@ -9,8 +9,8 @@
 
 #include <fmt/format.h>
 
-#include "base/error.hpp"
-#include "plugin/status.hpp"
+#include <algorithm>
+#include <utility>
 
 namespace octavo::run {
 namespace {
@@ -20,16 +20,18 @@ std::span<const std::byte> bytes_of_view(const std::byte* block, uint64_t offset
 }
 
 // Why a layer cannot go on, with the place of the first bad value.
-[[noreturn]] void refuse_nonfinite(const plan::PlannedLayer& layer, int64_t row_begin, int64_t first, int64_t count) {
+[[noreturn]] void refuse_nonfinite(const plan::PlannedLayer& layer, int64_t row_begin, int64_t first,
+                                   int64_t count) {
   const int64_t row = row_begin + first / layer.layer.cols;
   const int64_t col = first % layer.layer.cols;
   const bool rotated = layer.grid.basis == OCTAVO_BASIS_CONVROT;
-  throw Error(ErrorCode::bad_input,
-              fmt::format("[convert] tensor {} holds {} value{} that {} not finite{}, first at [{}, {}] (element {})",
-                          printable(layer.layer.key), count, count == 1 ? "" : "s", count == 1 ? "is" : "are",
-                          rotated ? " or not below 2^118, the limit of a rotated grid" : "", row, col,
-                          row * layer.layer.cols + col),
-              "--nonfinite keep leaves such layers as they are, --nonfinite zero makes such values 0");
+  throw Error(
+      ErrorCode::bad_input,
+      fmt::format("[convert] tensor {} holds {} value{} that {} not finite{}, first at [{}, {}] (element {})",
+                  printable(layer.layer.key), count, count == 1 ? "" : "s", count == 1 ? "is" : "are",
+                  rotated ? " or not below 2^118, the limit of a rotated grid" : "", row, col,
+                  row * layer.layer.cols + col),
+      "--nonfinite keep leaves such layers as they are, --nonfinite zero makes such values 0");
 }
 
 struct StorageContext {
@@ -43,7 +45,8 @@ octavo_status write_storage(void* context, uint32_t role, uint64_t offset, const
   try {
     for (const plan::LayerOutput& output : storage.layer.outputs) {
       if (output.role != role) continue;
-      storage.output.write(output.output, offset, {static_cast<const std::byte*>(bytes), static_cast<size_t>(size)});
+      storage.output.write(output.output, offset,
+                           {static_cast<const std::byte*>(bytes), static_cast<size_t>(size)});
       return OCTAVO_OK;
     }
     return OCTAVO_BAD_ARGUMENT;
@@ -97,7 +100,8 @@ void TileWorker::start(const WorkItem& item, size_t number, std::stop_token stop
   } else {
     quantize(pending, slots_[at], std::move(stop));
   }
-  if (lane_.raw().memory != OCTAVO_MEMORY_DEVICE) finish(at);  // nothing to wait for: write while it is in the cache
+  if (lane_.raw().memory != OCTAVO_MEMORY_DEVICE)
+    finish(at);  // nothing to wait for: write while it is in the cache
 }
 
 void TileWorker::drain() {
@@ -113,7 +117,8 @@ void TileWorker::copy(const WorkItem& item, Slot& slot) {
   ++shared_.items_done;
 }
 
-void TileWorker::read_rows(const plan::PlannedLayer& layer, const WorkItem& item, Slot& slot, uint64_t block_bytes) {
+void TileWorker::read_rows(const plan::PlannedLayer& layer, const WorkItem& item, Slot& slot,
+                           uint64_t block_bytes) {
   const uint64_t row_bytes = static_cast<uint64_t>(layer.layer.cols) * octavo::bytes_of(layer.layer.dtype);
   const std::span<std::byte> block = slot.host(block_bytes);
   shared_.source.read(*layer.source, item.begin * row_bytes, block.first(item.size * row_bytes));
@@ -126,11 +131,13 @@ void TileWorker::measure(Pending& pending, Slot& slot) {
   read_rows(layer, pending.item, slot, tile_offsets(layer, rows).total);
   pending.tile = slot.tile(layer, static_cast<int64_t>(pending.item.begin), rows);
   pending.absmax.struct_size = sizeof pending.absmax;
-  const uint32_t flags = shared_.plan.settings.nonfinite == plan::Nonfinite::zero ? OCTAVO_TILE_ZERO_NONFINITE : 0;
+  const uint32_t flags =
+      shared_.plan.settings.nonfinite == plan::Nonfinite::zero ? OCTAVO_TILE_ZERO_NONFINITE : 0;
   octavo_lane& lane = lane_.raw();
   octavo_error error = octavo::empty_error();
-  plugin::check(lane.operations->absmax(&lane, &layer.grid, &pending.tile.source, flags, &pending.absmax, &error),
-                error, layer.layer.key);
+  plugin::check(
+      lane.operations->absmax(&lane, &layer.grid, &pending.tile.source, flags, &pending.absmax, &error),
+      error, layer.layer.key);
   lane_.record(slot.number());
 }
 
@@ -162,7 +169,8 @@ void TileWorker::quantize(Pending& pending, Slot& slot, std::stop_token stop) {
   read_rows(layer, pending.item, slot, at.total);
   pending.tile = slot.tile(layer, static_cast<int64_t>(pending.item.begin), rows);
   pending.tile.absmax = absmax;
-  if (shared_.plan.settings.nonfinite == plan::Nonfinite::zero) pending.tile.flags |= OCTAVO_TILE_ZERO_NONFINITE;
+  if (shared_.plan.settings.nonfinite == plan::Nonfinite::zero)
+    pending.tile.flags |= OCTAVO_TILE_ZERO_NONFINITE;
   if (shared_.plan.settings.cast_overflow == plan::CastOverflow::clamp) {
     pending.tile.flags |= OCTAVO_TILE_CLAMP_OVERFLOW;
   }
@@ -190,12 +198,13 @@ void TileWorker::finish_absmax(const Pending& pending) {
   const plan::PlannedLayer& layer = *shared_.plan.layers[pending.item.index];
   if (shared_.output == nullptr) {
     shared_.measured[pending.number] = pending.absmax;
-    shared_.bytes_done += pending.item.size * static_cast<uint64_t>(layer.layer.cols) *
-                          octavo::bytes_of(layer.layer.dtype);
+    shared_.bytes_done +=
+        pending.item.size * static_cast<uint64_t>(layer.layer.cols) * octavo::bytes_of(layer.layer.dtype);
     return;
   }
   if (pending.absmax.nonfinite_count > 0 && shared_.plan.settings.nonfinite != plan::Nonfinite::zero) {
-    refuse_nonfinite(layer, pending.tile.row_begin, pending.absmax.nonfinite_first, pending.absmax.nonfinite_count);
+    refuse_nonfinite(layer, pending.tile.row_begin, pending.absmax.nonfinite_first,
+                     pending.absmax.nonfinite_count);
   }
   shared_.layers[pending.item.index]->add_absmax(pending.absmax);
 }
@@ -207,15 +216,16 @@ void TileWorker::finish_tile(const Pending& pending, Slot& slot) {
     refuse_nonfinite(layer, pending.tile.row_begin, result.nonfinite_first, result.nonfinite_count);
   }
   if (result.overflow_count > 0 && shared_.plan.settings.cast_overflow != plan::CastOverflow::clamp) {
-    throw Error(ErrorCode::bad_input,
-                fmt::format("[convert] tensor {} holds {} values that its stored dtype cannot hold",
-                            printable(layer.layer.key), result.overflow_count),
-                "--fp16-overflow keep leaves such tensors as they are, clamp stores the largest finite value");
+    throw Error(
+        ErrorCode::bad_input,
+        fmt::format("[convert] tensor {} holds {} values that its stored dtype cannot hold",
+                    printable(layer.layer.key), result.overflow_count),
+        "--fp16-overflow keep leaves such tensors as they are, clamp stores the largest finite value");
   }
   write_parts(layer, pending, slot);
   shared_.layers[pending.item.index]->store(pending.item.tile, result);
-  shared_.bytes_done += pending.item.size * static_cast<uint64_t>(layer.layer.cols) *
-                        octavo::bytes_of(layer.layer.dtype);
+  shared_.bytes_done +=
+      pending.item.size * static_cast<uint64_t>(layer.layer.cols) * octavo::bytes_of(layer.layer.dtype);
 }
 
 void TileWorker::write_parts(const plan::PlannedLayer& layer, const Pending& pending, Slot& slot) {
@@ -226,7 +236,8 @@ void TileWorker::write_parts(const plan::PlannedLayer& layer, const Pending& pen
   if (layer.format->packs()) {
     octavo_tile stored = pending.tile;  // the same views in host memory
     stored.codes.data = block + at.codes;
-    for (uint32_t level = 0; level < grid.scale_levels; ++level) stored.scales[level].data = block + at.scales[level];
+    for (uint32_t level = 0; level < grid.scale_levels; ++level)
+      stored.scales[level].data = block + at.scales[level];
     stored.zero_points.data = block + at.zero_points;
     StorageContext context{*shared_.output, layer};
     const octavo_storage storage{sizeof(octavo_storage), 0, &context, write_storage, read_storage};
@@ -258,8 +269,9 @@ void TileWorker::write_scales(const plan::PlannedLayer& layer, const Pending& pe
   const int64_t rows_per_scale = scales.granularity == OCTAVO_PER_BLOCK ? scales.block_rows : 1;
   const uint64_t row_bytes = static_cast<uint64_t>(shape.cols) * octavo::bytes_of(scales.dtype);
   const uint64_t first = pending.item.begin / static_cast<uint64_t>(rows_per_scale);
-  shared_.output->write(output.output, first * row_bytes,
-                        bytes_of_view(block, at.scales[level], static_cast<uint64_t>(shape.rows) * row_bytes));
+  shared_.output->write(
+      output.output, first * row_bytes,
+      bytes_of_view(block, at.scales[level], static_cast<uint64_t>(shape.rows) * row_bytes));
 }
 
 }  // namespace octavo::run

@@ -1,13 +1,6 @@
 // What one lane does with one piece of work.
 #pragma once
 
-#include <atomic>
-#include <deque>
-#include <memory>
-#include <optional>
-#include <stop_token>
-#include <vector>
-
 #include "checkpoint/reader.hpp"
 #include "plan/plan.hpp"
 #include "plugin/backend.hpp"
@@ -15,6 +8,13 @@
 #include "run/output.hpp"
 #include "run/slot.hpp"
 #include "run/work.hpp"
+
+#include <atomic>
+#include <deque>
+#include <memory>
+#include <optional>
+#include <stop_token>
+#include <vector>
 
 namespace octavo::run {
 
@@ -24,8 +24,8 @@ struct RunShared {
   const checkpoint::Checkpoint& source;
   Output* output = nullptr;  // nullptr: a measuring pass
   const octavo_host* host = nullptr;
-  std::vector<std::unique_ptr<LayerRun>> layers;             // by index in the plan
-  std::vector<octavo_absmax_result> measured;                // of a measuring pass, by item
+  std::vector<std::unique_ptr<LayerRun>> layers;  // by index in the plan
+  std::vector<octavo_absmax_result> measured;     // of a measuring pass, by item
   std::atomic<uint64_t> bytes_done{0};
   std::atomic<uint64_t> items_done{0};
 };
@@ -41,7 +41,8 @@ class TileWorker {
   void drain();
 
  private:
-  // A piece whose work has been issued to the lane. Results are written by the backend until it is waited for.
+  // A piece whose work has been issued to the lane. Results are written by the backend until it is waited
+  // for.
   struct Pending {
     WorkItem item;
     size_t number = 0;

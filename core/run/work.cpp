@@ -1,8 +1,8 @@
 #include "run/work.hpp"
 
-#include <algorithm>
-
 #include <octavo/grid.hpp>
+
+#include <algorithm>
 
 namespace octavo::run {
 namespace {
@@ -45,12 +45,14 @@ std::vector<WorkItem> cut_into_work(const plan::Plan& plan, const std::vector<ui
   for (uint32_t i = 0; i < plan.layers.size(); ++i) {
     places.push_back({output_offsets[codes_output(*plan.layers[i])], true, i});
   }
-  std::stable_sort(places.begin(), places.end(), [](const Place& a, const Place& b) { return a.offset < b.offset; });
+  std::stable_sort(places.begin(), places.end(),
+                   [](const Place& a, const Place& b) { return a.offset < b.offset; });
 
   std::vector<WorkItem> items;
   for (const Place& place : places) {
     if (!place.is_layer) {
-      add_pieces(items, WorkKind::copy, place.index, plan.copies[place.index].source->info.bytes(), tile_bytes);
+      add_pieces(items, WorkKind::copy, place.index, plan.copies[place.index].source->info.bytes(),
+                 tile_bytes);
       continue;
     }
     if (octavo::needs_layer_absmax(plan.layers[place.index]->grid)) {

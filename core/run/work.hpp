@@ -1,10 +1,10 @@
 // A plan cut into pieces of work, in the order in which lanes take them.
 #pragma once
 
+#include "plan/plan.hpp"
+
 #include <cstdint>
 #include <vector>
-
-#include "plan/plan.hpp"
 
 namespace octavo::run {
 
@@ -22,8 +22,8 @@ struct WorkItem {
   uint64_t size;
 };
 
-// Order: by offset in the output, so that a writer that reserves blocks ahead is never waited for and never far
-// behind; files of a sharded output take turns. A layer's absmax pieces come before its first tile.
+// Order: by offset in the output, so that a writer that reserves blocks ahead is never waited for and never
+// far behind; files of a sharded output take turns. A layer's absmax pieces come before its first tile.
 std::vector<WorkItem> cut_into_work(const plan::Plan& plan, const std::vector<uint64_t>& output_offsets,
                                     uint64_t tile_bytes);
 
