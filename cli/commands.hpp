@@ -1,0 +1,11 @@
+// One function for each command; its definition is in commands/<name>.cpp.
+#pragma once
+
+#include "command.hpp"
+
+namespace octavo::cli {
+
+Command completion_command();
+Command help_command();
+
+}  // namespace octavo::cli
