@@ -5,6 +5,7 @@
 
 #include <stdexcept>
 #include <string>
+#include <string_view>
 
 namespace octavo {
 
@@ -35,8 +36,9 @@ class Error : public std::runtime_error {
   std::string hint_;
 };
 
-// A name from a file as it may be shown on a terminal: control and non-ASCII-printable bytes escaped as \xNN
-// (valid UTF-8 letters stay), cut after 200 bytes.
+// A name from a file as it may be shown on a terminal: control characters, characters that change the
+// direction or the visibility of text, and bytes that are no UTF-8 are escaped as \xNN; other UTF-8 stays.
+// Cut after 200 bytes of the name, which "..." then marks.
 std::string printable(std::string_view name);
 
 }  // namespace octavo

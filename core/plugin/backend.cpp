@@ -82,10 +82,10 @@ Probe probe(const octavo_plugin& plugin, const octavo_host* host) {
   return read_probe(raw);
 }
 
-Lane::~Lane() {
-  if (!state_) return;
+Lane::State::~State() {
+  if (!open) return;
   try {
-    contain(state_->who, "close_lane", [&] { state_->api->close_lane(state_->backend, &state_->lane); });
+    contain(who, "close_lane", [&] { api->close_lane(backend, &lane); });
   } catch (...) {  // a destructor has nobody to tell
   }
 }
@@ -140,7 +140,8 @@ Lane Backend::open_lane(const octavo_lane_request& request) const {
   call(id(), "open_lane", [&](octavo_error* error) {
     return instance_.api().open_lane(instance_.self(), &request, &lane, error);
   });
-  Lane opened(std::move(state));  // from here on it is closed whatever happens
+  state->open = true;  // from here on it is closed whatever happens
+  Lane opened(std::move(state));
   const octavo_operations* own = lane.operations;
   if (own != nullptr && own->struct_size < sizeof *own) {
     throw Error(

@@ -5,6 +5,7 @@
 
 #include <octavo/abi/backend.h>
 
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -52,7 +53,7 @@ class Lane {
   Lane& operator=(const Lane&) = delete;
   Lane(Lane&&) noexcept = default;
   Lane& operator=(Lane&&) noexcept = default;
-  ~Lane();
+  ~Lane() = default;
 
   // As it is handed to operations and optimizers; its address stays the same when the handle is moved.
   octavo_lane& raw() const { return state_->lane; }
@@ -79,9 +80,15 @@ class Lane {
  private:
   friend class Backend;
   struct State {
+    State() = default;
+    State(const State&) = delete;
+    State& operator=(const State&) = delete;
+    ~State();  // closes the lane if it was opened
+
     std::string who;
     const octavo_backend_api* api = nullptr;
     void* backend = nullptr;
+    bool open = false;
     octavo_lane lane{};
     octavo_operations operations{};
   };
