@@ -38,6 +38,11 @@ struct Record {
   Descriptor descriptor;  // version, summary, links, flags, parameters; empty if it was refused unread
 };
 
+// Can be opened, as far as it is known.
+inline bool is_usable(const Record& record) {
+  return record.state == State::available || record.state == State::loaded;
+}
+
 // Members may be called from any thread.
 class Catalog {
  public:
