@@ -38,7 +38,7 @@ struct Record {
   Descriptor descriptor;  // version, summary, links, flags, parameters; empty if it was refused unread
 };
 
-// Can be opened, as far as it is known.
+// It can be opened, or is open.
 inline bool is_usable(const Record& record) {
   return record.state == State::available || record.state == State::loaded;
 }
