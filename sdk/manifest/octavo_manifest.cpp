@@ -1,8 +1,8 @@
 // octavo-manifest LIBRARY...: writes the manifest `<id>.json` beside each plugin's library.
 //
-// It opens the library as the host would and copies the descriptor, so that the host can list the plugin without
-// opening it. Faults that every host refuses (fast-math, another id than the file's name, null pointers) end the build
-// here, where the plugin's author sees them. The host checks everything again.
+// It opens the library as the host would and copies the descriptor, so that the host can list the plugin
+// without opening it. Faults that every host refuses (fast-math, another id than the file's name, null
+// pointers) end the build here, where the plugin's author sees them. The host checks everything again.
 #include <octavo/abi/plugin.h>
 
 #include <nlohmann/json.hpp>
@@ -10,6 +10,7 @@
 #include <dlfcn.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <exception>
@@ -44,14 +45,17 @@ unsigned control_word() {
 
 const octavo_plugin& open_plugin(const fs::path& path) {
   const unsigned before = control_word();
-  void* library = dlopen(fs::absolute(path).c_str(), RTLD_NOW | RTLD_LOCAL);  // stays open: the descriptor lives there
+  void* library =
+      dlopen(fs::absolute(path).c_str(), RTLD_NOW | RTLD_LOCAL);  // stays open: the descriptor lives there
   if (library == nullptr) fail(dlerror());
   const auto entry = reinterpret_cast<octavo_plugin_function>(dlsym(library, OCTAVO_PLUGIN_SYMBOL));
   if (entry == nullptr) fail("it does not export " OCTAVO_PLUGIN_SYMBOL);
   const octavo_plugin* plugin = entry();
-  if (control_word() != before) fail("loading it changes the floating-point control word: built with fast-math?");
+  if (control_word() != before)
+    fail("loading it changes the floating-point control word: built with fast-math?");
   if (plugin == nullptr) fail(OCTAVO_PLUGIN_SYMBOL " returned a null pointer");
-  if (!OCTAVO_HAS(plugin, octavo_plugin, api)) fail("its descriptor is shorter than version 1.0 of the boundary");
+  if (!OCTAVO_HAS(plugin, octavo_plugin, api))
+    fail("its descriptor is shorter than version 1.0 of the boundary");
   return *plugin;
 }
 
@@ -126,7 +130,8 @@ void write_manifest(const fs::path& library) {
 
 int main(int count, char** arguments) {
   if (count < 2) {
-    std::fprintf(stderr, "usage: octavo-manifest LIBRARY...\nwrites the manifest <id>.json beside each plugin\n");
+    std::fprintf(stderr,
+                 "usage: octavo-manifest LIBRARY...\nwrites the manifest <id>.json beside each plugin\n");
     return 2;
   }
   for (int i = 1; i < count; ++i) {
