@@ -70,7 +70,7 @@ struct Entry {
   std::string key;
   octavo_dtype dtype;
   std::vector<std::int64_t> shape;
-  std::string bytes = {};  // of a CONSTANT
+  std::string bytes = {};  // of a CONSTANT or MARKER
 };
 
 // A layer that recognise() found.
@@ -158,7 +158,8 @@ struct FormatTrampolines {
         if (raw.rank > OCTAVO_MAX_RANK)
           throw PluginError(OCTAVO_BAD_ARGUMENT, "an entry has more than 8 dimensions");
         std::copy(entry.shape.begin(), entry.shape.end(), raw.shape);
-        raw.bytes = entry.role == OCTAVO_ROLE_CONSTANT ? entry.bytes.data() : nullptr;
+        const bool fixed = entry.role == OCTAVO_ROLE_CONSTANT || entry.role == OCTAVO_ROLE_MARKER;
+        raw.bytes = fixed ? entry.bytes.data() : nullptr;
         raw.bytes_size = entry.bytes.size();
         check(sink(context, &raw), empty_error());
       }

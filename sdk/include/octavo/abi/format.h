@@ -43,7 +43,8 @@ typedef enum octavo_role {
   OCTAVO_ROLE_COLUMN_SIGNS = 6,
   OCTAVO_ROLE_SMOOTH_FACTORS = 7,
   OCTAVO_ROLE_INPUT_SCALE = 8,
-  OCTAVO_ROLE_CONSTANT = 9 /* bytes are known from the plan: markers, sizes */
+  OCTAVO_ROLE_CONSTANT = 9, /* bytes are known from the plan */
+  OCTAVO_ROLE_MARKER = 10   /* the same, and they say in JSON how the layer is stored */
 } octavo_role;
 
 typedef struct octavo_entry {
@@ -53,7 +54,7 @@ typedef struct octavo_entry {
   uint32_t dtype;
   uint32_t rank;
   int64_t shape[OCTAVO_MAX_RANK];
-  const void* bytes; /* CONSTANT: the tensor's bytes; else NULL */
+  const void* bytes; /* CONSTANT and MARKER: the tensor's bytes; else NULL */
   uint64_t bytes_size;
 } octavo_entry;
 

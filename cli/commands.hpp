@@ -1,0 +1,13 @@
+// One function for each command; its definition is in commands/<name>.cpp.
+#pragma once
+
+#include "command.hpp"
+
+namespace octavo::cli {
+
+Command convert_command();
+Command plan_command();
+Command completion_command();
+Command help_command();
+
+}  // namespace octavo::cli

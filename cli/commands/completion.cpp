@@ -1,0 +1,26 @@
+#include "commands.hpp"
+#include "shell_completion.hpp"
+
+namespace octavo::cli {
+namespace {
+
+int run(const Arguments& arguments, Terminal& terminal) {
+  const std::string shell = *arguments.text("shell");
+  terminal.print(shell == "bash" ? bash_completion() : shell == "zsh" ? zsh_completion() : fish_completion());
+  return 0;
+}
+
+}  // namespace
+
+Command completion_command() {
+  return {
+      .name = "completion",
+      .summary = "Print a script that completes octavo's commands and options in a shell",
+      .examples = {{"octavo completion bash > ~/.local/share/bash-completion/completions/octavo", "for bash"},
+                   {"octavo completion zsh > \"${fpath[1]}/_octavo\"", "for zsh"},
+                   {"octavo completion fish > ~/.config/fish/completions/octavo.fish", "for fish"}},
+      .positional = {"shell", "bash|zsh|fish", 1, 1, {"bash", "zsh", "fish"}},
+      .run = run};
+}
+
+}  // namespace octavo::cli

@@ -1,0 +1,19 @@
+// The help texts, made from the tables of commands and options.
+#pragma once
+
+#include "command.hpp"
+
+#include <string>
+
+namespace octavo::cli {
+
+enum class HelpLength { common, all };
+
+// What `octavo --help` prints: examples first, then the commands.
+std::string program_help();
+// Examples first, then usage and options; `common` leaves out the options of the tail.
+std::string command_help(const Command& command, HelpLength length);
+// The options of one group.
+std::string section_help(const Command& command, const std::string& group);
+
+}  // namespace octavo::cli

@@ -1,0 +1,153 @@
+#include "program.hpp"
+
+#include "base/error.hpp"
+#include "command.hpp"
+#include "help.hpp"
+#include "logging.hpp"
+#include "suggest.hpp"
+#include "terminal.hpp"
+
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <new>
+
+namespace octavo::cli {
+namespace {
+
+struct Invocation {
+  const Command* command = nullptr;
+  std::string name = "octavo";      // of the command, for JSON
+  std::vector<std::string> tokens;  // without the command
+};
+
+bool contains(const std::vector<std::string>& tokens, const std::string& wanted) {
+  return std::any_of(tokens.begin(), tokens.end(),
+                     [&](const std::string& token) { return with_hyphens(token) == wanted; });
+}
+
+// True if `token` is a global option whose value is the next token.
+bool takes_next(const std::string& token) {
+  const std::string name = with_hyphens(token);
+  const auto& options = global_options();
+  return std::any_of(options.begin(), options.end(), [&](const Option& option) {
+    return !option.value.empty() && option.bare.empty() && name == "--" + option.name;
+  });
+}
+
+[[noreturn]] void refuse_command(const std::string& name) {
+  std::vector<std::string> names;
+  for (const Command& command : commands()) names.push_back(command.name);
+  std::string hint = suggestion(name, names);
+  if (hint.empty()) hint = "octavo --help lists the commands";
+  throw Error(ErrorCode::usage, fmt::format("[command] there is no command '{}'", printable(name)), hint);
+}
+
+// The first word that is not an option, or the name that the program goes by.
+void find_command_in(const std::string& program, const std::vector<std::string>& tokens,
+                     Invocation& invocation) {
+  const std::string stem = std::filesystem::path(program).stem().string();
+  invocation.tokens = tokens;
+  for (const Command& command : commands()) {
+    const auto& names = command.program_names;
+    if (std::find(names.begin(), names.end(), stem) == names.end()) continue;
+    invocation.command = &command;
+    invocation.name = command.name;
+    return;
+  }
+  size_t i = 0;
+  while (i < tokens.size() && tokens[i].size() > 1 && tokens[i].front() == '-')
+    i += takes_next(tokens[i]) ? 2 : 1;
+  if (i >= tokens.size()) return;
+  invocation.command = find_command(tokens[i]);
+  if (invocation.command == nullptr) refuse_command(tokens[i]);
+  invocation.name = tokens[i];
+  invocation.tokens.erase(invocation.tokens.begin() + static_cast<std::ptrdiff_t>(i));
+}
+
+void print_version(Terminal& terminal, bool json) {
+  if (!json) return terminal.print("octavo " OCTAVO_VERSION "\n");
+  terminal.print_json({{"schema", "octavo.version/1"}, {"version", OCTAVO_VERSION}});
+}
+
+int run_without_command(const std::vector<std::string>& tokens, Terminal& terminal) {
+  if (contains(tokens, "--version")) return print_version(terminal, contains(tokens, "--json")), 0;
+  if (contains(tokens, "--help") || contains(tokens, "-h") || contains(tokens, "--help-all")) {
+    return terminal.print(program_help()), 0;
+  }
+  throw Error(ErrorCode::usage, "[command] no command was given", "octavo --help lists the commands");
+}
+
+// Help is given wherever it is asked for, whatever else the command line holds.
+bool print_help(const Invocation& invocation, Terminal& terminal) {
+  const Command& command = *invocation.command;
+  const auto end = std::find(invocation.tokens.begin(), invocation.tokens.end(), "--");
+  const std::vector<std::string> tokens(invocation.tokens.begin(), end);
+  for (const HelpSection& section : command.sections) {
+    bool asked = contains(tokens, "--" + section.option);
+    for (const std::string& also : section.also) asked = asked || contains(tokens, also);
+    if (asked) return terminal.print(section_help(command, section.group)), true;
+  }
+  if (contains(tokens, "--help-all")) return terminal.print(command_help(command, HelpLength::all)), true;
+  if (!contains(tokens, "--help") && !contains(tokens, "-h")) return false;
+  return terminal.print(command_help(command, HelpLength::common)), true;
+}
+
+int run_command(const Invocation& invocation, Terminal& terminal) {
+  const Command& command = *invocation.command;
+  if (print_help(invocation, terminal)) return 0;
+  const Arguments arguments = parse_options(all_options(command), command.positional, invocation.tokens);
+  if (const auto color = arguments.text("color")) {
+    terminal.set_color(*color == "always"  ? ColorChoice::always
+                       : *color == "never" ? ColorChoice::never
+                                           : ColorChoice::automatic);
+  }
+  configure_logging(arguments, terminal);
+  return command.run(arguments, terminal);
+}
+
+int report(ErrorCode code, const std::string& message, const std::string& hint, const Invocation& invocation,
+           bool json, Terminal& terminal) {
+  terminal.status_line().clear();
+  spdlog::error("{}{}{}", message, hint.empty() ? "" : "\nhint: ", hint);
+  if (json) {
+    nlohmann::ordered_json error = {{"code", static_cast<int>(code)}, {"message", message}, {"hint", hint}};
+    terminal.print_json({{"schema", "octavo." + invocation.name + "/1"}, {"error", std::move(error)}});
+  }
+  return static_cast<int>(code);
+}
+
+int run_reporting(const std::string& program, const std::vector<std::string>& tokens, Terminal& terminal) {
+  Invocation invocation;
+  const bool json = contains(tokens, "--json");
+  try {
+    find_command_in(program, tokens, invocation);
+    if (invocation.command == nullptr) return run_without_command(tokens, terminal);
+    return run_command(invocation, terminal);
+  } catch (const Error& error) {
+    return report(error.code(), error.what(), error.hint(), invocation, json, terminal);
+  } catch (const std::bad_alloc&) {
+    return report(ErrorCode::resources, "[memory] there is not enough memory",
+                  "--lanes with a smaller number needs less", invocation, json, terminal);
+  } catch (const std::exception& error) {
+    return report(ErrorCode::failed, error.what(), "", invocation, json, terminal);
+  }
+}
+
+}  // namespace
+
+int run_program(const std::string& program, const std::vector<std::string>& tokens) noexcept {
+  try {
+    Terminal terminal;
+    start_logging(terminal);
+    const int code = run_reporting(program, tokens, terminal);
+    spdlog::shutdown();
+    return code;
+  } catch (...) {  // the report itself failed: a closed or full standard output, no memory left
+    return static_cast<int>(ErrorCode::failed);
+  }
+}
+
+}  // namespace octavo::cli
