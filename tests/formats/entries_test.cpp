@@ -42,7 +42,7 @@ Expected scales(const std::string& key, const Shape& shape) {
   return {OCTAVO_ROLE_SCALES, key, OCTAVO_F32, shape, {}};
 }
 Expected marker(const std::string& key, const std::string& text, std::int64_t length) {
-  return {OCTAVO_ROLE_CONSTANT, key, OCTAVO_U8, {length}, text};
+  return {OCTAVO_ROLE_MARKER, key, OCTAVO_U8, {length}, text};
 }
 
 constexpr const char* kPlain = R"({"format": "int8_tensorwise"})";

@@ -81,7 +81,7 @@ BOOST_AUTO_TEST_CASE(round_trip_of_every_format) {
         BOOST_TEST(same_grid(found[0].grid, writer.grid(layer.raw).placement.grid));
         BOOST_TEST(found[0].entries[OCTAVO_ROLE_CODES] == "model.x.0.weight");
         BOOST_TEST(found[0].entries[OCTAVO_ROLE_SCALES] == "model.x.0.weight_scale");
-        BOOST_TEST(found[0].entries[OCTAVO_ROLE_CONSTANT] == "model.x.0.comfy_quant");
+        BOOST_TEST(found[0].entries[OCTAVO_ROLE_MARKER] == "model.x.0.comfy_quant");
       }
     }
   }
@@ -159,7 +159,7 @@ BOOST_AUTO_TEST_CASE(metadata_alone_is_enough) {
   const Recognised recognised = tensorwise().recognise(header);
   BOOST_TEST_REQUIRE(recognised.layers.size() == 1u);
   BOOST_TEST(recognised.layers[0].name == "model.diffusion_model.a");
-  BOOST_TEST(recognised.layers[0].entries.count(OCTAVO_ROLE_CONSTANT) == 0u);
+  BOOST_TEST(recognised.layers[0].entries.count(OCTAVO_ROLE_MARKER) == 0u);
 }
 
 BOOST_AUTO_TEST_CASE(a_bare_lora_key_is_found) {
