@@ -1,25 +1,26 @@
 // The one exception of the host: what went wrong, how the process should exit, and what to do about it.
 #pragma once
 
+#include <fmt/format.h>
+
 #include <stdexcept>
 #include <string>
-
-#include <fmt/format.h>
+#include <string_view>
 
 namespace octavo {
 
 // The values are the exit codes of the command line.
 enum class ErrorCode {
-  failed = 1,        // anything that has no better word
-  usage = 2,         // the command line is wrong
-  bad_input = 3,     // an input file is invalid
-  unsupported = 4,   // a model, format or container that octavo does not handle
-  io = 5,            // disk, file system, permissions
-  resources = 6,     // out of memory, or the device that was asked for failed
-  verify = 7,        // verify found problems
-  stopped = 75,      // stopped safely, resumable
-  interrupted = 130, // SIGINT
-  terminated = 143,  // SIGTERM
+  failed = 1,         // anything that has no better word
+  usage = 2,          // the command line is wrong
+  bad_input = 3,      // an input file is invalid
+  unsupported = 4,    // a model, format or container that octavo does not handle
+  io = 5,             // disk, file system, permissions
+  resources = 6,      // out of memory, or the device that was asked for failed
+  verify = 7,         // verify found problems
+  stopped = 75,       // stopped safely, resumable
+  interrupted = 130,  // SIGINT
+  terminated = 143,   // SIGTERM
 };
 
 // Text: "[operation] what, where (file, tensor, byte), which value, what was expected".
@@ -35,8 +36,9 @@ class Error : public std::runtime_error {
   std::string hint_;
 };
 
-// A name from a file as it may be shown on a terminal: control and non-ASCII-printable bytes escaped as \xNN
-// (valid UTF-8 letters stay), cut after 200 bytes.
+// A name from a file as it may be shown on a terminal: control characters, characters that change the
+// direction or the visibility of text, and bytes that are no UTF-8 are escaped as \xNN; other UTF-8 stays.
+// Cut after 200 bytes of the name, which "..." then marks.
 std::string printable(std::string_view name);
 
 }  // namespace octavo

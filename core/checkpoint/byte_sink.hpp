@@ -1,0 +1,32 @@
+// How bytes reach the file under construction. Which way is fastest depends on the file system, so there are
+// two; both take writes from any thread, at any offset, and keep no page of the file in this process's
+// memory.
+#pragma once
+
+#include "base/file.hpp"
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+
+namespace octavo::checkpoint {
+
+class ByteSink {
+ public:
+  virtual ~ByteSink() = default;
+  // Thread safe. Throws Error io.
+  virtual void write(uint64_t offset, std::span<const std::byte> bytes) = 0;
+  // After the last write: waits for what runs in the background. Throws Error io for what went wrong there.
+  virtual void finish() = 0;
+};
+
+enum class SinkKind { automatic, mapping, positioned };
+
+// Makes `file` `bytes` long and allocates its blocks, at once or ahead of the writes. automatic: a mapping on
+// tmpfs (its pages are created fastest by one thread, fallocate, and copied into by many), positioned writes
+// elsewhere. Where the file system cannot allocate ahead there is never a mapping: a full disk would be
+// SIGBUS. `file` must outlive the sink.
+std::unique_ptr<ByteSink> make_sink(const File& file, uint64_t bytes, SinkKind kind = SinkKind::automatic);
+
+}  // namespace octavo::checkpoint

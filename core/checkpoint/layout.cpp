@@ -1,0 +1,125 @@
+#include "checkpoint/layout.hpp"
+
+#include "base/bytes.hpp"
+#include "base/error.hpp"
+#include "checkpoint/dtypes.hpp"
+#include "checkpoint/header.hpp"
+
+#include <nlohmann/json.hpp>
+
+#include <algorithm>
+#include <iterator>
+#include <optional>
+#include <unordered_set>
+
+namespace octavo::checkpoint {
+namespace {
+
+constexpr size_t kAlignment = 8;
+
+[[noreturn]] void refuse(ErrorCode code, const std::string& tensor, const std::string& what) {
+  throw Error(code, fmt::format("[layout] tensor \"{}\": {}", printable(tensor), what));
+}
+
+void check_names(const std::vector<OutputTensor>& tensors) {
+  if (tensors.size() > kMaxTensors)
+    throw Error(ErrorCode::unsupported,
+                fmt::format("[layout] {} tensors, the limit is {}", tensors.size(), kMaxTensors));
+  std::unordered_set<std::string_view> seen;
+  for (const OutputTensor& tensor : tensors) {
+    if (tensor.name.size() > kMaxNameBytes)
+      refuse(ErrorCode::unsupported, tensor.name,
+             fmt::format("the name has {} bytes, the limit is {}", tensor.name.size(), kMaxNameBytes));
+    if (tensor.name == "__metadata__") refuse(ErrorCode::bad_input, tensor.name, "the name is reserved");
+    if (!seen.insert(tensor.name).second) refuse(ErrorCode::bad_input, tensor.name, "would be there twice");
+  }
+}
+
+// Gives every tensor its bytes and its place, counted from the start of the data; returns the data's size.
+uint64_t place(std::vector<OutputTensor>& tensors, std::vector<PlacedTensor>& placed) {
+  uint64_t end = 0;
+  placed.reserve(tensors.size());
+  for (OutputTensor& tensor : tensors) {
+    const std::optional<uint64_t> bytes = byte_count(tensor.dtype, tensor.shape);
+    const std::optional<uint64_t> next = bytes ? checked_add(end, *bytes) : std::nullopt;
+    if (!next)
+      refuse(ErrorCode::unsupported, tensor.name,
+             fmt::format("{} [{}] has no size in whole bytes that fits 64 bits", name(tensor.dtype),
+                         fmt::join(tensor.shape, ", ")));
+    placed.push_back({std::move(tensor), end, *bytes});
+    end = *next;
+  }
+  return end;
+}
+
+std::string header_json(const std::map<std::string, std::string>& metadata,
+                        const std::vector<PlacedTensor>& placed) {
+  std::string json = "{";
+  const auto separate = [&] {
+    if (json.back() != '{') json += ',';
+  };
+  if (!metadata.empty()) {
+    json += "\"__metadata__\":{";
+    for (const auto& [key, value] : metadata) {
+      separate();
+      json += json_text(key) + ':' + json_text(value);
+    }
+    json += '}';
+  }
+  for (const PlacedTensor& entry : placed) {
+    separate();
+    fmt::format_to(std::back_inserter(json),
+                   "{}:{{\"dtype\":\"{}\",\"shape\":[{}],\"data_offsets\":[{},{}]}}",
+                   json_text(entry.tensor.name), name(entry.tensor.dtype), fmt::join(entry.tensor.shape, ","),
+                   entry.offset, entry.offset + entry.bytes);
+  }
+  return json + '}';
+}
+
+std::string framed(std::string json) {
+  json.append((kAlignment - json.size() % kAlignment) % kAlignment, ' ');
+  if (json.size() > kMaxHeaderBytes)
+    throw Error(
+        ErrorCode::unsupported,
+        fmt::format("[layout] the header has {} bytes, the format allows {}", json.size(), kMaxHeaderBytes),
+        "write several files (--shards)");
+  std::string bytes;
+  for (int shift = 0; shift < 64; shift += 8) bytes += static_cast<char>((json.size() >> shift) & 0xff);
+  return bytes + json;
+}
+
+}  // namespace
+
+const PlacedTensor* Layout::find(std::string_view name) const {
+  const auto found = std::find_if(tensors.begin(), tensors.end(),
+                                  [&](const PlacedTensor& placed) { return placed.tensor.name == name; });
+  return found == tensors.end() ? nullptr : &*found;
+}
+
+Layout lay_out(const std::map<std::string, std::string>& metadata, std::vector<OutputTensor> tensors) {
+  check_names(tensors);
+  std::sort(tensors.begin(), tensors.end(), [](const OutputTensor& a, const OutputTensor& b) {
+    return a.dtype != b.dtype ? a.dtype > b.dtype : a.name < b.name;
+  });
+  Layout layout;
+  const uint64_t data_bytes = place(tensors, layout.tensors);
+  layout.header_bytes = framed(header_json(metadata, layout.tensors));
+  const uint64_t data_start = layout.header_bytes.size();
+  const std::optional<uint64_t> total = checked_add(data_start, data_bytes);
+  // File offsets are signed in the kernel.
+  if (!total || *total > static_cast<uint64_t>(INT64_MAX))
+    throw Error(ErrorCode::unsupported, fmt::format("[layout] {} bytes of data fit no file", data_bytes));
+  layout.file_bytes = *total;
+  for (PlacedTensor& placed : layout.tensors) placed.offset += data_start;
+  return layout;
+}
+
+std::string json_text(const std::string& text) {
+  try {
+    return nlohmann::json(text).dump();
+  } catch (const nlohmann::json::type_error&) {
+    throw Error(ErrorCode::bad_input, fmt::format("[layout] \"{}\" is not valid UTF-8", printable(text)));
+  }
+}
+
+}  // namespace octavo::checkpoint

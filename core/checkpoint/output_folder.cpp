@@ -1,0 +1,100 @@
+#include "checkpoint/output_folder.hpp"
+
+#include "base/error.hpp"
+#include "checkpoint/preflight.hpp"
+
+#include <algorithm>
+#include <system_error>
+#include <utility>
+
+namespace octavo::checkpoint {
+namespace {
+
+namespace fs = std::filesystem;
+
+uint64_t largest_file(const ShardSet& shards) {
+  uint64_t largest = shards.index_json.size();
+  for (const Layout& layout : shards.layouts) largest = std::max(largest, layout.file_bytes);
+  return largest;
+}
+
+std::string create_temp_folder(const fs::path& final_path) {
+  for (;;) {
+    const fs::path path = sibling(final_path, part_suffix());
+    if (create_folder(path, 0700)) return path.string();
+  }
+}
+
+// A folder that another run has already filled or changed is not ours to delete.
+void remove_old_output(const fs::path& folder) {
+  std::error_code ignored;
+  if (is_output_folder(folder)) fs::remove_all(folder, ignored);
+}
+
+}  // namespace
+
+OutputFolder::OutputFolder(const fs::path& final_path, ShardSet shards, const OutputOptions& options)
+    : final_path_(output_name(final_path)), shards_(std::move(shards)), options_(options) {
+  if (!options_.discard) {
+    check_target(final_path_, OutputKind::folder, options_.force, options_.inputs);
+    check_room(folder_of(final_path_), shards_.bytes(), largest_file(shards_));
+    lock_.take(final_path_);
+    temp_path_ = create_temp_folder(final_path_);
+  }
+  try {
+    for (size_t i = 0; i < shards_.layouts.size(); ++i)
+      files_.push_back(std::make_unique<OutputFile>(fs::path(temp_path_) / shards_.names[i],
+                                                    std::move(shards_.layouts[i]), options_));
+  } catch (...) {
+    files_.clear();
+    std::error_code ignored;
+    if (!temp_path_.empty()) fs::remove_all(temp_path_, ignored);
+    throw;
+  }
+}
+
+OutputFolder::~OutputFolder() {
+  files_.clear();
+  std::error_code ignored;
+  if (!temp_path_.empty()) fs::remove_all(temp_path_, ignored);
+}
+
+void OutputFolder::commit() {
+  if (options_.discard) return;
+  for (const std::unique_ptr<OutputFile>& file : files_) file->commit();
+  files_.clear();  // lets the locks inside the folder go, so that it holds nothing but the output
+  write_index();
+  publish();
+}
+
+void OutputFolder::write_index() const {
+  const fs::path path = fs::path(temp_path_) / shards_.index_name;
+  const std::optional<File> file = File::create_new(path, 0600);
+  if (!file) throw Error(ErrorCode::io, fmt::format("[create] {}: exists", printable(path.string())));
+  file->write_at(0, std::as_bytes(std::span(shards_.index_json)));
+  if (options_.durable) file->sync();
+  file->set_mode(options_.mode.value_or(mode_for_new_file()));
+}
+
+void OutputFolder::publish() {
+  set_folder_mode(temp_path_, mode_for_new_folder());
+  if (options_.durable) sync_folder(temp_path_);
+  fs::path old;
+  if (options_.force && fs::exists(fs::symlink_status(final_path_))) {
+    check_target(final_path_, OutputKind::folder, true, options_.inputs);
+    if (exchange_paths(temp_path_, final_path_)) {
+      old = std::exchange(temp_path_, {});
+    } else {
+      old = sibling(final_path_, part_suffix());
+      rename_path(final_path_, old, Replace::no);
+    }
+  }
+  if (!temp_path_.empty()) {
+    rename_path(temp_path_, final_path_, Replace::no);
+    temp_path_.clear();
+  }
+  if (options_.durable) sync_folder(folder_of(final_path_));
+  if (!old.empty()) remove_old_output(old);
+}
+
+}  // namespace octavo::checkpoint

@@ -1,0 +1,88 @@
+#include "checkpoint/write_log.hpp"
+
+#include "base/error.hpp"
+#include "base/hash.hpp"
+
+#include <algorithm>
+#include <atomic>
+#include <exception>
+#include <thread>
+
+namespace octavo::checkpoint {
+namespace {
+
+constexpr uint64_t kSmallPiece = uint64_t{64} << 10;
+constexpr uint64_t kSampledOneIn = 16;
+constexpr unsigned kThreads = 4;
+
+}  // namespace
+
+// Which large pieces are sampled follows from their place alone, so that a repeated run checks the same ones.
+bool WriteLog::is_checked(uint64_t offset, uint64_t bytes) const {
+  if (level_ == VerifyLevel::header) return false;
+  if (level_ == VerifyLevel::full || bytes <= kSmallPiece) return true;
+  return xxh3_64(std::as_bytes(std::span(&offset, 1))) % kSampledOneIn == 0;
+}
+
+void WriteLog::add(uint64_t offset, std::span<const std::byte> bytes) {
+  if (bytes.empty()) return;
+  Piece piece{offset, bytes.size(), 0, is_checked(offset, bytes.size())};
+  if (piece.has_hash) piece.hash = xxh3_64(bytes);
+  const std::lock_guard lock(mutex_);
+  pieces_.push_back(piece);
+}
+
+void WriteLog::close(uint64_t begin, uint64_t end, const std::string& file) {
+  const std::lock_guard lock(mutex_);
+  // Later writes first, so that unique() keeps the last one of equal bounds.
+  std::reverse(pieces_.begin(), pieces_.end());
+  const auto key = [](const Piece& piece) { return std::pair(piece.offset, piece.bytes); };
+  std::stable_sort(pieces_.begin(), pieces_.end(),
+                   [&](const Piece& a, const Piece& b) { return key(a) < key(b); });
+  pieces_.erase(std::unique(pieces_.begin(), pieces_.end(),
+                            [&](const Piece& a, const Piece& b) { return key(a) == key(b); }),
+                pieces_.end());
+  uint64_t covered = begin;
+  for (const Piece& piece : pieces_) {
+    if (piece.offset != covered) break;
+    covered += piece.bytes;
+  }
+  if (covered != end || (!pieces_.empty() && pieces_.back().offset + pieces_.back().bytes != end))
+    throw Error(
+        ErrorCode::failed,
+        fmt::format("[commit] {}: the writes do not cover the file: a gap or an overlap at byte {} of {}",
+                    printable(file), covered, end));
+}
+
+void WriteLog::compare_piece(const File& file, const Piece& piece) const {
+  if (!piece.has_hash || xxh3_64_of(file, piece.offset, piece.bytes) == piece.hash) return;
+  throw Error(ErrorCode::io,
+              fmt::format("[verify] {}: the {} bytes at {} are not the ones that were written",
+                          printable(file.path()), piece.bytes, piece.offset),
+              "the disk or the memory is faulty");
+}
+
+void WriteLog::compare(const File& file) const {
+  if (level_ == VerifyLevel::header) return;
+  std::atomic<size_t> next{0};
+  std::mutex mutex;
+  std::exception_ptr failure;
+  const auto work = [&] {
+    try {
+      for (size_t i = next++; i < pieces_.size(); i = next++) compare_piece(file, pieces_[i]);
+    } catch (...) {
+      next = pieces_.size();
+      const std::lock_guard lock(mutex);
+      if (!failure) failure = std::current_exception();
+    }
+  };
+  {
+    std::vector<std::jthread> threads;
+    const unsigned extra = std::min(kThreads, std::max(1U, std::thread::hardware_concurrency())) - 1;
+    for (unsigned i = 0; i < extra; ++i) threads.emplace_back(work);
+    work();
+  }
+  if (failure) std::rethrow_exception(failure);
+}
+
+}  // namespace octavo::checkpoint
