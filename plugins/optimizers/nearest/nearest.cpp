@@ -1,4 +1,5 @@
-// Nearest: every value goes to the closest code of the grid, ties to the even one. The yardstick of the others.
+// Nearest: every value goes to the closest code of the grid, ties to the even one. The yardstick of the
+// others.
 #include <octavo/optimizer.hpp>
 
 namespace {

@@ -111,8 +111,9 @@ typedef struct octavo_tile {
 } octavo_tile;
 
 #define OCTAVO_TILE_ZERO_NONFINITE 1u /* NaN, infinity (and >= 2^118 in a rotated basis) count as 0 */
-#define OCTAVO_TILE_CLAMP_OVERFLOW 2u /* CAST: values beyond the stored dtype become its largest finite one \
-                                       */
+#define OCTAVO_TILE_CLAMP_OVERFLOW                                         \
+  2u /* CAST: values beyond the stored dtype become its largest finite one \
+      */
 
 /* What was found while a tile was quantized. Valid once the lane's slot has been waited for. The caller sets
  * struct_size and the two row pointers; the callee overwrites the rest. */

@@ -1,0 +1,225 @@
+#include "base/bytes.hpp"
+#include "base/error.hpp"
+#include "commands.hpp"
+#include "conversion.hpp"
+#include "progress.hpp"
+#include "run/output.hpp"
+#include "run/signals.hpp"
+#include "session.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+
+namespace octavo::cli {
+namespace {
+
+struct Outcome {
+  plan::Plan plan;
+  run::RunReport report;
+  std::filesystem::path path;
+  uint64_t file_bytes = 0;
+  std::string device;
+  double seconds = 0;  // from opening the source to the durable name
+};
+
+plan::Plan fixed_plan(const Conversion& conversion, const checkpoint::Checkpoint& source, Session& session,
+                      run::ChosenDevice& device, const run::RunOptions& options) {
+  plan::Plan plan = plan::make_plan(conversion.settings, source, session.catalog(), session.services());
+  if (plan.size_exact) return plan;
+  const plan::Unfit unfit = run::measure(plan, source, device, session.services(), options);
+  return plan::make_plan(conversion.settings, source, session.catalog(), session.services(), &unfit);
+}
+
+checkpoint::OutputOptions output_options(const Conversion& conversion, const checkpoint::Checkpoint& source) {
+  checkpoint::OutputOptions options;
+  options.force = conversion.force;
+  options.verify = conversion.verify;
+  options.inputs = source.identities();
+  options.durable = conversion.durable;
+  options.discard = conversion.discard;
+  return options;
+}
+
+Outcome convert(const Conversion& conversion, Session& session, ProgressReporter& progress) {
+  const auto start = std::chrono::steady_clock::now();
+  const run::StopSignals signals;
+  const checkpoint::Checkpoint source = checkpoint::Checkpoint::open(conversion.input);
+  run::ChosenDevice device =
+      run::choose_device(conversion.device, conversion.set, session.catalog(), session.services());
+  if (!device.note.empty()) session.note(device.note);
+  run::RunOptions options = conversion.run;
+  options.progress = [&](const run::Progress& now) { progress.update(now); };
+
+  Outcome outcome;
+  outcome.plan = fixed_plan(conversion, source, session, device, options);
+  outcome.path = output_path(conversion, outcome.plan);
+  outcome.device = device.id;
+  run::Output output(outcome.plan, outcome.path, conversion.shards ? &*conversion.shards : nullptr);
+  outcome.file_bytes = output.file_bytes();
+  output.begin(output_options(conversion, source));
+  run::StopSignals::watch(output.temp_path());
+  outcome.report = run::run(outcome.plan, source, device, session.services(), output, options);
+  source.verify_unchanged();
+  progress.finish();
+  output.commit();
+  run::StopSignals::watch("");
+  outcome.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  return outcome;
+}
+
+struct Total {
+  double error = 0;
+  double signal = 0;
+};
+
+Total total_of(const run::RunReport& report) {
+  Total total;
+  for (const run::LayerResult& layer : report.layers) {
+    total.error += layer.error_sum;
+    total.signal += layer.signal_sum;
+  }
+  return total;
+}
+
+nlohmann::ordered_json decibel_json(double error, double signal) {
+  if (error == 0) return nullptr;  // nothing was lost
+  return 10 * std::log10(signal / error);
+}
+
+nlohmann::ordered_json layer_json(const run::LayerResult& layer) {
+  nlohmann::ordered_json json = {{"name", layer.name},
+                                 {"format", layer.format},
+                                 {"optimizer", layer.optimizer},
+                                 {"shape", {layer.rows, layer.cols}},
+                                 {"bytes_in", layer.bytes_in},
+                                 {"bytes_out", layer.bytes_out},
+                                 {"sqnr_db", decibel_json(layer.error_sum, layer.signal_sum)},
+                                 {"max_abs_error", layer.max_error}};
+  if (layer.zeroed != 0) json["nonfinite_zeroed"] = layer.zeroed;
+  if (layer.overflow != 0) json["overflow_clamped"] = layer.overflow;
+  if (layer.underflow != 0) json["underflow_to_zero"] = layer.underflow;
+  if (layer.floored_rows != 0) json["floored_rows"] = layer.floored_rows;
+  if (layer.rows_sent_back != 0) json["rows_sent_back"] = layer.rows_sent_back;
+  if (!layer.note.empty()) json["note"] = layer.note;
+  return json;
+}
+
+void print_json(const Conversion& conversion, const Outcome& outcome, Terminal& terminal) {
+  nlohmann::ordered_json json =
+      plan_json(conversion, outcome.plan, outcome.file_bytes, planned_memory(conversion, outcome.plan));
+  json["schema"] = "octavo.convert/1";
+  json["output"] = outcome.path.string();
+  json["device"] = outcome.device;
+  json["lanes"] = outcome.report.lanes;
+  json["seconds"] = outcome.seconds;
+  json["bytes_per_second"] = outcome.report.seconds > 0
+                                 ? static_cast<double>(outcome.report.bytes_read) / outcome.report.seconds
+                                 : 0.0;
+  json["peak_memory"] = outcome.report.peak_memory;
+  const Total total = total_of(outcome.report);
+  json["sqnr_db"] = decibel_json(total.error, total.signal);
+  json["layers"] = nlohmann::ordered_json::array();
+  for (const run::LayerResult& layer : outcome.report.layers) json["layers"].push_back(layer_json(layer));
+  terminal.print_json(json);
+}
+
+std::string decibel_text(double error, double signal) {
+  return error == 0 ? "exact" : fmt::format("{:.2f} dB", 10 * std::log10(signal / error));
+}
+
+void print_worst(const run::RunReport& report, Terminal& terminal) {
+  std::vector<const run::LayerResult*> worst;
+  for (const run::LayerResult& layer : report.layers) worst.push_back(&layer);
+  std::stable_sort(worst.begin(), worst.end(),
+                   [](const auto* a, const auto* b) { return a->sqnr_db() < b->sqnr_db(); });
+  if (worst.size() > 5) worst.resize(5);
+  Table table({{"worst layers", Table::Align::left},
+               {"SQNR", Table::Align::right},
+               {"shape", Table::Align::left},
+               {"format", Table::Align::left}});
+  for (const run::LayerResult* layer : worst) {
+    table.add({printable(layer->name), decibel_text(layer->error_sum, layer->signal_sum),
+               fmt::format("[{}, {}]", layer->rows, layer->cols), layer->format});
+  }
+  terminal.print(table.text("  "));
+}
+
+void print_counts(const run::RunReport& report, Terminal& terminal) {
+  int64_t zeroed = 0, overflow = 0, underflow = 0, floored = 0, sent_back = 0;
+  for (const run::LayerResult& layer : report.layers) {
+    zeroed += layer.zeroed;
+    overflow += layer.overflow;
+    underflow += layer.underflow;
+    floored += layer.floored_rows;
+    sent_back += layer.rows_sent_back;
+  }
+  const auto line = [&](int64_t count, std::string_view what) {
+    if (count != 0) terminal.print(fmt::format("  {} {}\n", count, what));
+  };
+  line(zeroed, "non-finite values became 0");
+  line(overflow, "values were clamped to the stored dtype");
+  line(underflow, "values became 0 in the stored dtype");
+  line(floored, "rows are so small that they became 0 or nearly");
+  line(sent_back, "rows are stored as nearest, which was better");
+}
+
+void print_summary(const Conversion& conversion, const Outcome& outcome, Terminal& terminal) {
+  print_plan(conversion, outcome.plan, outcome.file_bytes, false, terminal);
+  const Total total = total_of(outcome.report);
+  terminal.print(fmt::format("  quality  {} over all {} layers\n", decibel_text(total.error, total.signal),
+                             outcome.report.layers.size()));
+  print_counts(outcome.report, terminal);
+  print_worst(outcome.report, terminal);
+  terminal.print(
+      fmt::format("  time     {} on {} with {} lanes, {}/s, peak memory {}\n",
+                  format_duration(outcome.seconds), outcome.device, outcome.report.lanes,
+                  format_bytes(static_cast<uint64_t>(static_cast<double>(outcome.report.bytes_read) /
+                                                     std::max(outcome.seconds, 1e-9))),
+                  format_bytes(outcome.report.peak_memory)));
+  terminal.print(conversion.discard ? "  output   discarded\n"
+                                    : fmt::format("  output   {}\n", printable(outcome.path.string())));
+}
+
+int run(const Arguments& arguments, Terminal& terminal) {
+  const Conversion conversion = read_conversion(arguments);
+  if (arguments.has("dry-run")) return show_plan(conversion, arguments, terminal);
+  Session session(arguments, conversion.max_ram);
+  ProgressReporter progress(progress_style(arguments, terminal), terminal);
+  const Outcome outcome = convert(conversion, session, progress);
+  progress.finish();
+  if (arguments.flag("json")) {
+    print_json(conversion, outcome, terminal);
+  } else if (!terminal.quiet()) {
+    print_summary(conversion, outcome, terminal);
+  }
+  return 0;
+}
+
+std::vector<Option> options() {
+  std::vector<Option> all = conversion_options();
+  all.push_back(progress_option());
+  all.push_back({.name = "dry-run",
+                 .help = "Show the plan and write nothing",
+                 .choices = {"analyze"},
+                 .bare = "analyze"});
+  return all;
+}
+
+}  // namespace
+
+Command convert_command() {
+  return {.name = "convert",
+          .summary = "Convert a checkpoint: quantize its layers and copy the rest",
+          .examples = {{"octavo convert model.safetensors", "INT8 with ConvRot, beside the input"},
+                       {"octavo convert model.safetensors --format int8_tensorwise -o small.safetensors",
+                        "plain INT8 rows, which the most programs load"},
+                       {"octavo convert diffusers-folder/ --format fp16 --shards 4", "FP16 in four files"}},
+          .positional = {"input", "FILE", 0, 1},
+          .options = options,
+          .run = run,
+          .program_names = {"convert_to_quant", "ctq"}};
+}
+
+}  // namespace octavo::cli

@@ -1,0 +1,40 @@
+#include "commands.hpp"
+#include "conversion.hpp"
+#include "run/output.hpp"
+#include "session.hpp"
+
+namespace octavo::cli {
+namespace {
+
+int run(const Arguments& arguments, Terminal& terminal) {
+  return show_plan(read_conversion(arguments), arguments, terminal);
+}
+
+}  // namespace
+
+int show_plan(const Conversion& conversion, const Arguments& arguments, Terminal& terminal) {
+  Session session(arguments, conversion.max_ram);
+  const checkpoint::Checkpoint source = checkpoint::Checkpoint::open(conversion.input);
+  const plan::Plan plan = plan::make_plan(conversion.settings, source, session.catalog(), session.services());
+  const run::Output output(plan, output_path(conversion, plan),
+                           conversion.shards ? &*conversion.shards : nullptr);
+  if (arguments.flag("json")) {
+    terminal.print_json(plan_json(conversion, plan, output.file_bytes(), planned_memory(conversion, plan)));
+  } else {
+    print_plan(conversion, plan, output.file_bytes(), true, terminal);
+  }
+  return 0;
+}
+
+Command plan_command() {
+  return {.name = "plan",
+          .summary = "Show what convert would do, from headers alone: every decision, and the exact size",
+          .examples = {{"octavo plan model.safetensors", "every tensor with its decision and the reason"},
+                       {"octavo plan model.safetensors --format fp16 --json", "for programs"},
+                       {"octavo plan model.safetensors --model none", "as if every 2-D weight were a layer"}},
+          .positional = {"input", "FILE", 0, 1},
+          .options = conversion_options,
+          .run = run};
+}
+
+}  // namespace octavo::cli

@@ -1,0 +1,59 @@
+// What `convert` and `plan` share: their options, and how these become settings.
+#pragma once
+
+#include "checkpoint/shards.hpp"
+#include "checkpoint/write_log.hpp"
+#include "options.hpp"
+#include "plan/plan.hpp"
+#include "run/device.hpp"
+#include "run/run.hpp"
+#include "terminal.hpp"
+
+#include <nlohmann/json.hpp>
+
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace octavo::cli {
+
+// A conversion as it was asked for on the command line.
+struct Conversion {
+  std::filesystem::path input;
+  std::optional<std::filesystem::path> output;
+  bool force = false;
+  plan::Settings settings;
+  std::optional<checkpoint::ShardRule> shards;
+  checkpoint::VerifyLevel verify = checkpoint::VerifyLevel::sampled;
+  bool discard = false;
+  bool durable = true;
+  run::DeviceRequest device;
+  std::vector<plugin::Setting> set;  // of all plugins, in the order given
+  run::RunOptions run;
+  uint64_t max_ram = 0;
+};
+
+std::vector<Option> conversion_options();
+
+// Throws Error usage for values that are wrong or contradict one another.
+Conversion read_conversion(const Arguments& arguments);
+
+// The parameters that --set gives to one plugin.
+std::vector<plugin::Assignment> settings_of(const std::vector<plugin::Setting>& set, const std::string& id);
+
+std::filesystem::path output_path(const Conversion& conversion, const plan::Plan& plan);
+
+// The plan as `octavo plan --json` prints it: contract of "octavo.plan/1".
+nlohmann::ordered_json plan_json(const Conversion& conversion, const plan::Plan& plan, uint64_t file_bytes,
+                                 uint64_t memory);
+
+// Lanes x slots x tile, as far as it is known without opening a device.
+uint64_t planned_memory(const Conversion& conversion, const plan::Plan& plan);
+
+// The plan in a few lines for people: models, what is quantized and kept, sizes, notes; `every`: each tensor
+// too.
+void print_plan(const Conversion& conversion, const plan::Plan& plan, uint64_t file_bytes, bool every,
+                Terminal& terminal);
+
+}  // namespace octavo::cli

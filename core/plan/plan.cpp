@@ -1,0 +1,223 @@
+#include "plan/plan.hpp"
+
+#include "base/error.hpp"
+#include "checkpoint/dtypes.hpp"
+#include "plan/provenance.hpp"
+#include "plan/tile_height.hpp"
+
+#include <octavo/grid.hpp>
+#include <octavo/tensor.hpp>
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <set>
+
+namespace octavo::plan {
+namespace {
+
+// What a layer's bias and scales share with its weight, so that a shard holds all of them.
+std::string group_of(std::string_view key) { return std::string(key.substr(0, key.rfind('.'))); }
+
+class Planner {
+ public:
+  Planner(const Settings& settings, const checkpoint::Checkpoint& source, plugin::Catalog& catalog,
+          const octavo_host& host, const Unfit* unfit)
+      : source_(source), rules_(settings, source, catalog, host), unfit_(unfit) {
+    plan_.settings = settings;
+    optimizer_ = std::make_shared<plugin::Optimizer>(
+        catalog.open(OCTAVO_KIND_OPTIMIZER, settings.optimizer.id), settings.optimizer.params, host);
+    plugin::Selection format = settings.format;
+    if (format.id.empty())
+      format = plugin::parse_request(optimizer_->default_format(settings.default_format));
+    plan_.format_id = format.id;
+    format_ =
+        std::make_shared<plugin::Format>(catalog.open(OCTAVO_KIND_FORMAT, format.id), format.params, host);
+    plan_.settings.format = format;
+  }
+
+  Plan make() {
+    plan_.model_reasons = rules_.model_reasons();
+    for (const checkpoint::TensorRef& tensor : source_.tensors()) place(tensor);
+    if (plan_.layers.empty()) refuse_empty();
+    plan_.metadata = output_metadata(plan_, source_, rules_.model_ids());
+    add_quantization_metadata(plan_, source_, rules_.quantized_layers());
+    note_fallbacks();
+    return std::move(plan_);
+  }
+
+ private:
+  void place(const checkpoint::TensorRef& tensor) {
+    PlannedTensor planned{&tensor, rules_.decide(tensor), "", "", 0};
+    plan_.bytes_in += tensor.info.bytes();
+    if (planned.verdict.decision == Decision::quantize) quantize(tensor, planned);
+    if (planned.verdict.decision == Decision::keep || planned.verdict.decision == Decision::high_precision) {
+      copy(tensor);
+      planned.bytes_out = tensor.info.bytes();
+    }
+    plan_.bytes_out += planned.bytes_out;
+    plan_.tensors.push_back(std::move(planned));
+  }
+
+  void copy(const checkpoint::TensorRef& tensor) {
+    plan_.copies.push_back({&tensor, plan_.outputs.size()});
+    plan_.outputs.push_back({tensor.info.name, tensor.info.dtype, tensor.info.shape});
+    plan_.groups.push_back(group_of(tensor.info.name));
+  }
+
+  // Turns the verdict into keep where the layer is unfit or the format refuses it.
+  void quantize(const checkpoint::TensorRef& tensor, PlannedTensor& planned) {
+    const std::string base(base_name(tensor.info.name));
+    if (unfit_ != nullptr) {
+      if (const auto found = unfit_->find(base); found != unfit_->end()) {
+        planned.verdict = {Decision::keep, "measured", found->second};
+        return;
+      }
+    }
+    auto layer = std::make_unique<PlannedLayer>();
+    layer->source = &tensor;
+    layer->name = base;
+    layer->layer = describe(*layer);
+    const plugin::Placement placement = format_->grid(layer->layer);
+    if (!placement.grid) {
+      planned.verdict = {Decision::keep, "format " + plan_.format_id, placement.note};
+      return;
+    }
+    layer->grid = *placement.grid;
+    layer->stored_as = placement.fallback ? placement.stored_as : plan_.format_id;
+    if (placement.fallback) layer->note = placement.note;
+    finish(*layer);
+    planned.format = layer->stored_as;
+    planned.optimizer = layer->optimizer_id;
+    planned.bytes_out = layer->bytes_out;
+    plan_.layers.push_back(std::move(layer));
+  }
+
+  octavo_layer describe(const PlannedLayer& layer) const {
+    const checkpoint::TensorInfo& info = layer.source->info;
+    octavo_layer described{};
+    described.struct_size = sizeof described;
+    described.dtype = info.dtype;
+    described.name = layer.name.c_str();
+    described.key = info.name.c_str();
+    described.rows = static_cast<int64_t>(info.shape[0]);
+    described.cols = static_cast<int64_t>(info.shape[1]);
+    described.seed = plan_.settings.seed;
+    described.has_bias = source_.find(layer.name + ".bias") != nullptr ? 1 : 0;
+    return described;
+  }
+
+  void finish(PlannedLayer& layer) {
+    layer.format = format_;
+    layer.optimizer = optimizer_;
+    layer.optimizer_id = plan_.settings.optimizer.id;
+    layer.wants = optimizer_->wants(layer.layer, layer.grid, false);
+    layer.bytes_in = layer.source->info.bytes();
+    uint32_t flags = 0;
+    if (plan_.settings.full_precision_matmul) flags |= OCTAVO_ENTRIES_FULL_PRECISION_MATMUL;
+    if (plan_.settings.legacy_keys) flags |= OCTAVO_ENTRIES_LEGACY_KEYS;
+    if (plan_.settings.input_scale) flags |= OCTAVO_ENTRIES_INPUT_SCALE;
+    for (plugin::Entry& entry : format_->entries(layer.layer, layer.grid, flags))
+      add_output(layer, std::move(entry));
+    const bool may_change =
+        plan_.settings.nonfinite == Nonfinite::keep ||
+        (layer.grid.code == OCTAVO_CODE_CAST && plan_.settings.cast_overflow == CastOverflow::keep);
+    if (may_change && unfit_ == nullptr) plan_.size_exact = false;
+  }
+
+  void add_output(PlannedLayer& layer, plugin::Entry entry) {
+    std::vector<uint64_t> shape(entry.shape.begin(), entry.shape.end());
+    const auto bytes = checkpoint::byte_count(entry.dtype, shape);
+    if (!bytes)
+      throw Error(ErrorCode::failed,
+                  fmt::format("[plan] {}: the format gives an impossible shape", entry.key));
+    if (!entry.bytes.empty() && entry.bytes.size() != *bytes) {
+      throw Error(ErrorCode::failed, fmt::format("[plan] {}: the format gives {} bytes for a tensor of {}",
+                                                 entry.key, entry.bytes.size(), *bytes));
+    }
+    layer.bytes_out += *bytes;
+    layer.outputs.push_back({entry.role, plan_.outputs.size()});
+    if (!entry.bytes.empty())
+      plan_.constants.push_back({plan_.outputs.size(), entry.role, std::move(entry.bytes)});
+    plan_.outputs.push_back({std::move(entry.key), entry.dtype, std::move(shape)});
+    plan_.groups.push_back(layer.name);
+  }
+
+  void note_fallbacks() {
+    std::map<std::string, std::vector<std::string>> by_note;
+    for (const auto& layer : plan_.layers) {
+      if (!layer->note.empty()) by_note[layer->note].push_back(layer->name);
+    }
+    for (const auto& [note, names] : by_note) {
+      plan_.notes.push_back(fmt::format("{} layer{} ({}{}): {}", names.size(), names.size() == 1 ? "" : "s",
+                                        printable(names.front()), names.size() > 1 ? ", ..." : "", note));
+    }
+  }
+
+  [[noreturn]] void refuse_empty() const {
+    std::map<std::string, size_t> reasons;
+    for (const PlannedTensor& tensor : plan_.tensors) ++reasons[tensor.verdict.rule];
+    std::string counts;
+    for (const auto& [rule, count] : reasons)
+      counts += fmt::format("{}{} by '{}'", counts.empty() ? "" : ", ", count, rule);
+    throw Error(ErrorCode::unsupported,
+                fmt::format("[plan] nothing would be quantized: all {} tensors stay{}", plan_.tensors.size(),
+                            counts.empty() ? "" : " (" + counts + ")"),
+                "octavo plan shows why for each tensor; --model none takes every 2-D weight");
+  }
+
+  const checkpoint::Checkpoint& source_;
+  Rules rules_;
+  const Unfit* unfit_;
+  std::shared_ptr<plugin::Optimizer> optimizer_;
+  std::shared_ptr<plugin::Format> format_;
+  Plan plan_;
+};
+
+}  // namespace
+
+Plan make_plan(const Settings& settings, const checkpoint::Checkpoint& source, plugin::Catalog& catalog,
+               const octavo_host& host, const Unfit* unfit) {
+  return Planner(settings, source, catalog, host, unfit).make();
+}
+
+std::filesystem::path default_output(const std::filesystem::path& input, const Plan& plan, bool sharded) {
+  std::filesystem::path named = input.filename().empty() ? input.parent_path() : input;
+  std::string stem = named.filename().string();
+  for (const char* ending : {".safetensors.index.json", ".index.json", ".safetensors", ".sft"}) {
+    if (stem.ends_with(ending)) {
+      stem.resize(stem.size() - std::string_view(ending).size());
+      break;
+    }
+  }
+  stem += "_" + plan.format_id;
+  if (plan.settings.optimizer.id != "nearest") stem += "_" + plan.settings.optimizer.id;
+  return named.parent_path() / (sharded ? stem : stem + ".safetensors");
+}
+
+uint64_t slot_bytes(const PlannedLayer& layer, int64_t tile_rows) {
+  const auto rows = static_cast<uint64_t>(tile_rows);
+  uint64_t bytes = rows * static_cast<uint64_t>(layer.layer.cols) * octavo::bytes_of(layer.layer.dtype) +
+                   rows * static_cast<uint64_t>(layer.grid.cols) * octavo::bytes_of(layer.grid.stored_dtype);
+  for (uint32_t level = 0; level < layer.grid.scale_levels; ++level) {
+    const octavo::ScaleShape shape =
+        octavo::scale_shape(layer.grid.scales[level], tile_rows, layer.grid.cols);
+    bytes += static_cast<uint64_t>(shape.rows * shape.cols) * sizeof(float);
+  }
+  return bytes;
+}
+
+uint64_t slot_bytes(const Plan& plan, uint64_t tile_bytes) {
+  uint64_t largest = plan.copies.empty() ? 0 : tile_bytes;
+  for (const auto& layer : plan.layers)
+    largest = std::max(largest, slot_bytes(*layer, tile_rows(*layer, tile_bytes)));
+  return largest;
+}
+
+int64_t tile_rows(const PlannedLayer& layer, uint64_t tile_bytes) {
+  const uint64_t row_bytes = static_cast<uint64_t>(layer.layer.cols) * octavo::bytes_of(layer.layer.dtype);
+  return tile_height(layer.layer.rows, row_bytes, layer.grid.row_multiple,
+                     (layer.wants & OCTAVO_WANTS_WHOLE_LAYER) != 0, tile_bytes);
+}
+
+}  // namespace octavo::plan

@@ -1,0 +1,105 @@
+// The plan: every decision about every tensor and the exact layout of the output, made from headers alone.
+#pragma once
+
+#include "checkpoint/layout.hpp"
+#include "checkpoint/reader.hpp"
+#include "plan/rules.hpp"
+#include "plan/settings.hpp"
+#include "plugin/catalog.hpp"
+#include "plugin/format.hpp"
+#include "plugin/optimizer.hpp"
+
+#include <octavo/abi/grid.h>
+
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace octavo::plan {
+
+// A tensor of the source, and what becomes of it. What `octavo plan` lists.
+struct PlannedTensor {
+  const checkpoint::TensorRef* source = nullptr;
+  Verdict verdict;
+  std::string format;      // as stored; "" unless quantized
+  std::string optimizer;   // "" unless quantized
+  uint64_t bytes_out = 0;  // of everything it becomes
+};
+
+// One tensor that a quantized layer writes.
+struct LayerOutput {
+  octavo_role role;
+  size_t output;  // index into Plan::outputs
+};
+
+// A layer to be quantized.
+struct PlannedLayer {
+  const checkpoint::TensorRef* source = nullptr;
+  std::string name;      // base name
+  octavo_layer layer{};  // points into this struct and the source; valid as long as the plan
+  octavo_grid grid{};
+  std::shared_ptr<plugin::Format> format;
+  std::shared_ptr<plugin::Optimizer> optimizer;
+  std::string stored_as;  // id of the format, or what it fell back to
+  std::string optimizer_id;
+  std::string note;    // why it is not stored as asked for; "" if it is
+  uint32_t wants = 0;  // OCTAVO_WANTS_*
+  std::vector<LayerOutput> outputs;
+  uint64_t bytes_in = 0;
+  uint64_t bytes_out = 0;
+};
+
+// A tensor that is copied byte by byte.
+struct PlannedCopy {
+  const checkpoint::TensorRef* source = nullptr;
+  size_t output = 0;
+};
+
+// Bytes that are known now: markers.
+struct PlannedConstant {
+  size_t output = 0;
+  octavo_role role = OCTAVO_ROLE_CONSTANT;
+  std::string bytes;
+};
+
+struct Plan {
+  Settings settings;
+  std::vector<PlannedTensor> tensors;  // in the order of the source: by name
+  std::vector<std::unique_ptr<PlannedLayer>> layers;
+  std::vector<PlannedCopy> copies;
+  std::vector<PlannedConstant> constants;
+  std::vector<checkpoint::OutputTensor> outputs;
+  std::vector<std::string> groups;  // of outputs: what stays in one shard
+  std::map<std::string, std::string> metadata;
+  std::vector<std::string> model_reasons;
+  std::vector<std::string> notes;  // what a person should know, one sentence each
+  std::string format_id;           // as asked for
+  uint64_t bytes_in = 0;           // of the source's tensors
+  uint64_t bytes_out = 0;          // of the output's tensors
+  bool size_exact = true;          // false: a decision needs the data
+};
+
+// Layers that a measuring pass found unfit, by base name, with the reason: they stay as they are.
+using Unfit = std::map<std::string, std::string, std::less<>>;
+
+// Makes the plan. `unfit`: what a measuring pass found, nullptr if there was none yet.
+// Throws Error unsupported if nothing would be quantized, and what rules and plugins throw.
+Plan make_plan(const Settings& settings, const checkpoint::Checkpoint& source, plugin::Catalog& catalog,
+               const octavo_host& host, const Unfit* unfit = nullptr);
+
+// <stem>_<format>[_<optimizer, if not the host's default>].safetensors beside the input.
+std::filesystem::path default_output(const std::filesystem::path& input, const Plan& plan, bool sharded);
+
+// Rows of one tile of a layer (the last one may have fewer).
+int64_t tile_rows(const PlannedLayer& layer, uint64_t tile_bytes);
+
+// Host memory that one slot of a lane needs for a tile of this layer (source, codes, scales), and for any
+// tile.
+uint64_t slot_bytes(const PlannedLayer& layer, int64_t tile_rows);
+uint64_t slot_bytes(const Plan& plan, uint64_t tile_bytes);
+
+}  // namespace octavo::plan

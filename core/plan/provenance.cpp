@@ -1,0 +1,86 @@
+#include "plan/provenance.hpp"
+
+#include <nlohmann/json.hpp>
+
+namespace octavo::plan {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+const char* text(Nonfinite policy) {
+  switch (policy) {
+    case Nonfinite::keep:
+      return "keep";
+    case Nonfinite::zero:
+      return "zero";
+    default:
+      return "error";
+  }
+}
+
+const char* text(CastOverflow policy) {
+  switch (policy) {
+    case CastOverflow::clamp:
+      return "clamp";
+    case CastOverflow::error:
+      return "error";
+    default:
+      return "keep";
+  }
+}
+
+Json describe(const plugin::Selection& request) {
+  Json params = Json::object();
+  for (const auto& [name, value] : request.params) params[name] = value;
+  return {{"id", request.id}, {"params", params}};
+}
+
+Json describe(const Settings& settings, const std::vector<std::string>& model_ids) {
+  return {{"format", describe(settings.format)},
+          {"optimizer", describe(settings.optimizer)},
+          {"models", model_ids},
+          {"seed", settings.seed},
+          {"nonfinite", text(settings.nonfinite)},
+          {"fp16_overflow", text(settings.cast_overflow)},
+          {"full_precision_matrix_mult", settings.full_precision_matmul},
+          {"legacy_keys", settings.legacy_keys},
+          {"input_scale", settings.input_scale}};
+}
+
+}  // namespace
+
+std::map<std::string, std::string> output_metadata(const Plan& plan, const checkpoint::Checkpoint& source,
+                                                   const std::vector<std::string>& model_ids) {
+  std::map<std::string, std::string> metadata = source.metadata();
+  metadata.erase("_quantization_metadata");  // rebuilt, never passed on stale
+  const Json made = {
+      {"version", OCTAVO_VERSION},
+      {"settings", describe(plan.settings, model_ids)},
+      {"source", {{"header_xxh3_128", source.header_hash()}, {"bytes", source.source_bytes()}}}};
+  metadata["octavo"] = made.dump();
+  return metadata;
+}
+
+void add_quantization_metadata(Plan& plan, const checkpoint::Checkpoint& source,
+                               const std::map<std::string, std::string, std::less<>>& kept_layers) {
+  const std::string kept = kept_quantization_metadata(source, kept_layers);
+  if (kept.empty() && !plan.settings.save_quant_metadata) return;
+  // The markers are JSON text already and appear as they are, so that both say the same to the byte.
+  std::map<std::string, std::string> layers;
+  if (!kept.empty()) {
+    for (const auto& [name, entry] : Json::parse(kept).items()) layers[name] = entry.dump();
+  }
+  if (plan.settings.save_quant_metadata) {
+    for (const PlannedConstant& constant : plan.constants) {
+      if (constant.role == OCTAVO_ROLE_MARKER) layers[plan.groups[constant.output]] = constant.bytes;
+    }
+  }
+  if (layers.empty()) return;
+  std::string text;
+  for (const auto& [name, marker] : layers) {
+    text += (text.empty() ? "" : ", ") + Json(name).dump() + ": " + marker;
+  }
+  plan.metadata["_quantization_metadata"] = R"({"format_version": "1.0", "layers": {)" + text + "}}";
+}
+
+}  // namespace octavo::plan

@@ -1,0 +1,56 @@
+// Which tensors are quantized: the rules in their order of precedence, each with the reason it gives.
+#pragma once
+
+#include "checkpoint/reader.hpp"
+#include "plan/settings.hpp"
+#include "plan/source_layers.hpp"
+#include "plugin/catalog.hpp"
+#include "plugin/header_adapter.hpp"
+#include "plugin/model.hpp"
+
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace octavo::plan {
+
+enum class Decision { quantize, keep, high_precision, remove };
+
+const char* name(Decision decision);  // "quantize", "keep", "high_precision", "remove"
+
+struct Verdict {
+  Decision decision = Decision::keep;
+  std::string rule;    // what decided: "model generic: norm", "already quantized"
+  std::string reason;  // for people
+};
+
+// Precedence: a part of a layer that is quantized already, what is no layer, then the model filters (remove,
+// then keep and high precision, then quantize).
+class Rules {
+ public:
+  // Opens the filters that settings name, or detects them. Throws Error usage or unsupported for an unknown
+  // one.
+  Rules(const Settings& settings, const checkpoint::Checkpoint& source, plugin::Catalog& catalog,
+        const octavo_host& host);
+
+  Verdict decide(const checkpoint::TensorRef& tensor) const;
+
+  // Ids of the filters at work, and why they were taken ("flux2: 57 of 57 signature keys").
+  const std::vector<std::string>& model_ids() const { return model_ids_; }
+  const std::vector<std::string>& model_reasons() const { return model_reasons_; }
+  const std::map<std::string, std::string, std::less<>>& quantized_layers() const { return quantized_; }
+
+ private:
+  void detect(plugin::Catalog& catalog, const octavo_host& host);
+  void add_model(std::string id, plugin::Model model, std::string reason);
+  Verdict ask_models(const checkpoint::TensorRef& tensor) const;
+
+  plugin::HeaderAdapter header_;
+  std::map<std::string, std::string, std::less<>> quantized_;
+  std::vector<plugin::Model> models_;
+  std::vector<std::string> model_ids_;
+  std::vector<std::string> model_reasons_;
+  int64_t block_count_ = 0;
+};
+
+}  // namespace octavo::plan

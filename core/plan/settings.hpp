@@ -1,0 +1,35 @@
+// What a conversion was asked to do, as far as it decides bytes. Where and how fast it runs is not here.
+#pragma once
+
+#include "plugin/params.hpp"
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace octavo::plan {
+
+// What happens to a layer that holds NaN or infinity (on a rotated grid also |w| >= 2^118).
+enum class Nonfinite { error, keep, zero };
+// What happens to a tensor with values beyond the dtype it is cast to.
+enum class CastOverflow { keep, clamp, error };
+
+struct Settings {
+  plugin::Selection format;    // id empty: the optimizer's default format
+  std::string default_format;  // where the optimizer has none
+  plugin::Selection optimizer;
+  std::vector<std::string> models = {"auto"};  // ids of filters; "auto" detects, "none" quantizes every layer
+  bool full_precision_matmul = false;          // markers ask the loader to dequantize at every forward
+  bool legacy_keys = false;                    // `.scale_weight`, no markers
+  bool input_scale = false;                    // a unit activation scale for each layer
+  bool save_quant_metadata = false;            // markers also in `__metadata__`
+  Nonfinite nonfinite = Nonfinite::error;
+  CastOverflow cast_overflow = CastOverflow::keep;
+  uint64_t seed = 0;
+
+  bool measures() const {  // some decision needs the data, not only the headers
+    return nonfinite == Nonfinite::keep || cast_overflow == CastOverflow::keep;
+  }
+};
+
+}  // namespace octavo::plan

@@ -1,0 +1,99 @@
+#include "run/device.hpp"
+
+#include "base/error.hpp"
+
+#include <fmt/format.h>
+
+#include <charconv>
+#include <optional>
+
+namespace octavo::run {
+namespace {
+
+struct Candidate {
+  std::string id;
+  plugin::ProbeResult probe;
+};
+
+std::vector<int32_t> pick_devices(const DeviceRequest& request, const std::string& id,
+                                  const plugin::ProbeResult& probe) {
+  if (request.devices.empty()) {
+    return {probe.devices.empty() ? -1 : probe.devices.front().index};
+  }
+  for (const int32_t wanted : request.devices) {
+    bool there = false;
+    for (const octavo_device& device : probe.devices) there = there || device.index == wanted;
+    if (!there) {
+      throw Error(ErrorCode::resources,
+                  fmt::format("[device] {} has no device {}; it has {}", id, wanted, probe.devices.size()),
+                  "octavo doctor lists the devices");
+    }
+  }
+  return request.devices;
+}
+
+ChosenDevice open(const std::string& id, const plugin::ProbeResult& probe, const DeviceRequest& request,
+                  const std::vector<plugin::Assignment>& params, plugin::Catalog& catalog,
+                  const octavo_host& host) {
+  return {id, plugin::Backend(catalog.open(OCTAVO_KIND_BACKEND, id), params, host),
+          pick_devices(request, id, probe), ""};
+}
+
+}  // namespace
+
+DeviceRequest parse_device(std::string_view text) {
+  DeviceRequest request;
+  const size_t colon = text.find(':');
+  request.backend = std::string(text.substr(0, colon));
+  const auto bad = [&] {
+    return Error(ErrorCode::usage, fmt::format("[device] '{}' is no device", text),
+                 "it is auto, or a backend's id, or id:0 or id:0,2");
+  };
+  if (request.backend.empty()) throw bad();
+  if (colon == std::string_view::npos) return request;
+  const char* at = text.data() + colon + 1;
+  const char* end = text.data() + text.size();
+  while (true) {
+    int32_t device = -1;
+    const auto [next, error] = std::from_chars(at, end, device);
+    if (error != std::errc() || device < 0) throw bad();
+    request.devices.push_back(device);
+    if (next == end) return request;
+    if (*next != ',') throw bad();
+    at = next + 1;
+  }
+}
+
+ChosenDevice choose_device(const DeviceRequest& request, const std::vector<plugin::Assignment>& params,
+                           plugin::Catalog& catalog, const octavo_host& host) {
+  if (request.backend != "auto") {
+    const auto library = catalog.open(OCTAVO_KIND_BACKEND, request.backend);
+    const plugin::ProbeResult probe = plugin::probe(*library, host);
+    if (probe.score == 0) {
+      throw Error(ErrorCode::resources,
+                  fmt::format("[device] {} cannot work here: {}", request.backend, probe.reason),
+                  "--device auto takes what can");
+    }
+    return open(request.backend, probe, request, params, catalog, host);
+  }
+  std::optional<Candidate> best;
+  std::string note;
+  for (const plugin::Record& record : catalog.records()) {
+    if (record.kind != OCTAVO_KIND_BACKEND || !record.usable()) continue;
+    Candidate candidate{record.id, plugin::probe(*catalog.open(OCTAVO_KIND_BACKEND, record.id), host)};
+    if (candidate.probe.score == 0) {
+      note = fmt::format("{} is not used: {}", record.id, candidate.probe.reason);
+    } else if (!best || candidate.probe.score > best->probe.score) {
+      best = std::move(candidate);
+    }
+  }
+  if (!best) {
+    throw Error(ErrorCode::resources, "[device] no backend can work here" + (note.empty() ? "" : ": " + note),
+                "octavo plugins shows what was found and why it was refused");
+  }
+  ChosenDevice chosen = open(best->id, best->probe, request, params, catalog, host);
+  chosen.note = note;
+  return chosen;
+}
+
+}  // namespace octavo::run

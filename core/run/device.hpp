@@ -1,0 +1,34 @@
+// Where work runs: `--device auto|ID[:i[,j]]` to an opened backend and the devices to use.
+#pragma once
+
+#include "plugin/backend.hpp"
+#include "plugin/catalog.hpp"
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace octavo::run {
+
+struct DeviceRequest {
+  std::string backend = "auto";
+  std::vector<int32_t> devices;  // empty: the first one
+};
+
+// Throws Error usage for a text that is not of that form.
+DeviceRequest parse_device(std::string_view text);
+
+struct ChosenDevice {
+  std::string id;
+  plugin::Backend backend;
+  std::vector<int32_t> devices;  // at least one
+  std::string note;              // what a person should know about the choice; "" if nothing
+};
+
+// auto: the highest score; a better one that cannot work here is named in the note. A backend that is asked
+// for by name and cannot work is an Error resources.
+ChosenDevice choose_device(const DeviceRequest& request, const std::vector<plugin::Assignment>& params,
+                           plugin::Catalog& catalog, const octavo_host& host);
+
+}  // namespace octavo::run

@@ -1,0 +1,63 @@
+#include "run/output.hpp"
+
+#include <unordered_map>
+#include <utility>
+
+namespace octavo::run {
+
+Output::Output(const plan::Plan& plan, std::filesystem::path path, const checkpoint::ShardRule* shards)
+    : path_(std::move(path)), sharded_(shards != nullptr) {
+  std::vector<const checkpoint::Layout*> layouts;
+  if (sharded_) {
+    std::vector<checkpoint::GroupedTensor> tensors;
+    for (size_t i = 0; i < plan.outputs.size(); ++i) tensors.push_back({plan.outputs[i], plan.groups[i]});
+    shards_ = checkpoint::lay_out_shards(plan.metadata, std::move(tensors), *shards);
+    for (const checkpoint::Layout& layout : shards_.layouts) layouts.push_back(&layout);
+    file_bytes_ = shards_.bytes();
+  } else {
+    layout_ = checkpoint::lay_out(plan.metadata, plan.outputs);
+    layouts.push_back(&layout_);
+    file_bytes_ = layout_.file_bytes;
+  }
+  place(plan, layouts);
+}
+
+void Output::place(const plan::Plan& plan, const std::vector<const checkpoint::Layout*>& layouts) {
+  std::unordered_map<std::string_view, size_t> index;
+  for (size_t i = 0; i < plan.outputs.size(); ++i) index.emplace(plan.outputs[i].name, i);
+  places_.resize(plan.outputs.size());
+  offsets_.resize(plan.outputs.size());
+  for (uint32_t file = 0; file < layouts.size(); ++file) {
+    for (const checkpoint::PlacedTensor& placed : layouts[file]->tensors) {
+      const size_t output = index.at(placed.tensor.name);
+      places_[output] = {file, placed.offset};
+      offsets_[output] = placed.offset;
+    }
+  }
+}
+
+void Output::begin(const checkpoint::OutputOptions& options) {
+  if (sharded_) {
+    folder_ = std::make_unique<checkpoint::OutputFolder>(path_, shards_, options);
+  } else {
+    file_ = std::make_unique<checkpoint::OutputFile>(path_, layout_, options);
+  }
+}
+
+void Output::write(size_t output, uint64_t offset, std::span<const std::byte> bytes) {
+  const Place& place = places_[output];
+  checkpoint::OutputFile& file = sharded_ ? folder_->shard(place.file) : *file_;
+  file.write(place.offset + offset, bytes);
+}
+
+void Output::commit() {
+  if (sharded_) {
+    folder_->commit();
+  } else {
+    file_->commit();
+  }
+}
+
+std::string Output::temp_path() const { return sharded_ ? folder_->temp_path() : file_->temp_path(); }
+
+}  // namespace octavo::run

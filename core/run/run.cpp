@@ -1,0 +1,186 @@
+#include "run/run.hpp"
+
+#include "base/error.hpp"
+#include "run/run_lanes.hpp"
+#include "run/signals.hpp"
+#include "run/tile_worker.hpp"
+#include "run/work.hpp"
+
+#include <octavo/plugin.hpp>
+
+#include <boost/asio/post.hpp>
+#include <boost/asio/thread_pool.hpp>
+
+#include <sched.h>
+
+#include <algorithm>
+#include <chrono>
+#include <exception>
+#include <mutex>
+#include <sys/resource.h>
+
+namespace octavo::run {
+namespace {
+
+uint32_t usable_cpus() {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  if (sched_getaffinity(0, sizeof set, &set) != 0) return 1;
+  return static_cast<uint32_t>(std::max(CPU_COUNT(&set), 1));
+}
+
+uint64_t peak_resident_bytes() {
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  return static_cast<uint64_t>(usage.ru_maxrss) * 1024;
+}
+
+// The first error of any lane, kept until all have ended.
+class FirstError {
+ public:
+  void keep(std::exception_ptr error) {
+    const std::lock_guard lock(mutex_);
+    if (!error_) error_ = std::move(error);
+  }
+  void rethrow() const {
+    if (error_) std::rethrow_exception(error_);
+  }
+
+ private:
+  std::mutex mutex_;
+  std::exception_ptr error_;
+};
+
+class LaneCrew {
+ public:
+  LaneCrew(RunShared& shared, const std::vector<WorkItem>& items, ChosenDevice& device,
+           plugin::HostServices& services, const LaneNeeds& needs)
+      : shared_(shared),
+        items_(items),
+        device_(device),
+        services_(services),
+        needs_(needs),
+        running_(needs.lanes) {}
+
+  // Blocks until every lane has ended; calls `tick` about ten times a second on this thread.
+  void work(const std::function<void(std::string_view tensor)>& tick) {
+    boost::asio::thread_pool pool(needs_.lanes);
+    for (uint32_t lane = 0; lane < needs_.lanes; ++lane) {
+      boost::asio::post(pool, [this, lane] { lane_main(lane); });
+    }
+    std::unique_lock lock(mutex_);
+    while (!ended_.wait_for(lock, std::chrono::milliseconds(100), [&] { return running_ == 0; })) {
+      lock.unlock();
+      if (StopSignals::received() != 0) stop();
+      tick(current_tensor());
+      lock.lock();
+    }
+    lock.unlock();
+    pool.join();
+    StopSignals::check();
+    error_.rethrow();
+  }
+
+ private:
+  void stop() {
+    stop_.request_stop();
+    services_.cancel();
+  }
+
+  void lane_main(uint32_t lane) noexcept {
+    try {
+      const int32_t device = device_.devices[lane % device_.devices.size()];
+      TileWorker worker(shared_,
+                        device_.backend.open_lane(
+                            {lane, needs_.lanes, device, needs_.slots, needs_.slot_bytes}, services_.host()),
+                        needs_.slots, needs_.slot_bytes);
+      const std::stop_token token = stop_.get_token();
+      for (size_t item = next_++; item < items_.size() && !token.stop_requested(); item = next_++) {
+        worker.start(items_[item], item, token);
+      }
+      if (!token.stop_requested()) worker.drain();
+    } catch (...) {
+      error_.keep(std::current_exception());
+      stop();
+    }
+    const std::lock_guard lock(mutex_);
+    --running_;
+    ended_.notify_all();
+  }
+
+  std::string_view current_tensor() const {
+    const size_t item = std::min<size_t>(next_, items_.size());
+    if (item == 0) return {};
+    const WorkItem& last = items_[item - 1];
+    return last.kind == WorkKind::copy ? shared_.plan.copies[last.index].source->info.name
+                                       : shared_.plan.layers[last.index]->source->info.name;
+  }
+
+  RunShared& shared_;
+  const std::vector<WorkItem>& items_;
+  ChosenDevice& device_;
+  plugin::HostServices& services_;
+  LaneNeeds needs_;
+  std::atomic<size_t> next_{0};
+  std::stop_source stop_;
+  FirstError error_;
+  std::mutex mutex_;
+  std::condition_variable ended_;
+  uint32_t running_;
+};
+
+uint64_t source_bytes(const plan::Plan& plan) {
+  uint64_t bytes = 0;
+  for (const plan::PlannedCopy& copied : plan.copies) bytes += copied.source->info.bytes();
+  for (const auto& layer : plan.layers) bytes += layer->bytes_in;
+  return bytes;
+}
+
+}  // namespace
+
+uint32_t lane_count(const RunOptions& options, const ChosenDevice& device, size_t pieces) {
+  uint32_t lanes = options.lanes != 0 ? options.lanes : device.backend.advised_lanes();
+  if (lanes == 0) lanes = usable_cpus();
+  return static_cast<uint32_t>(std::clamp<size_t>(pieces, 1, lanes));
+}
+
+void run_lanes(RunShared& shared, const std::vector<WorkItem>& items, ChosenDevice& device,
+               plugin::HostServices& services, const RunOptions& options, uint64_t bytes_total) {
+  const LaneNeeds needs{lane_count(options, device, items.size()), device.backend.advised_slots(),
+                        plan::slot_bytes(shared.plan, options.tile_bytes)};
+  const auto start = std::chrono::steady_clock::now();
+  const auto tick = [&](std::string_view tensor) {
+    if (!options.progress) return;
+    const std::chrono::duration<double> passed = std::chrono::steady_clock::now() - start;
+    options.progress({shared.bytes_done, bytes_total, shared.items_done, items.size(), passed.count(),
+                      std::string(tensor)});
+  };
+  LaneCrew(shared, items, device, services, needs).work(tick);
+  tick({});
+}
+
+RunReport run(const plan::Plan& plan, const checkpoint::Checkpoint& source, ChosenDevice& device,
+              plugin::HostServices& services, Output& output, const RunOptions& options) {
+  const auto start = std::chrono::steady_clock::now();
+  const std::vector<WorkItem> items = cut_into_work(plan, output.offsets(), options.tile_bytes);
+  RunShared shared{.plan = plan, .source = source, .output = &output, .host = &services.host()};
+  for (const auto& layer : plan.layers) {
+    const auto height = static_cast<uint64_t>(plan::tile_rows(*layer, options.tile_bytes));
+    const uint64_t tiles = (static_cast<uint64_t>(layer->layer.rows) + height - 1) / height;
+    shared.layers.push_back(std::make_unique<LayerRun>(*layer, tiles));
+  }
+  for (const plan::PlannedConstant& constant : plan.constants) {
+    output.write(constant.output, 0, std::as_bytes(std::span(constant.bytes)));
+  }
+  run_lanes(shared, items, device, services, options, source_bytes(plan));
+
+  RunReport report;
+  for (const auto& layer : shared.layers) report.layers.push_back(layer->result());
+  report.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  report.bytes_read = shared.bytes_done;
+  report.peak_memory = peak_resident_bytes();
+  report.lanes = lane_count(options, device, items.size());
+  return report;
+}
+
+}  // namespace octavo::run

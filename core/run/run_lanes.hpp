@@ -1,0 +1,24 @@
+// Setting lanes to work on a list of pieces: what a conversion and a measuring pass share.
+#pragma once
+
+#include "run/run.hpp"
+#include "run/tile_worker.hpp"
+#include "run/work.hpp"
+
+#include <cstdint>
+#include <vector>
+
+namespace octavo::run {
+
+struct LaneNeeds {
+  uint32_t lanes = 1;
+  uint32_t slots = 1;
+  uint64_t slot_bytes = 0;
+};
+
+// Opens the lanes, lets them take `items` in order, and returns when all are done. Throws the first error of
+// any lane.
+void run_lanes(RunShared& shared, const std::vector<WorkItem>& items, ChosenDevice& device,
+               plugin::HostServices& services, const RunOptions& options, uint64_t bytes_total);
+
+}  // namespace octavo::run

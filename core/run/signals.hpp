@@ -1,0 +1,24 @@
+// ^C and its kin: the first asks the run to stop at the next tile, the second ends the process at once.
+#pragma once
+
+#include <string>
+
+namespace octavo::run {
+
+// Takes over SIGINT, SIGTERM and SIGHUP while it lives. One at a time.
+class StopSignals {
+ public:
+  StopSignals();
+  ~StopSignals();
+  StopSignals(const StopSignals&) = delete;
+  StopSignals& operator=(const StopSignals&) = delete;
+
+  // What a second signal removes before it ends the process: a file, or a folder of files.
+  static void watch(const std::string& temp_path);
+  // The signal that came, 0 if none.
+  static int received();
+  // Throws Error interrupted or terminated if a signal came.
+  static void check();
+};
+
+}  // namespace octavo::run

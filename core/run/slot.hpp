@@ -1,0 +1,60 @@
+// A slot: the memory of one tile on its way through a lane.
+//
+// One block of host memory holds source, codes, scales and zero points one after the other; on a device there
+// is a second block with the same offsets. So one copy brings the source in and one brings everything that
+// was made out.
+#pragma once
+
+#include "plan/plan.hpp"
+#include "plugin/backend.hpp"
+
+#include <octavo/abi/grid.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+namespace octavo::run {
+
+// Byte offsets of a tile's parts within its slot; each is a multiple of 64.
+struct TileOffsets {
+  uint64_t source_bytes = 0;
+  uint64_t codes = 0;
+  uint64_t scales[2] = {0, 0};
+  uint64_t zero_points = 0;
+  uint64_t total = 0;
+};
+
+TileOffsets tile_offsets(const plan::PlannedLayer& layer, int64_t tile_rows);
+
+// Used by its lane's thread only.
+class Slot {
+ public:
+  Slot(plugin::Lane& lane, uint32_t number, uint64_t bytes);
+  ~Slot();
+  Slot(const Slot&) = delete;
+  Slot& operator=(const Slot&) = delete;
+
+  uint32_t number() const { return number_; }
+  // At least `bytes` of host memory (and as much on the device). What was there is lost where it has to grow.
+  std::span<std::byte> host(uint64_t bytes);
+  // The tile's views in the lane's memory, for `rows` rows from `row_begin`.
+  octavo_tile tile(const plan::PlannedLayer& layer, int64_t row_begin, int64_t rows);
+  // Between host and device in the lane's order; nothing to do where the lane works in host memory.
+  void copy_in(uint64_t bytes);
+  void copy_out(uint64_t begin, uint64_t end);
+
+ private:
+  void grow(uint64_t bytes);
+  void free_memory();
+  std::byte* work() const { return device_ != nullptr ? device_ : host_; }
+
+  plugin::Lane& lane_;
+  uint32_t number_;
+  uint64_t bytes_ = 0;
+  std::byte* host_ = nullptr;
+  std::byte* device_ = nullptr;
+};
+
+}  // namespace octavo::run

@@ -1,0 +1,34 @@
+// A plan cut into pieces of work, in the order in which lanes take them.
+#pragma once
+
+#include "plan/plan.hpp"
+
+#include <cstdint>
+#include <vector>
+
+namespace octavo::run {
+
+enum class WorkKind {
+  copy,    // bytes [begin, begin + size) of a copied tensor
+  absmax,  // rows [begin, begin + size) of a layer, for its absmax
+  tile,    // rows [begin, begin + size) of a layer, to be quantized
+};
+
+struct WorkItem {
+  WorkKind kind;
+  uint32_t index;  // into Plan::copies or Plan::layers
+  uint32_t tile;   // number of the piece within its tensor
+  uint64_t begin;
+  uint64_t size;
+};
+
+// Order: by offset in the output, so that a writer that reserves blocks ahead is never waited for and never
+// far behind; files of a sharded output take turns. A layer's absmax pieces come before its first tile.
+std::vector<WorkItem> cut_into_work(const plan::Plan& plan, const std::vector<uint64_t>& output_offsets,
+                                    uint64_t tile_bytes);
+
+// The absmax pieces of all layers that `wanted` names, and nothing else.
+std::vector<WorkItem> cut_into_measurements(const plan::Plan& plan, const std::vector<uint32_t>& wanted,
+                                            uint64_t tile_bytes);
+
+}  // namespace octavo::run
