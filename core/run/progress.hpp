@@ -1,4 +1,4 @@
-// How far a run is. Filled by the run, shown by the command line.
+// How far a run is: what it tells whoever shows it.
 #pragma once
 
 #include <cstddef>
@@ -8,12 +8,12 @@
 namespace octavo::run {
 
 struct Progress {
-  uint64_t bytes_done = 0;  // of the source
-  uint64_t bytes_total = 0;
+  uint64_t bytes_done = 0;   // of the source
+  uint64_t bytes_total = 0;  // 0: not known
+  std::string tensor;        // the one that was worked on last
+  double seconds = 0;        // since the run began
   size_t tensors_done = 0;
   size_t tensors_total = 0;
-  double seconds = 0;
-  std::string tensor;  // one that is being worked on
 };
 
 }  // namespace octavo::run
