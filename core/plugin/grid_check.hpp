@@ -1,0 +1,15 @@
+// A grid that comes from a plugin, before anything is computed with it.
+#pragma once
+
+#include <octavo/abi/grid.h>
+
+#include <string>
+
+namespace octavo::plugin {
+
+// What is wrong with `grid` for a layer of rows x cols, as a sentence; "" if nothing is. Every member that
+// the host or a backend computes with is looked at: dtypes, ranges, levels, block sizes, basis group, padded
+// shape.
+std::string grid_fault(const octavo_grid& grid, std::int64_t rows, std::int64_t cols);
+
+}  // namespace octavo::plugin

@@ -1,0 +1,14 @@
+// Which known name somebody probably meant.
+#pragma once
+
+#include <span>
+#include <string>
+#include <string_view>
+
+namespace octavo::plugin {
+
+// The entry of `known` with the smallest edit distance (optimal string alignment) to `name`; "" if none is
+// within a third of the name's length (at least 2). Equal distances: the first one.
+std::string closest_name(std::string_view name, std::span<const std::string> known);
+
+}  // namespace octavo::plugin
