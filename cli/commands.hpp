@@ -5,6 +5,8 @@
 
 namespace octavo::cli {
 
+Command convert_command();
+Command plan_command();
 Command completion_command();
 Command help_command();
 

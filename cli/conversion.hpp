@@ -56,4 +56,7 @@ uint64_t planned_memory(const Conversion& conversion, const plan::Plan& plan);
 void print_plan(const Conversion& conversion, const plan::Plan& plan, uint64_t file_bytes, bool every,
                 Terminal& terminal);
 
+// `octavo plan`, and `octavo convert --dry-run`. Returns the exit code.
+int show_plan(const Conversion& conversion, const Arguments& arguments, Terminal& terminal);
+
 }  // namespace octavo::cli

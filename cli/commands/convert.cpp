@@ -6,6 +6,7 @@
 #include "run/output.hpp"
 #include "run/signals.hpp"
 #include "session.hpp"
+#include "table.hpp"
 
 #include <fmt/format.h>
 
@@ -26,10 +27,10 @@ struct Outcome {
 
 plan::Plan fixed_plan(const Conversion& conversion, const checkpoint::Checkpoint& source, Session& session,
                       run::ChosenDevice& device, const run::RunOptions& options) {
-  plan::Plan plan = plan::make_plan(conversion.settings, source, session.catalog(), session.services());
+  plan::Plan plan = plan::make_plan(conversion.settings, source, session.catalog(), session.services().host());
   if (plan.size_exact) return plan;
   const plan::Unfit unfit = run::measure(plan, source, device, session.services(), options);
-  return plan::make_plan(conversion.settings, source, session.catalog(), session.services(), &unfit);
+  return plan::make_plan(conversion.settings, source, session.catalog(), session.services().host(), &unfit);
 }
 
 checkpoint::OutputOptions output_options(const Conversion& conversion, const checkpoint::Checkpoint& source) {
@@ -47,7 +48,7 @@ Outcome convert(const Conversion& conversion, Session& session, ProgressReporter
   const run::StopSignals signals;
   const checkpoint::Checkpoint source = checkpoint::Checkpoint::open(conversion.input);
   run::ChosenDevice device =
-      run::choose_device(conversion.device, conversion.set, session.catalog(), session.services());
+      run::choose_device(conversion.device, conversion.set, session.catalog(), session.services().host());
   if (!device.note.empty()) session.note(device.note);
   run::RunOptions options = conversion.run;
   options.progress = [&](const run::Progress& now) { progress.update(now); };

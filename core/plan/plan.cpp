@@ -2,11 +2,9 @@
 
 #include "base/error.hpp"
 #include "checkpoint/dtypes.hpp"
+#include "plan/open_plugin.hpp"
 #include "plan/provenance.hpp"
-#include "plan/tile_height.hpp"
 
-#include <octavo/grid.hpp>
-#include <octavo/tensor.hpp>
 
 #include <fmt/format.h>
 
@@ -22,23 +20,25 @@ std::string group_of(std::string_view key) { return std::string(key.substr(0, ke
 class Planner {
  public:
   Planner(const Settings& settings, const checkpoint::Checkpoint& source, plugin::Catalog& catalog,
-          const octavo_host& host, const Unfit* unfit)
+          const octavo_host* host, const Unfit* unfit)
       : source_(source), rules_(settings, source, catalog, host), unfit_(unfit) {
     plan_.settings = settings;
-    optimizer_ = std::make_shared<plugin::Optimizer>(
-        catalog.open(OCTAVO_KIND_OPTIMIZER, settings.optimizer.id), settings.optimizer.params, host);
+    optimizer_ = std::make_shared<plugin::Optimizer>(open_plugin<plugin::Optimizer>(
+        catalog, OCTAVO_KIND_OPTIMIZER, settings.optimizer, settings.set, host));
     plugin::Selection format = settings.format;
-    if (format.id.empty())
-      format = plugin::parse_request(optimizer_->default_format(settings.default_format));
+    if (format.id.empty()) {
+      const std::string own = optimizer_->default_format();
+      format = plugin::parse_selection(own.empty() ? settings.default_format : own, "--format");
+    }
     plan_.format_id = format.id;
-    format_ =
-        std::make_shared<plugin::Format>(catalog.open(OCTAVO_KIND_FORMAT, format.id), format.params, host);
+    format_ = std::make_shared<plugin::Format>(
+        open_plugin<plugin::Format>(catalog, OCTAVO_KIND_FORMAT, format, settings.set, host));
     plan_.settings.format = format;
   }
 
   Plan make() {
     plan_.model_reasons = rules_.model_reasons();
-    for (const checkpoint::TensorRef& tensor : source_.tensors()) place(tensor);
+    for (size_t i = 0; i < source_.tensors().size(); ++i) place(i);
     if (plan_.layers.empty()) refuse_empty();
     plan_.metadata = output_metadata(plan_, source_, rules_.model_ids());
     add_quantization_metadata(plan_, source_, rules_.quantized_layers());
@@ -47,8 +47,9 @@ class Planner {
   }
 
  private:
-  void place(const checkpoint::TensorRef& tensor) {
-    PlannedTensor planned{&tensor, rules_.decide(tensor), "", "", 0};
+  void place(size_t index) {
+    const checkpoint::TensorRef& tensor = source_.tensors()[index];
+    PlannedTensor planned{&tensor, rules_.decide(index), "", "", 0};
     plan_.bytes_in += tensor.info.bytes();
     if (planned.verdict.decision == Decision::quantize) quantize(tensor, planned);
     if (planned.verdict.decision == Decision::keep || planned.verdict.decision == Decision::high_precision) {
@@ -177,7 +178,7 @@ class Planner {
 }  // namespace
 
 Plan make_plan(const Settings& settings, const checkpoint::Checkpoint& source, plugin::Catalog& catalog,
-               const octavo_host& host, const Unfit* unfit) {
+               const octavo_host* host, const Unfit* unfit) {
   return Planner(settings, source, catalog, host, unfit).make();
 }
 
@@ -193,31 +194,6 @@ std::filesystem::path default_output(const std::filesystem::path& input, const P
   stem += "_" + plan.format_id;
   if (plan.settings.optimizer.id != "nearest") stem += "_" + plan.settings.optimizer.id;
   return named.parent_path() / (sharded ? stem : stem + ".safetensors");
-}
-
-uint64_t slot_bytes(const PlannedLayer& layer, int64_t tile_rows) {
-  const auto rows = static_cast<uint64_t>(tile_rows);
-  uint64_t bytes = rows * static_cast<uint64_t>(layer.layer.cols) * octavo::bytes_of(layer.layer.dtype) +
-                   rows * static_cast<uint64_t>(layer.grid.cols) * octavo::bytes_of(layer.grid.stored_dtype);
-  for (uint32_t level = 0; level < layer.grid.scale_levels; ++level) {
-    const octavo::ScaleShape shape =
-        octavo::scale_shape(layer.grid.scales[level], tile_rows, layer.grid.cols);
-    bytes += static_cast<uint64_t>(shape.rows * shape.cols) * sizeof(float);
-  }
-  return bytes;
-}
-
-uint64_t slot_bytes(const Plan& plan, uint64_t tile_bytes) {
-  uint64_t largest = plan.copies.empty() ? 0 : tile_bytes;
-  for (const auto& layer : plan.layers)
-    largest = std::max(largest, slot_bytes(*layer, tile_rows(*layer, tile_bytes)));
-  return largest;
-}
-
-int64_t tile_rows(const PlannedLayer& layer, uint64_t tile_bytes) {
-  const uint64_t row_bytes = static_cast<uint64_t>(layer.layer.cols) * octavo::bytes_of(layer.layer.dtype);
-  return tile_height(layer.layer.rows, row_bytes, layer.grid.row_multiple,
-                     (layer.wants & OCTAVO_WANTS_WHOLE_LAYER) != 0, tile_bytes);
 }
 
 }  // namespace octavo::plan

@@ -89,17 +89,9 @@ using Unfit = std::map<std::string, std::string, std::less<>>;
 // Makes the plan. `unfit`: what a measuring pass found, nullptr if there was none yet.
 // Throws Error unsupported if nothing would be quantized, and what rules and plugins throw.
 Plan make_plan(const Settings& settings, const checkpoint::Checkpoint& source, plugin::Catalog& catalog,
-               const octavo_host& host, const Unfit* unfit = nullptr);
+               const octavo_host* host, const Unfit* unfit = nullptr);
 
 // <stem>_<format>[_<optimizer, if not the host's default>].safetensors beside the input.
 std::filesystem::path default_output(const std::filesystem::path& input, const Plan& plan, bool sharded);
-
-// Rows of one tile of a layer (the last one may have fewer).
-int64_t tile_rows(const PlannedLayer& layer, uint64_t tile_bytes);
-
-// Host memory that one slot of a lane needs for a tile of this layer (source, codes, scales), and for any
-// tile.
-uint64_t slot_bytes(const PlannedLayer& layer, int64_t tile_rows);
-uint64_t slot_bytes(const Plan& plan, uint64_t tile_bytes);
 
 }  // namespace octavo::plan

@@ -29,15 +29,18 @@ const char* text(CastOverflow policy) {
   }
 }
 
-Json describe(const plugin::Selection& request) {
+Json describe(const plugin::Selection& request, const std::vector<plugin::Setting>& set) {
   Json params = Json::object();
-  for (const auto& [name, value] : request.params) params[name] = value;
+  for (const plugin::Assignment& given : request.assignments) params[given.name] = given.value;
+  for (const plugin::Setting& setting : set) {
+    if (setting.id == request.id) params[setting.assignment.name] = setting.assignment.value;
+  }
   return {{"id", request.id}, {"params", params}};
 }
 
 Json describe(const Settings& settings, const std::vector<std::string>& model_ids) {
-  return {{"format", describe(settings.format)},
-          {"optimizer", describe(settings.optimizer)},
+  return {{"format", describe(settings.format, settings.set)},
+          {"optimizer", describe(settings.optimizer, settings.set)},
           {"models", model_ids},
           {"seed", settings.seed},
           {"nonfinite", text(settings.nonfinite)},

@@ -1,6 +1,8 @@
 #include "plan/rules.hpp"
 
 #include "base/error.hpp"
+#include "checkpoint/dtypes.hpp"
+#include "plan/open_plugin.hpp"
 
 #include <octavo/tensor.hpp>
 
@@ -73,14 +75,15 @@ const char* name(Decision decision) {
 }
 
 Rules::Rules(const Settings& settings, const checkpoint::Checkpoint& source, plugin::Catalog& catalog,
-             const octavo_host& host)
-    : header_(source), quantized_(plan::quantized_layers(source)), block_count_(count_blocks(source)) {
+             const octavo_host* host)
+    : source_(source), header_(source), quantized_(plan::quantized_layers(source)), block_count_(count_blocks(source)) {
   for (const std::string& id : settings.models) {
     if (id == "none") continue;
     if (id == "auto") {
-      detect(catalog, host);
+      detect(settings, catalog, host);
     } else {
-      add_model(id, plugin::Model(catalog.open(OCTAVO_KIND_MODEL, id), {}, host), id + ": asked for");
+      add_model(id, open_plugin<plugin::Model>(catalog, OCTAVO_KIND_MODEL, {id, {}}, settings.set, host),
+                id + ": asked for");
     }
   }
 }
@@ -91,7 +94,7 @@ void Rules::add_model(std::string id, plugin::Model model, std::string reason) {
   models_.push_back(std::move(model));
 }
 
-void Rules::detect(plugin::Catalog& catalog, const octavo_host& host) {
+void Rules::detect(const Settings& settings, plugin::Catalog& catalog, const octavo_host* host) {
   struct Candidate {
     std::string id;
     plugin::Model model;
@@ -99,9 +102,10 @@ void Rules::detect(plugin::Catalog& catalog, const octavo_host& host) {
   };
   std::optional<Candidate> best;
   for (const plugin::Record& record : catalog.records()) {
-    if (record.kind != OCTAVO_KIND_MODEL || !record.usable()) continue;
-    if ((record.flags & (OCTAVO_MODEL_AUTO | OCTAVO_MODEL_FALLBACK)) == 0) continue;
-    Candidate candidate{record.id, plugin::Model(catalog.open(OCTAVO_KIND_MODEL, record.id), {}, host), {}};
+    if (record.kind != OCTAVO_KIND_MODEL || !plugin::is_usable(record)) continue;
+    if ((record.descriptor.flags & (OCTAVO_MODEL_AUTO | OCTAVO_MODEL_FALLBACK)) == 0) continue;
+    Candidate candidate{
+        record.id, open_plugin<plugin::Model>(catalog, OCTAVO_KIND_MODEL, {record.id, {}}, settings.set, host), {}};
     candidate.detection = candidate.model.detect({header_, "", block_count_});
     if (candidate.detection.score == 0) continue;
     // Of equal scores the first in alphabetical order: records are sorted.
@@ -114,14 +118,14 @@ void Rules::detect(plugin::Catalog& catalog, const octavo_host& host) {
   add_model(best->id, std::move(best->model), fmt::format("{}: {}", best->id, best->detection.reason));
 }
 
-Verdict Rules::decide(const checkpoint::TensorRef& tensor) const {
-  const checkpoint::TensorInfo& info = tensor.info;
+Verdict Rules::decide(size_t index) const {
+  const checkpoint::TensorInfo& info = source_.tensors()[index].info;
   if (const std::string_view owner = owner_of(info.name, quantized_); !owner.empty()) {
     return {Decision::keep, "already quantized",
             fmt::format("part of layer {}, which is quantized already ({})", printable(owner),
                         printable(quantized_.find(owner)->second))};
   }
-  Verdict verdict = ask_models(tensor);
+  Verdict verdict = ask_models(index);
   if (verdict.decision != Decision::quantize) return verdict;
   const bool is_layer = info.shape.size() == 2 && info.elements() > 0 && octavo::is_weight_dtype(info.dtype);
   if (!is_layer) {
@@ -132,15 +136,15 @@ Verdict Rules::decide(const checkpoint::TensorRef& tensor) const {
   return verdict;
 }
 
-Verdict Rules::ask_models(const checkpoint::TensorRef& tensor) const {
+Verdict Rules::ask_models(size_t index) const {
   Verdict verdict{Decision::quantize, "no filter", "every layer is quantized"};
   int strongest = 0;
   for (size_t i = 0; i < models_.size(); ++i) {
-    const plugin::Classification made = models_[i].classify({header_, "", block_count_}, tensor.info);
+    const plugin::Classification made = models_[i].classify({header_, "", block_count_}, index);
     if (made.decision == OCTAVO_DECISION_REFUSE) {
       throw Error(ErrorCode::unsupported,
                   fmt::format("[plan] model filter {} refuses tensor {}: {}", model_ids_[i],
-                              printable(tensor.info.name), made.reason));
+                              printable(source_.tensors()[index].info.name), made.reason));
     }
     if (strength(made.decision) <= strongest) continue;
     strongest = strength(made.decision);

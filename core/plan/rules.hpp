@@ -5,7 +5,7 @@
 #include "plan/settings.hpp"
 #include "plan/source_layers.hpp"
 #include "plugin/catalog.hpp"
-#include "plugin/header_adapter.hpp"
+#include "plugin/header.hpp"
 #include "plugin/model.hpp"
 
 #include <memory>
@@ -31,9 +31,10 @@ class Rules {
   // Opens the filters that settings name, or detects them. Throws Error usage or unsupported for an unknown
   // one.
   Rules(const Settings& settings, const checkpoint::Checkpoint& source, plugin::Catalog& catalog,
-        const octavo_host& host);
+        const octavo_host* host);
 
-  Verdict decide(const checkpoint::TensorRef& tensor) const;
+  // `index`: of the tensor in the source.
+  Verdict decide(size_t index) const;
 
   // Ids of the filters at work, and why they were taken ("flux2: 57 of 57 signature keys").
   const std::vector<std::string>& model_ids() const { return model_ids_; }
@@ -41,11 +42,12 @@ class Rules {
   const std::map<std::string, std::string, std::less<>>& quantized_layers() const { return quantized_; }
 
  private:
-  void detect(plugin::Catalog& catalog, const octavo_host& host);
+  void detect(const Settings& settings, plugin::Catalog& catalog, const octavo_host* host);
   void add_model(std::string id, plugin::Model model, std::string reason);
-  Verdict ask_models(const checkpoint::TensorRef& tensor) const;
+  Verdict ask_models(size_t index) const;
 
-  plugin::HeaderAdapter header_;
+  const checkpoint::Checkpoint& source_;
+  plugin::Header header_;
   std::map<std::string, std::string, std::less<>> quantized_;
   std::vector<plugin::Model> models_;
   std::vector<std::string> model_ids_;

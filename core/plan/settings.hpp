@@ -18,6 +18,7 @@ struct Settings {
   plugin::Selection format;    // id empty: the optimizer's default format
   std::string default_format;  // where the optimizer has none
   plugin::Selection optimizer;
+  std::vector<plugin::Setting> set;  // `--set id.name=value` for every plugin that is not asked for by name
   std::vector<std::string> models = {"auto"};  // ids of filters; "auto" detects, "none" quantizes every layer
   bool full_precision_matmul = false;          // markers ask the loader to dequantize at every forward
   bool legacy_keys = false;                    // `.scale_weight`, no markers

@@ -1,6 +1,7 @@
 #include "run/device.hpp"
 
 #include "base/error.hpp"
+#include "plan/open_plugin.hpp"
 
 #include <fmt/format.h>
 
@@ -12,17 +13,17 @@ namespace {
 
 struct Candidate {
   std::string id;
-  plugin::ProbeResult probe;
+  plugin::Probe probe;
 };
 
 std::vector<int32_t> pick_devices(const DeviceRequest& request, const std::string& id,
-                                  const plugin::ProbeResult& probe) {
+                                  const plugin::Probe& probe) {
   if (request.devices.empty()) {
     return {probe.devices.empty() ? -1 : probe.devices.front().index};
   }
   for (const int32_t wanted : request.devices) {
     bool there = false;
-    for (const octavo_device& device : probe.devices) there = there || device.index == wanted;
+    for (const plugin::Device& device : probe.devices) there = there || device.index == wanted;
     if (!there) {
       throw Error(ErrorCode::resources,
                   fmt::format("[device] {} has no device {}; it has {}", id, wanted, probe.devices.size()),
@@ -32,10 +33,10 @@ std::vector<int32_t> pick_devices(const DeviceRequest& request, const std::strin
   return request.devices;
 }
 
-ChosenDevice open(const std::string& id, const plugin::ProbeResult& probe, const DeviceRequest& request,
-                  const std::vector<plugin::Assignment>& params, plugin::Catalog& catalog,
-                  const octavo_host& host) {
-  return {id, plugin::Backend(catalog.open(OCTAVO_KIND_BACKEND, id), params, host),
+ChosenDevice open(const std::string& id, const plugin::Probe& probe, const DeviceRequest& request,
+                  const std::vector<plugin::Setting>& set, plugin::Catalog& catalog,
+                  const octavo_host* host) {
+  return {id, plan::open_plugin<plugin::Backend>(catalog, OCTAVO_KIND_BACKEND, {id, {}}, set, host),
           pick_devices(request, id, probe), ""};
 }
 
@@ -64,23 +65,22 @@ DeviceRequest parse_device(std::string_view text) {
   }
 }
 
-ChosenDevice choose_device(const DeviceRequest& request, const std::vector<plugin::Assignment>& params,
-                           plugin::Catalog& catalog, const octavo_host& host) {
+ChosenDevice choose_device(const DeviceRequest& request, const std::vector<plugin::Setting>& set,
+                           plugin::Catalog& catalog, const octavo_host* host) {
   if (request.backend != "auto") {
-    const auto library = catalog.open(OCTAVO_KIND_BACKEND, request.backend);
-    const plugin::ProbeResult probe = plugin::probe(*library, host);
+    const plugin::Probe probe = plugin::probe(catalog.open(OCTAVO_KIND_BACKEND, request.backend), host);
     if (probe.score == 0) {
       throw Error(ErrorCode::resources,
                   fmt::format("[device] {} cannot work here: {}", request.backend, probe.reason),
                   "--device auto takes what can");
     }
-    return open(request.backend, probe, request, params, catalog, host);
+    return open(request.backend, probe, request, set, catalog, host);
   }
   std::optional<Candidate> best;
   std::string note;
   for (const plugin::Record& record : catalog.records()) {
-    if (record.kind != OCTAVO_KIND_BACKEND || !record.usable()) continue;
-    Candidate candidate{record.id, plugin::probe(*catalog.open(OCTAVO_KIND_BACKEND, record.id), host)};
+    if (record.kind != OCTAVO_KIND_BACKEND || !plugin::is_usable(record)) continue;
+    Candidate candidate{record.id, plugin::probe(catalog.open(OCTAVO_KIND_BACKEND, record.id), host)};
     if (candidate.probe.score == 0) {
       note = fmt::format("{} is not used: {}", record.id, candidate.probe.reason);
     } else if (!best || candidate.probe.score > best->probe.score) {
@@ -91,7 +91,7 @@ ChosenDevice choose_device(const DeviceRequest& request, const std::vector<plugi
     throw Error(ErrorCode::resources, "[device] no backend can work here" + (note.empty() ? "" : ": " + note),
                 "octavo plugins shows what was found and why it was refused");
   }
-  ChosenDevice chosen = open(best->id, best->probe, request, params, catalog, host);
+  ChosenDevice chosen = open(best->id, best->probe, request, set, catalog, host);
   chosen.note = note;
   return chosen;
 }

@@ -28,7 +28,7 @@ struct ChosenDevice {
 
 // auto: the highest score; a better one that cannot work here is named in the note. A backend that is asked
 // for by name and cannot work is an Error resources.
-ChosenDevice choose_device(const DeviceRequest& request, const std::vector<plugin::Assignment>& params,
-                           plugin::Catalog& catalog, const octavo_host& host);
+ChosenDevice choose_device(const DeviceRequest& request, const std::vector<plugin::Setting>& set,
+                           plugin::Catalog& catalog, const octavo_host* host);
 
 }  // namespace octavo::run

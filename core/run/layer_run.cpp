@@ -16,10 +16,6 @@ double LayerResult::sqnr_db() const {
 LayerRun::LayerRun(const plan::PlannedLayer& layer, size_t tiles)
     : layer_(layer), absmax_left_(octavo::needs_layer_absmax(layer.grid) ? tiles : 0), results_(tiles) {}
 
-LayerRun::~LayerRun() {
-  if (state_ != nullptr) layer_.optimizer->release(state_);
-}
-
 void LayerRun::add_absmax(const octavo_absmax_result& result) {
   const std::lock_guard lock(mutex_);
   absmax_ = std::max(absmax_, result.absmax);
@@ -33,9 +29,9 @@ bool LayerRun::wait_absmax(std::stop_token stop, float& absmax) {
   return true;
 }
 
-void* LayerRun::state(const std::function<void*()>& prepare) {
-  std::call_once(prepared_, [&] { state_ = prepare(); });
-  return state_;
+const plugin::Preparation& LayerRun::prepared(const std::function<plugin::Preparation()>& prepare) {
+  std::call_once(prepared_, [&] { preparation_ = prepare(); });
+  return preparation_;
 }
 
 void LayerRun::store(size_t tile, const octavo_tile_result& result) {
@@ -57,6 +53,7 @@ LayerResult LayerRun::result() const {
     sum.rows_sent_back += tile.rows_sent_back;
     if (sum.note.empty()) sum.note = tile.note;
   }
+  if (sum.note.empty()) sum.note = preparation_.reason;
   if (!layer_.note.empty()) sum.note = sum.note.empty() ? layer_.note : layer_.note + "; " + sum.note;
   return sum;
 }

@@ -42,7 +42,6 @@ struct LayerResult {
 class LayerRun {
  public:
   LayerRun(const plan::PlannedLayer& layer, size_t tiles);
-  ~LayerRun();
   LayerRun(const LayerRun&) = delete;
   LayerRun& operator=(const LayerRun&) = delete;
 
@@ -53,9 +52,9 @@ class LayerRun {
   void add_absmax(const octavo_absmax_result& result);
   bool wait_absmax(std::stop_token stop, float& absmax);
 
-  // The optimizer's state, made by the first lane that asks with `prepare`; the others wait for it. An
-  // exception of `prepare` reaches all of them.
-  void* state(const std::function<void*()>& prepare);
+  // What the optimizer prepared, made by the first lane that asks; the others wait for it. An exception of `prepare`
+  // reaches the lane that asked.
+  const plugin::Preparation& prepared(const std::function<plugin::Preparation()>& prepare);
 
   void store(size_t tile, const octavo_tile_result& result);
   // After the run; sums are added in the order of the tiles, so they do not depend on the lanes.
@@ -68,7 +67,7 @@ class LayerRun {
   size_t absmax_left_ = 0;
   float absmax_ = 0;
   std::once_flag prepared_;
-  void* state_ = nullptr;
+  plugin::Preparation preparation_;
   std::vector<octavo_tile_result> results_;
 };
 

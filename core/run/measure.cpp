@@ -45,7 +45,7 @@ plan::Unfit measure(const plan::Plan& plan, const checkpoint::Checkpoint& source
   if (wanted.empty()) return unfit;
 
   const std::vector<WorkItem> items = cut_into_measurements(plan, wanted, options.tile_bytes);
-  RunShared shared{.plan = plan, .source = source, .host = &services.host()};
+  RunShared shared{.plan = plan, .source = source};
   shared.measured.resize(items.size());
   run_lanes(shared, items, device, services, options, bytes);
 

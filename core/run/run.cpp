@@ -22,13 +22,6 @@
 namespace octavo::run {
 namespace {
 
-uint32_t usable_cpus() {
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  if (sched_getaffinity(0, sizeof set, &set) != 0) return 1;
-  return static_cast<uint32_t>(std::max(CPU_COUNT(&set), 1));
-}
-
 uint64_t peak_resident_bytes() {
   rusage usage{};
   getrusage(RUSAGE_SELF, &usage);
@@ -90,10 +83,14 @@ class LaneCrew {
   void lane_main(uint32_t lane) noexcept {
     try {
       const int32_t device = device_.devices[lane % device_.devices.size()];
-      TileWorker worker(shared_,
-                        device_.backend.open_lane(
-                            {lane, needs_.lanes, device, needs_.slots, needs_.slot_bytes}, services_.host()),
-                        needs_.slots, needs_.slot_bytes);
+      octavo_lane_request request{};
+      request.struct_size = sizeof request;
+      request.index = lane;
+      request.count = needs_.lanes;
+      request.device = device;
+      request.slots = needs_.slots;
+      request.slot_bytes = needs_.slot_bytes;
+      TileWorker worker(shared_, device_.backend.open_lane(request), needs_.slots, needs_.slot_bytes);
       const std::stop_token token = stop_.get_token();
       for (size_t item = next_++; item < items_.size() && !token.stop_requested(); item = next_++) {
         worker.start(items_[item], item, token);
@@ -138,15 +135,22 @@ uint64_t source_bytes(const plan::Plan& plan) {
 
 }  // namespace
 
+uint32_t usable_cpus() {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  if (sched_getaffinity(0, sizeof set, &set) != 0) return 1;
+  return static_cast<uint32_t>(std::max(CPU_COUNT(&set), 1));
+}
+
 uint32_t lane_count(const RunOptions& options, const ChosenDevice& device, size_t pieces) {
-  uint32_t lanes = options.lanes != 0 ? options.lanes : device.backend.advised_lanes();
+  uint32_t lanes = options.lanes != 0 ? options.lanes : device.backend.suggested_lanes();
   if (lanes == 0) lanes = usable_cpus();
   return static_cast<uint32_t>(std::clamp<size_t>(pieces, 1, lanes));
 }
 
 void run_lanes(RunShared& shared, const std::vector<WorkItem>& items, ChosenDevice& device,
                plugin::HostServices& services, const RunOptions& options, uint64_t bytes_total) {
-  const LaneNeeds needs{lane_count(options, device, items.size()), device.backend.advised_slots(),
+  const LaneNeeds needs{lane_count(options, device, items.size()), device.backend.suggested_slots(),
                         plan::slot_bytes(shared.plan, options.tile_bytes)};
   const auto start = std::chrono::steady_clock::now();
   const auto tick = [&](std::string_view tensor) {
@@ -163,7 +167,7 @@ RunReport run(const plan::Plan& plan, const checkpoint::Checkpoint& source, Chos
               plugin::HostServices& services, Output& output, const RunOptions& options) {
   const auto start = std::chrono::steady_clock::now();
   const std::vector<WorkItem> items = cut_into_work(plan, output.offsets(), options.tile_bytes);
-  RunShared shared{.plan = plan, .source = source, .output = &output, .host = &services.host()};
+  RunShared shared{.plan = plan, .source = source, .output = &output};
   for (const auto& layer : plan.layers) {
     const auto height = static_cast<uint64_t>(plan::tile_rows(*layer, options.tile_bytes));
     const uint64_t tiles = (static_cast<uint64_t>(layer->layer.rows) + height - 1) / height;

@@ -5,7 +5,7 @@
 // was made out.
 #pragma once
 
-#include "plan/plan.hpp"
+#include "plan/tile_shape.hpp"
 #include "plugin/backend.hpp"
 
 #include <octavo/abi/grid.h>
@@ -17,22 +17,10 @@
 
 namespace octavo::run {
 
-// Byte offsets of a tile's parts within its slot; each is a multiple of 64.
-struct TileOffsets {
-  uint64_t source_bytes = 0;
-  uint64_t codes = 0;
-  uint64_t scales[2] = {0, 0};
-  uint64_t zero_points = 0;
-  uint64_t total = 0;
-};
-
-TileOffsets tile_offsets(const plan::PlannedLayer& layer, int64_t tile_rows);
-
 // Used by its lane's thread only.
 class Slot {
  public:
   Slot(plugin::Lane& lane, uint32_t number, uint64_t bytes);
-  ~Slot();
   Slot(const Slot&) = delete;
   Slot& operator=(const Slot&) = delete;
 
@@ -47,14 +35,13 @@ class Slot {
 
  private:
   void grow(uint64_t bytes);
-  void free_memory();
-  std::byte* work() const { return device_ != nullptr ? device_ : host_; }
+  std::byte* host_data() const { return static_cast<std::byte*>(host_.data()); }
+  std::byte* work_data() const { return lane_.on_host() ? host_data() : static_cast<std::byte*>(device_.data()); }
 
   plugin::Lane& lane_;
   uint32_t number_;
-  uint64_t bytes_ = 0;
-  std::byte* host_ = nullptr;
-  std::byte* device_ = nullptr;
+  plugin::LaneMemory host_;
+  plugin::LaneMemory device_;  // empty where the lane works in host memory
 };
 
 }  // namespace octavo::run

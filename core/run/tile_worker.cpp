@@ -1,7 +1,8 @@
 #include "run/tile_worker.hpp"
 
 #include "base/error.hpp"
-#include "plugin/status.hpp"
+#include "plugin/instance.hpp"
+#include "reference/operations.hpp"
 
 #include <octavo/grid.hpp>
 #include <octavo/plugin.hpp>
@@ -34,49 +35,13 @@ std::span<const std::byte> bytes_of_view(const std::byte* block, uint64_t offset
       "--nonfinite keep leaves such layers as they are, --nonfinite zero makes such values 0");
 }
 
-struct StorageContext {
-  Output& output;
-  const plan::PlannedLayer& layer;
-};
-
-// octavo_storage.write: a format that packs its codes writes pieces of its tensors here.
-octavo_status write_storage(void* context, uint32_t role, uint64_t offset, const void* bytes, uint64_t size) {
-  auto& storage = *static_cast<StorageContext*>(context);
-  try {
-    for (const plan::LayerOutput& output : storage.layer.outputs) {
-      if (output.role != role) continue;
-      storage.output.write(output.output, offset,
-                           {static_cast<const std::byte*>(bytes), static_cast<size_t>(size)});
-      return OCTAVO_OK;
-    }
-    return OCTAVO_BAD_ARGUMENT;
-  } catch (const std::exception&) {
-    return OCTAVO_FAILED;
+// Output tensor of a layer that has a role; throws where it has none.
+size_t output_of(const plan::PlannedLayer& layer, octavo_role role) {
+  for (const plan::LayerOutput& output : layer.outputs) {
+    if (output.role == role) return output.output;
   }
-}
-
-octavo_status read_storage(void*, uint32_t, uint64_t, void*, uint64_t) { return OCTAVO_UNSUPPORTED; }
-
-struct RowsContext {
-  const checkpoint::Checkpoint& source;
-  const plan::PlannedLayer& layer;
-  octavo_lane* lane;
-};
-
-// octavo_rows.read: rows of the source as f32.
-octavo_status read_f32_rows(void* context, int64_t row_begin, octavo_tensor* target, octavo_error* error) {
-  const auto& rows = *static_cast<RowsContext*>(context);
-  const octavo_layer& layer = rows.layer.layer;
-  return octavo::detail::guard(error, [&] {
-    const uint64_t row_bytes = static_cast<uint64_t>(layer.cols) * octavo::bytes_of(layer.dtype);
-    std::vector<std::byte> raw(row_bytes * static_cast<uint64_t>(target->shape[0]));
-    rows.source.read(*rows.layer.source, static_cast<uint64_t>(row_begin) * row_bytes, raw);
-    const octavo_tensor view = octavo::tensor_view(raw.data(), layer.dtype, {target->shape[0], layer.cols});
-    octavo_cast_result result{};
-    result.struct_size = sizeof result;
-    octavo_error inner = octavo::empty_error();
-    octavo::check(rows.lane->host->reference->cast(rows.lane, &view, target, 0, &result, &inner), inner);
-  });
+  throw Error(ErrorCode::failed, fmt::format("[convert] the format of layer {} writes a part it did not announce",
+                                             printable(layer.name)));
 }
 
 }  // namespace
@@ -128,7 +93,7 @@ void TileWorker::read_rows(const plan::PlannedLayer& layer, const WorkItem& item
 void TileWorker::measure(Pending& pending, Slot& slot) {
   const plan::PlannedLayer& layer = *shared_.plan.layers[pending.item.index];
   const auto rows = static_cast<int64_t>(pending.item.size);
-  read_rows(layer, pending.item, slot, tile_offsets(layer, rows).total);
+  read_rows(layer, pending.item, slot, plan::tile_offsets(layer, rows).total);
   pending.tile = slot.tile(layer, static_cast<int64_t>(pending.item.begin), rows);
   pending.absmax.struct_size = sizeof pending.absmax;
   const uint32_t flags =
@@ -141,10 +106,20 @@ void TileWorker::measure(Pending& pending, Slot& slot) {
   lane_.record(slot.number());
 }
 
-void* TileWorker::prepare(const plan::PlannedLayer& layer) {
-  RowsContext context{shared_.source, layer, &lane_.raw()};
-  const octavo_rows rows{sizeof(octavo_rows), 0, &context, read_f32_rows};
-  return layer.optimizer->prepare(lane_.raw(), layer.layer, layer.grid, rows);
+plugin::Preparation TileWorker::prepare(const plan::PlannedLayer& layer) {
+  const octavo_layer& shape = layer.layer;
+  const uint64_t row_bytes = static_cast<uint64_t>(shape.cols) * octavo::bytes_of(shape.dtype);
+  const plugin::ReadRows read_rows = [&](int64_t row_begin, octavo_tensor& target) {
+    std::vector<std::byte> raw(row_bytes * static_cast<uint64_t>(target.shape[0]));
+    shared_.source.read(*layer.source, static_cast<uint64_t>(row_begin) * row_bytes, raw);
+    const octavo_tensor view = octavo::tensor_view(raw.data(), shape.dtype, {target.shape[0], shape.cols});
+    octavo_cast_result result{};
+    result.struct_size = sizeof result;
+    octavo_error error = plugin::empty_error();
+    const octavo_status status = reference::operations().cast(&lane_.raw(), &view, &target, 0, &result, &error);
+    if (status != OCTAVO_OK) plugin::throw_status(layer.name, "read rows", status, error);
+  };
+  return layer.optimizer->prepare(lane_.raw(), shape, layer.grid, read_rows, nullptr, {});
 }
 
 void TileWorker::quantize(Pending& pending, Slot& slot, std::stop_token stop) {
@@ -162,10 +137,10 @@ void TileWorker::quantize(Pending& pending, Slot& slot, std::stop_token stop) {
       return;
     }
   }
-  void* state = nullptr;
-  if ((layer.wants & OCTAVO_WANTS_PREPARE) != 0) state = run.state([&] { return prepare(layer); });
+  plugin::Preparation preparation;
+  if ((layer.wants & OCTAVO_WANTS_PREPARE) != 0) preparation = run.prepared([&] { return prepare(layer); });
 
-  const TileOffsets at = tile_offsets(layer, rows);
+  const plan::TileOffsets at = plan::tile_offsets(layer, rows);
   read_rows(layer, pending.item, slot, at.total);
   pending.tile = slot.tile(layer, static_cast<int64_t>(pending.item.begin), rows);
   pending.tile.absmax = absmax;
@@ -176,7 +151,13 @@ void TileWorker::quantize(Pending& pending, Slot& slot, std::stop_token stop) {
   }
   pending.result.struct_size = sizeof pending.result;
   pending.result.nonfinite_first = -1;
-  layer.optimizer->quantize(state, lane_.raw(), pending.tile, pending.result);
+  if (preparation.verdict == OCTAVO_VERDICT_NEAREST) {
+    lane_.run("quantize_nearest", [&](const octavo_operations& operations, octavo_lane* lane, octavo_error* error) {
+      return operations.quantize_nearest(lane, &pending.tile, &pending.result, error);
+    });
+  } else {
+    layer.optimizer->quantize(preparation.state, lane_.raw(), pending.tile, pending.result);
+  }
   slot.copy_out(at.codes, at.total);
   lane_.record(slot.number());
 }
@@ -231,7 +212,7 @@ void TileWorker::finish_tile(const Pending& pending, Slot& slot) {
 void TileWorker::write_parts(const plan::PlannedLayer& layer, const Pending& pending, Slot& slot) {
   const octavo_grid& grid = layer.grid;
   const auto rows = static_cast<int64_t>(pending.item.size);
-  const TileOffsets at = tile_offsets(layer, rows);
+  const plan::TileOffsets at = plan::tile_offsets(layer, rows);
   std::byte* block = slot.host(at.total).data();
   if (layer.format->packs()) {
     octavo_tile stored = pending.tile;  // the same views in host memory
@@ -239,8 +220,13 @@ void TileWorker::write_parts(const plan::PlannedLayer& layer, const Pending& pen
     for (uint32_t level = 0; level < grid.scale_levels; ++level)
       stored.scales[level].data = block + at.scales[level];
     stored.zero_points.data = block + at.zero_points;
-    StorageContext context{*shared_.output, layer};
-    const octavo_storage storage{sizeof(octavo_storage), 0, &context, write_storage, read_storage};
+    const plugin::Storage storage{
+        [&](octavo_role role, uint64_t offset, std::span<const std::byte> bytes) {
+          shared_.output->write(output_of(layer, role), offset, bytes);
+        },
+        [](octavo_role, uint64_t, std::span<std::byte>) {
+          throw Error(ErrorCode::failed, "[convert] encode reads what it is to write");
+        }};
     layer.format->encode(stored, storage);
     return;
   }
@@ -264,7 +250,7 @@ void TileWorker::write_scales(const plan::PlannedLayer& layer, const Pending& pe
     shared_.output->write(output.output, 0, std::as_bytes(std::span(&scale, 1)));
     return;
   }
-  const TileOffsets at = tile_offsets(layer, static_cast<int64_t>(pending.item.size));
+  const plan::TileOffsets at = plan::tile_offsets(layer, static_cast<int64_t>(pending.item.size));
   const auto shape = octavo::scale_shape(scales, static_cast<int64_t>(pending.item.size), layer.grid.cols);
   const int64_t rows_per_scale = scales.granularity == OCTAVO_PER_BLOCK ? scales.block_rows : 1;
   const uint64_t row_bytes = static_cast<uint64_t>(shape.cols) * octavo::bytes_of(scales.dtype);

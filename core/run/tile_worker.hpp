@@ -23,7 +23,6 @@ struct RunShared {
   const plan::Plan& plan;
   const checkpoint::Checkpoint& source;
   Output* output = nullptr;  // nullptr: a measuring pass
-  const octavo_host* host = nullptr;
   std::vector<std::unique_ptr<LayerRun>> layers;  // by index in the plan
   std::vector<octavo_absmax_result> measured;     // of a measuring pass, by item
   std::atomic<uint64_t> bytes_done{0};
@@ -61,7 +60,7 @@ class TileWorker {
   void write_parts(const plan::PlannedLayer& layer, const Pending& pending, Slot& slot);
   void write_scales(const plan::PlannedLayer& layer, const Pending& pending, const std::byte* block,
                     const plan::LayerOutput& output, uint32_t level);
-  void* prepare(const plan::PlannedLayer& layer);
+  plugin::Preparation prepare(const plan::PlannedLayer& layer);
 
   RunShared& shared_;
   plugin::Lane lane_;

@@ -1,0 +1,254 @@
+#include "conversion.hpp"
+
+#include <map>
+
+#include <fmt/format.h>
+
+#include "base/bytes.hpp"
+#include "base/error.hpp"
+#include "checkpoint/dtypes.hpp"
+#include "table.hpp"
+
+namespace octavo::cli {
+namespace {
+
+constexpr const char* kDefaultFormat = "int8_convrot";
+constexpr const char* kPlugins = "Plugins";
+constexpr const char* kWhere = "Where work runs";
+constexpr const char* kPolicies = "Policies";
+constexpr const char* kKeys = "Keys and markers";
+constexpr const char* kMeasuring = "Measuring";
+
+std::vector<Option> plugin_options() {
+  return {
+      {.name = "format", .value = "ID[:NAME=VALUE,...]", .help = "how layers are stored (default: the optimizer's, else int8_convrot)", .group = kPlugins},
+      {.name = "optimizer", .value = "ID[:NAME=VALUE,...]", .help = "what chooses the integers (default: nearest)", .group = kPlugins},
+      {.name = "model", .value = "ID", .help = "filter that chooses the layers; auto detects, none takes every 2-D weight", .group = kPlugins, .repeats = true},
+      {.name = "set", .value = "ID.NAME=VALUE", .help = "a plugin's parameter; octavo plugins lists them", .group = kPlugins, .repeats = true},
+      {.name = "scaling-mode", .value = "MODE", .help = "tensor, row, block or axis scales of plain INT8; --format wins", .choices = {"tensor", "row", "block", "axis"}, .group = kPlugins},
+      {.name = "int8", .help = "INT8, which is the default", .group = kPlugins, .tail = true},
+      {.name = "fp16", .help = "the same as --format fp16", .group = kPlugins},
+  };
+}
+
+std::vector<Option> output_options() {
+  return {
+      {.name = "input", .letter = 'i', .value = "FILE", .help = "checkpoint: a file, an index.json, a folder"},
+      {.name = "output", .letter = 'o', .value = "PATH", .help = "where to write (default: <stem>_<format>.safetensors beside the input)"},
+      {.name = "force", .letter = 'f', .help = "replace an existing output"},
+      {.name = "shards", .value = "N", .help = "write N files and an index into a folder"},
+      {.name = "shard-size", .value = "SIZE", .help = "write files of at most this size and an index into a folder"},
+      {.name = "verify", .value = "LEVEL", .help = "what is read again before the output gets its name", .choices = {"header", "sampled", "full"}},
+  };
+}
+
+std::vector<Option> policy_options() {
+  return {
+      {.name = "nonfinite", .value = "POLICY", .help = "a layer with NaN or infinity: error, keep it as it is, or make such values zero", .choices = {"error", "keep", "zero"}, .group = kPolicies},
+      {.name = "fp16-overflow", .value = "POLICY", .help = "a tensor beyond 65504: keep it as it is, clamp, or error", .choices = {"keep", "clamp", "error"}, .group = kPolicies},
+      {.name = "manual-seed", .value = "N", .help = "seed of everything random (default: 0)", .group = kPolicies, .tail = true, .also = {{"--seed"}}},
+      {.name = "comfy-quant", .help = "ComfyUI's keys and markers, which is the default; --no-comfy-quant: the legacy keys", .group = kKeys, .negatable = true},
+      {.name = "full-precision-matrix-mult", .help = "markers ask the loader to multiply in full precision", .group = kKeys, .tail = true, .also = {{"-fpmm"}}},
+      {.name = "input-scale", .help = "a unit activation scale for each layer", .group = kKeys, .tail = true},
+      {.name = "save-quant-metadata", .help = "markers also in the file's metadata", .group = kKeys, .tail = true},
+  };
+}
+
+std::vector<Option> run_options() {
+  return {
+      {.name = "device", .value = "DEVICE", .help = "auto, or a backend's id, or id:0 or id:0,2", .environment = "OCTAVO_DEVICE", .group = kWhere},
+      {.name = "lanes", .value = "N", .help = "workers (default: what suits the device); never changes the bytes", .environment = "OCTAVO_LANES", .group = kWhere, .also = {{"--threads"}}},
+      {.name = "max-ram", .value = "SIZE", .help = "memory for whole layers and factors; delays work, never changes it", .group = kWhere},
+      {.name = "tile-size", .value = "SIZE", .help = "bytes of source in a tile", .group = kMeasuring, .tail = true},
+      {.name = "discard", .help = "compute everything and write nothing", .group = kMeasuring, .tail = true},
+      {.name = "no-fsync", .help = "do not wait for the disk: the output may be lost or torn if the machine stops", .group = kMeasuring, .tail = true},
+  };
+}
+
+std::string format_of_scaling_mode(const std::string& mode) {
+  static const std::map<std::string, std::string> formats = {{"tensor", "int8_tensorwise:scale=tensor"},
+                                                             {"row", "int8_tensorwise:scale=row"},
+                                                             {"block", "int8_blockwise"},
+                                                             {"axis", "int8_axiswise"}};
+  return formats.at(mode);
+}
+
+plugin::Selection with_settings(plugin::Selection selection, const std::vector<plugin::Setting>& set) {
+  const auto more = settings_of(set, selection.id);
+  selection.assignments.insert(selection.assignments.end(), more.begin(), more.end());
+  return selection;
+}
+
+void read_plugins(const Arguments& arguments, Conversion& conversion) {
+  for (const std::string& text : arguments.texts("set")) conversion.set.push_back(plugin::parse_setting(text));
+  plan::Settings& settings = conversion.settings;
+  settings.optimizer = with_settings(
+      plugin::parse_selection(arguments.text("optimizer").value_or("nearest"), "--optimizer"), conversion.set);
+  settings.default_format = kDefaultFormat;
+  if (const auto format = arguments.text("format")) {
+    settings.format = plugin::parse_selection(*format, "--format");
+  } else if (arguments.flag("fp16")) {
+    settings.format = plugin::parse_selection("fp16", "--fp16");
+  } else if (const auto mode = arguments.text("scaling-mode")) {
+    settings.format = plugin::parse_selection(format_of_scaling_mode(*mode), "--scaling-mode");
+  }
+  settings.set = conversion.set;
+  if (!arguments.texts("model").empty()) settings.models = arguments.texts("model");
+}
+
+void read_policies(const Arguments& arguments, plan::Settings& settings) {
+  const std::string nonfinite = arguments.text("nonfinite").value_or("error");
+  settings.nonfinite = nonfinite == "keep"   ? plan::Nonfinite::keep
+                       : nonfinite == "zero" ? plan::Nonfinite::zero
+                                             : plan::Nonfinite::error;
+  const std::string overflow = arguments.text("fp16-overflow").value_or("keep");
+  settings.cast_overflow = overflow == "clamp"   ? plan::CastOverflow::clamp
+                           : overflow == "error" ? plan::CastOverflow::error
+                                                 : plan::CastOverflow::keep;
+  settings.seed = static_cast<uint64_t>(arguments.integer("manual-seed", 0, INT64_MAX).value_or(0));
+  settings.legacy_keys = !arguments.flag("comfy-quant", true);
+  settings.full_precision_matmul = arguments.flag("full-precision-matrix-mult");
+  settings.input_scale = arguments.flag("input-scale");
+  settings.save_quant_metadata = arguments.flag("save-quant-metadata");
+}
+
+void read_output(const Arguments& arguments, Conversion& conversion) {
+  const auto input = arguments.text("input");
+  if (!input) {
+    throw Error(ErrorCode::usage, "[options] no input is given", "octavo convert model.safetensors");
+  }
+  if (arguments.texts("input").size() > 1) {
+    throw Error(ErrorCode::usage, "[options] several inputs are given; convert takes one");
+  }
+  conversion.input = *input;
+  if (const auto output = arguments.text("output")) conversion.output = *output;
+  conversion.force = arguments.flag("force");
+  const auto shards = arguments.integer("shards", 1, 99999);
+  const auto shard_size = arguments.size("shard-size");
+  if (shards && shard_size) throw Error(ErrorCode::usage, "[options] --shards and --shard-size exclude each other");
+  if (shards || shard_size) {
+    conversion.shards = checkpoint::ShardRule{static_cast<uint64_t>(shards.value_or(0)), shard_size.value_or(0)};
+  }
+  const std::string verify = arguments.text("verify").value_or("sampled");
+  conversion.verify = verify == "header" ? checkpoint::VerifyLevel::header
+                      : verify == "full" ? checkpoint::VerifyLevel::full
+                                         : checkpoint::VerifyLevel::sampled;
+  conversion.discard = arguments.flag("discard");
+  conversion.durable = !arguments.flag("no-fsync");
+}
+
+struct Count {
+  size_t tensors = 0;
+  uint64_t bytes_in = 0;
+  uint64_t bytes_out = 0;
+};
+
+std::map<plan::Decision, Count> count(const plan::Plan& plan) {
+  std::map<plan::Decision, Count> counts;
+  for (const plan::PlannedTensor& tensor : plan.tensors) {
+    Count& count = counts[tensor.verdict.decision];
+    ++count.tensors;
+    count.bytes_in += tensor.source->info.bytes();
+    count.bytes_out += tensor.bytes_out;
+  }
+  return counts;
+}
+
+void print_tensors(const plan::Plan& plan, Terminal& terminal) {
+  Table table({{"tensor"}, {"dtype"}, {"shape"}, {"decision"}, {"stored as"}, {"reason"}});
+  for (const plan::PlannedTensor& tensor : plan.tensors) {
+    const checkpoint::TensorInfo& info = tensor.source->info;
+    table.add({printable(info.name), checkpoint::name(info.dtype), format_shape(info.shape),
+               plan::name(tensor.verdict.decision), tensor.format, printable(tensor.verdict.reason)});
+  }
+  terminal.print(table.text());
+}
+
+}  // namespace
+
+std::vector<Option> conversion_options() {
+  std::vector<Option> all;
+  for (const auto& part : {output_options(), plugin_options(), policy_options(), run_options()}) {
+    all.insert(all.end(), part.begin(), part.end());
+  }
+  return all;
+}
+
+std::vector<plugin::Assignment> settings_of(const std::vector<plugin::Setting>& set, const std::string& id) {
+  std::vector<plugin::Assignment> found;
+  for (const plugin::Setting& setting : set) {
+    if (setting.id == id) found.push_back(setting.assignment);
+  }
+  return found;
+}
+
+Conversion read_conversion(const Arguments& arguments) {
+  Conversion conversion;
+  read_output(arguments, conversion);
+  read_plugins(arguments, conversion);
+  read_policies(arguments, conversion.settings);
+  conversion.device = run::parse_device(arguments.text("device").value_or("auto"));
+  conversion.run.lanes = static_cast<uint32_t>(arguments.integer("lanes", 1, 1024).value_or(0));
+  conversion.run.tile_bytes = arguments.size("tile-size").value_or(plan::kTileBytes);
+  conversion.max_ram = arguments.size("max-ram").value_or(0);
+  return conversion;
+}
+
+std::filesystem::path output_path(const Conversion& conversion, const plan::Plan& plan) {
+  if (conversion.output) return *conversion.output;
+  return plan::default_output(conversion.input, plan, conversion.shards.has_value());
+}
+
+uint64_t planned_memory(const Conversion& conversion, const plan::Plan& plan) {
+  const uint64_t lanes = conversion.run.lanes != 0 ? conversion.run.lanes : run::usable_cpus();
+  return lanes * plan::slot_bytes(plan, conversion.run.tile_bytes);
+}
+
+nlohmann::ordered_json plan_json(const Conversion& conversion, const plan::Plan& plan, uint64_t file_bytes,
+                                 uint64_t memory) {
+  using Json = nlohmann::ordered_json;
+  Json json = {{"schema", "octavo.plan/1"},
+               {"input", conversion.input.string()},
+               {"output", output_path(conversion, plan).string()},
+               {"format", plan.settings.format.id},
+               {"optimizer", plan.settings.optimizer.id},
+               {"models", plan.model_reasons},
+               {"bytes_in", plan.bytes_in},
+               {"bytes_out", plan.bytes_out},
+               {"file_bytes", file_bytes},
+               {"size_exact", plan.size_exact},
+               {"memory", memory},
+               {"notes", plan.notes},
+               {"tensors", Json::array()}};
+  for (const plan::PlannedTensor& tensor : plan.tensors) {
+    const checkpoint::TensorInfo& info = tensor.source->info;
+    json["tensors"].push_back({{"name", info.name},
+                               {"dtype", checkpoint::name(info.dtype)},
+                               {"shape", info.shape},
+                               {"decision", plan::name(tensor.verdict.decision)},
+                               {"rule", tensor.verdict.rule},
+                               {"reason", tensor.verdict.reason},
+                               {"format", tensor.format},
+                               {"optimizer", tensor.optimizer},
+                               {"bytes_in", info.bytes()},
+                               {"bytes_out", tensor.bytes_out}});
+  }
+  return json;
+}
+
+void print_plan(const Conversion& conversion, const plan::Plan& plan, uint64_t file_bytes, bool every,
+                Terminal& terminal) {
+  if (every) print_tensors(plan, terminal);
+  terminal.print(fmt::format("{}\n", terminal.styled(Style::bold, printable(conversion.input.string()))));
+  for (const std::string& reason : plan.model_reasons) terminal.print(fmt::format("  model    {}\n", printable(reason)));
+  terminal.print(fmt::format("  format   {}, optimizer {}\n", plan.format_id, plan.settings.optimizer.id));
+  for (const auto& [decision, count] : count(plan)) {
+    terminal.print(fmt::format("  {:<14} {:>6} tensors  {:>9} -> {}\n", plan::name(decision), count.tensors,
+                               format_bytes(count.bytes_in), format_bytes(count.bytes_out)));
+  }
+  for (const std::string& note : plan.notes) terminal.print(fmt::format("  note     {}\n", note));
+  terminal.print(fmt::format("  size     {} -> {} ({} bytes{})\n", format_bytes(plan.bytes_in), format_bytes(file_bytes),
+                             file_bytes, plan.size_exact ? "" : ", or more: a policy decides by the data"));
+}
+
+}  // namespace octavo::cli

@@ -1,0 +1,59 @@
+#include "plan/tile_shape.hpp"
+
+#include <algorithm>
+
+#include <octavo/grid.hpp>
+#include <octavo/tensor.hpp>
+
+namespace octavo::plan {
+namespace {
+
+uint64_t aligned(uint64_t bytes) { return (bytes + 63) & ~uint64_t{63}; }
+
+uint64_t view_bytes(int64_t rows, int64_t cols, uint32_t dtype) {
+  return static_cast<uint64_t>(rows) * static_cast<uint64_t>(cols) * octavo::bytes_of(dtype);
+}
+
+}  // namespace
+
+TileOffsets tile_offsets(const PlannedLayer& layer, int64_t rows) {
+  const octavo_grid& grid = layer.grid;
+  TileOffsets at;
+  at.source_bytes = view_bytes(rows, layer.layer.cols, layer.layer.dtype);
+  at.codes = aligned(at.source_bytes);
+  at.total = at.codes + aligned(view_bytes(rows, grid.cols, grid.stored_dtype));
+  for (uint32_t level = 0; level < grid.scale_levels; ++level) {
+    at.scales[level] = at.total;
+    const octavo::ScaleShape shape = octavo::scale_shape(grid.scales[level], rows, grid.cols);
+    at.total += aligned(view_bytes(shape.rows, shape.cols, grid.scales[level].dtype));
+  }
+  at.zero_points = at.total;
+  if (grid.code == OCTAVO_CODE_INTEGER_ZERO) {
+    const octavo::ScaleShape shape = octavo::scale_shape(grid.scales[0], rows, grid.cols);
+    at.total += aligned(view_bytes(shape.rows, shape.cols, grid.zero_point_dtype));
+  }
+  return at;
+}
+
+int64_t tile_height(int64_t rows, uint64_t row_bytes, int64_t row_multiple, bool whole_layer, uint64_t tile_bytes) {
+  if (whole_layer) return rows;
+  const uint64_t fitting = tile_bytes / std::max<uint64_t>(row_bytes, 1);
+  const int64_t multiples = std::max<int64_t>(static_cast<int64_t>(fitting) / row_multiple, 1);
+  return std::min(multiples * row_multiple, rows);
+}
+
+int64_t tile_rows(const PlannedLayer& layer, uint64_t tile_bytes) {
+  const uint64_t row_bytes = static_cast<uint64_t>(layer.layer.cols) * octavo::bytes_of(layer.layer.dtype);
+  return tile_height(layer.layer.rows, row_bytes, layer.grid.row_multiple,
+                     (layer.wants & OCTAVO_WANTS_WHOLE_LAYER) != 0, tile_bytes);
+}
+
+uint64_t slot_bytes(const Plan& plan, uint64_t tile_bytes) {
+  uint64_t largest = plan.copies.empty() ? 0 : tile_bytes;
+  for (const auto& layer : plan.layers) {
+    largest = std::max(largest, tile_offsets(*layer, tile_rows(*layer, tile_bytes)).total);
+  }
+  return largest;
+}
+
+}  // namespace octavo::plan

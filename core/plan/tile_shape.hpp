@@ -1,0 +1,38 @@
+// How many rows a tile has, and where its parts lie in memory.
+//
+// The height is a function of the layer and of what works on it, never of memory, lanes or device, so that a method
+// whose result depends on the cut gives the same bytes everywhere.
+#pragma once
+
+#include <cstdint>
+
+#include "plan/plan.hpp"
+
+namespace octavo::plan {
+
+// Bytes of source that a tile aims at. Small enough for a core's cache to hold what it works on, large enough for
+// one copy over a bus; 4 MiB was the best of 1 to 64 on a GPU and within noise of the best on a CPU.
+inline constexpr uint64_t kTileBytes = uint64_t{4} << 20;
+
+// Rows of a tile: at least one row multiple, at most the layer. `row_multiple` >= 1.
+int64_t tile_height(int64_t rows, uint64_t row_bytes, int64_t row_multiple, bool whole_layer,
+                    uint64_t tile_bytes = kTileBytes);
+
+// The same for a layer (its last tile may have fewer rows).
+int64_t tile_rows(const PlannedLayer& layer, uint64_t tile_bytes);
+
+// Byte offsets of a tile's parts within one block of memory; each is a multiple of 64. The source is at 0.
+struct TileOffsets {
+  uint64_t source_bytes = 0;
+  uint64_t codes = 0;
+  uint64_t scales[2] = {0, 0};
+  uint64_t zero_points = 0;
+  uint64_t total = 0;
+};
+
+TileOffsets tile_offsets(const PlannedLayer& layer, int64_t rows);
+
+// Memory that one slot of a lane needs for any piece of this plan's work.
+uint64_t slot_bytes(const Plan& plan, uint64_t tile_bytes);
+
+}  // namespace octavo::plan
