@@ -32,10 +32,10 @@ constexpr int64_t kBandBytes = int64_t{4} << 20;
 // Two things of the same name.
 struct Pair {
   std::string name;
-  std::unique_ptr<BandSource> a, b;     // null if there are no values to compare
+  std::unique_ptr<BandSource> a = nullptr, b = nullptr;  // null if there are no values to compare
   const TensorRef* tensor_a = nullptr;  // tensors that are stored alike: their bytes are compared first
   const TensorRef* tensor_b = nullptr;
-  Difference difference;
+  Difference difference = {};
   bool same_bytes = true;
 
   bool is_layer() const { return tensor_a == nullptr; }
@@ -145,7 +145,10 @@ class Pairing {
       result_.incomparable.push_back({pair.name, reason});
       return;
     }
-    if (!reason.empty()) pair.a = pair.b = nullptr;  // bytes can be compared all the same
+    if (!reason.empty()) {  // bytes can be compared all the same
+      pair.a.reset();
+      pair.b.reset();
+    }
     pairs_.push_back(std::move(pair));
   }
 

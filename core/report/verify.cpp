@@ -30,9 +30,9 @@ struct Task {
   const octavo_grid* codes_of = nullptr;  // integer codes stored one by one
   bool scales = false;
   bool belongs_to_layer = false;
-  NonFinite nonfinite;
-  Found codes_out_of_range;
-  Found bad_scales;
+  NonFinite nonfinite = {};
+  Found codes_out_of_range = {};
+  Found bad_scales = {};
   bool any_bit = false;
 };
 
