@@ -115,8 +115,7 @@ inline Classification by_pattern(const NamePattern& pattern) {
 // filters that fit the more specific one wins; nine of ten: 1 to 500; fewer, or an absent key: 0.
 inline Detection detect_by(const FilterData& data, const ModelContext& context) {
   for (const std::string_view key : data.absent) {
-    if (detail::has_key(context, {key}, 0))
-      return {0, "'" + std::string(key) + "' is another architecture's"};
+    if (detail::has_key(context, {key}, 0)) return {0, std::string(key) + " belongs to another architecture"};
   }
   std::uint64_t total = 0;
   std::uint64_t present = 0;
