@@ -264,28 +264,9 @@ inline Classification by_pattern(const NamePattern& pattern) {
 // How well the header fits: the share of the signature keys that are there (detail::score_of), 0 where an
 // absent key is there. A refused layout is recognised too.
 inline Detection detect_by(const FilterData& data, const ModelContext& context) {
-<<<<<<< HEAD
-  for (const std::string_view key : data.absent) {
-    if (detail::has_key(context, {key}, 0)) return {0, std::string(key) + " belongs to another architecture"};
-  }
-  std::uint64_t total = 0;
-  std::uint64_t present = 0;
-  for (const SignatureKey& key : data.signature) {
-    for (std::int64_t block = 0; block < key.blocks; ++block) {
-      ++total;
-      present += detail::has_key(context, key, block) ? 1u : 0u;
-    }
-  }
-  Detection detection{0, std::to_string(present) + " of " + std::to_string(total) + " signature keys"};
-  if (total == 0 || present * 10 < total * 9) return detection;
-  detection.score =
-      static_cast<std::uint32_t>(present == total ? 900 + std::min<std::uint64_t>(total, 100)
-                                                  : std::max<std::uint64_t>(1, 500 * present / total));
-=======
   Detection detection = detail::detect_anywhere(data, context);
   if (detection.score == 0 && detail::has_refused_layout(data, context))
     return {900, std::string(data.refused.reason)};
->>>>>>> models
   return detection;
 }
 
