@@ -12,6 +12,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 
 namespace octavo::cli {
 namespace {
@@ -27,7 +28,8 @@ struct Outcome {
 
 plan::Plan fixed_plan(const Conversion& conversion, const checkpoint::Checkpoint& source, Session& session,
                       run::ChosenDevice& device, const run::RunOptions& options) {
-  plan::Plan plan = plan::make_plan(conversion.settings, source, session.catalog(), session.services().host());
+  plan::Plan plan =
+      plan::make_plan(conversion.settings, source, session.catalog(), session.services().host());
   if (plan.size_exact) return plan;
   const plan::Unfit unfit = run::measure(plan, source, device, session.services(), options);
   return plan::make_plan(conversion.settings, source, session.catalog(), session.services().host(), &unfit);

@@ -1,11 +1,11 @@
 // From a plugin that was asked for to one in use, with its parameters.
 #pragma once
 
-#include <string>
-#include <vector>
-
 #include "plugin/catalog.hpp"
 #include "plugin/params.hpp"
+
+#include <string>
+#include <vector>
 
 namespace octavo::plan {
 

@@ -5,7 +5,6 @@
 #include "plan/open_plugin.hpp"
 #include "plan/provenance.hpp"
 
-
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -138,8 +137,11 @@ class Planner {
     }
     layer.bytes_out += *bytes;
     layer.outputs.push_back({entry.role, plan_.outputs.size()});
-    if (!entry.bytes.empty())
-      plan_.constants.push_back({plan_.outputs.size(), entry.role, std::move(entry.bytes)});
+    if (!entry.bytes.empty()) {
+      const auto* text = reinterpret_cast<const char*>(entry.bytes.data());
+      plan_.constants.push_back(
+          {.output = plan_.outputs.size(), .role = entry.role, .bytes = {text, entry.bytes.size()}});
+    }
     plan_.outputs.push_back({std::move(entry.key), entry.dtype, std::move(shape)});
     plan_.groups.push_back(layer.name);
   }

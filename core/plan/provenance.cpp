@@ -66,13 +66,8 @@ std::map<std::string, std::string> output_metadata(const Plan& plan, const check
 
 void add_quantization_metadata(Plan& plan, const checkpoint::Checkpoint& source,
                                const std::map<std::string, std::string, std::less<>>& kept_layers) {
-  const std::string kept = kept_quantization_metadata(source, kept_layers);
-  if (kept.empty() && !plan.settings.save_quant_metadata) return;
-  // The markers are JSON text already and appear as they are, so that both say the same to the byte.
-  std::map<std::string, std::string> layers;
-  if (!kept.empty()) {
-    for (const auto& [name, entry] : Json::parse(kept).items()) layers[name] = entry.dump();
-  }
+  // Entries are JSON text and appear as they are, so that marker and metadata say the same to the byte.
+  std::map<std::string, std::string> layers = kept_quantization_metadata(source, kept_layers);
   if (plan.settings.save_quant_metadata) {
     for (const PlannedConstant& constant : plan.constants) {
       if (constant.role == OCTAVO_ROLE_MARKER) layers[plan.groups[constant.output]] = constant.bytes;

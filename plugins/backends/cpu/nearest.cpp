@@ -1,0 +1,255 @@
+// Nearest for a tile in one pass over memory: each band (a row, or the rows of one line of blocks) is read
+// once from memory for its largest magnitude, which also finds infinities and NaN, and a second time from the
+// cache for its codes. Rotated rows go through an f32 row in the cache. What is rare (values that are not
+// finite, values above the absmax that the host gave) goes band by band to the reference.
+#include "nearest.hpp"
+
+#include "source_rows.hpp"
+
+#include <octavo/grid.hpp>
+#include <octavo/plugin.hpp>
+#include <octavo/tensor.hpp>
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <bit>
+#include <cfloat>
+
+namespace octavo::cpu {
+namespace {
+
+bool is_rotated(const octavo_grid& grid) { return grid.basis == OCTAVO_BASIS_CONVROT; }
+
+bool is_rotation_size(std::int64_t group) { return group == 16 || group == 64 || group == 256; }
+
+// Bits from which a magnitude cannot be used.
+std::uint32_t limit_bits(const octavo_grid* grid) {
+  return grid != nullptr && is_rotated(*grid) ? std::bit_cast<std::uint32_t>(kRotatedLimit) : 0x7f800000u;
+}
+
+bool basis_fits(const octavo_grid& grid, std::int64_t cols) {
+  return !is_rotated(grid) || cols % grid.basis_group == 0;
+}
+
+// Sums of a tile or of one band of it.
+struct Totals {
+  double error = 0.0;
+  double signal = 0.0;
+  float largest = 0.0f;
+  std::int64_t floored = 0;
+
+  void add(const RoundingSums& sums, float scale) {
+    const double square = double{scale} * double{scale};
+    error += square * double{sums.error};
+    signal += square * double{sums.signal};
+    largest = std::max(largest, sums.largest * scale);
+  }
+};
+
+class TilePass {
+ public:
+  TilePass(const NearestTools& tools, const octavo_tile& tile, octavo_tile_result& result)
+      : tools_(tools),
+        tile_(tile),
+        grid_(*tile.grid),
+        level_(tile.grid->scales[0]),
+        result_(result),
+        source_(tile.source, tools.decoded) {}
+
+  void run() {
+    const bool blocks = level_.granularity == OCTAVO_PER_BLOCK || level_.granularity == OCTAVO_PER_GROUP;
+    const std::int64_t band_rows = level_.granularity == OCTAVO_PER_BLOCK ? level_.block_rows : 1;
+    for (std::int64_t row = 0; row < rows(); row += band_rows) {
+      const std::int64_t height = std::min(band_rows, rows() - row);
+      Totals band;
+      if (blocks ? quantize_blocks(row, height, band) : quantize_row(row, band))
+        add_band(row, height, band);
+      else
+        use_reference(row, height);
+    }
+  }
+
+ private:
+  std::int64_t rows() const { return tile_.source.shape[0]; }
+  std::int64_t cols() const { return tile_.source.shape[1]; }
+
+  float scale_for(float absmax, Totals& totals) const {
+    if (absmax > 0.0f && absmax / static_cast<float>(grid_.qmax) < level_.floor) ++totals.floored;
+    return scale_of(absmax, grid_.qmax, level_.floor);
+  }
+
+  // One row with a scale of its own or of the whole layer.
+  bool quantize_row(std::int64_t row, Totals& band) {
+    Values values = source_.at(row, 1, 0, cols());
+    const std::uint32_t bits = tools_.kernels.absmax(values);
+    if (bits >= limit_bits(&grid_)) return false;
+    float absmax = std::bit_cast<float>(bits);
+    if (is_rotated(grid_)) {
+      float* rotated = tools_.rotated.floats(values.cols);
+      absmax = tools_.kernels.rotate(values.data, values.dtype, values.cols,
+                                     static_cast<std::size_t>(grid_.basis_group), rotated);
+      values = {rotated, OCTAVO_F32, 1, values.cols, 0};
+    }
+    float scale;
+    if (level_.granularity == OCTAVO_PER_TENSOR) {
+      if (!(absmax <= tile_.absmax)) return false;  // the codes need clamping
+      scale = scale_of(tile_.absmax, grid_.qmax, level_.floor);
+    } else {
+      scale = scale_for(absmax, band);
+      *row_of<float>(tile_.scales[0], row) = scale;
+    }
+    band.add(tools_.kernels.quantize(values, scale, row_of<std::int8_t>(tile_.codes, row), 0), scale);
+    return true;
+  }
+
+  // The blocks beside one another in `height` rows.
+  bool quantize_blocks(std::int64_t row, std::int64_t height, Totals& band) {
+    float* scales = row_of<float>(tile_.scales[0],
+                                  level_.granularity == OCTAVO_PER_BLOCK ? row / level_.block_rows : row);
+    for (std::int64_t col = 0; col < cols(); col += level_.block_cols) {
+      const Values values = source_.at(row, height, col, std::min(level_.block_cols, cols() - col));
+      const std::uint32_t bits = tools_.kernels.absmax(values);
+      if (bits >= limit_bits(&grid_)) return false;
+      const float scale = scale_for(std::bit_cast<float>(bits), band);
+      scales[col / level_.block_cols] = scale;
+      std::int8_t* codes = row_of<std::int8_t>(tile_.codes, row) + col;
+      band.add(tools_.kernels.quantize(values, scale, codes, tile_.codes.row_stride), scale);
+    }
+    return true;
+  }
+
+  void add_band(std::int64_t row, std::int64_t height, const Totals& band) {
+    result_.error_sum += band.error;
+    result_.signal_sum += band.signal;
+    result_.max_error = std::max(result_.max_error, band.largest);
+    result_.floored_rows += band.floored;
+    if (height != 1) return;
+    if (result_.row_metric != nullptr) result_.row_metric[row] = band.error;
+    if (result_.row_nearest_metric != nullptr) result_.row_nearest_metric[row] = band.error;
+  }
+
+  static void move_to_row(octavo_tensor& view, std::int64_t row, std::int64_t height) {
+    if (view.data == nullptr) return;
+    view.data = static_cast<std::uint8_t*>(view.data) +
+                row * view.row_stride * static_cast<std::int64_t>(bytes_of(view.dtype));
+    view.shape[0] = height;
+  }
+
+  // `height` rows from `row` on as a tile of its own, done by the reference.
+  void use_reference(std::int64_t row, std::int64_t height) {
+    octavo_tile band = tile_;
+    band.row_begin += row;
+    band.bias_delta.data = nullptr;
+    move_to_row(band.source, row, height);
+    move_to_row(band.codes, row, height);
+    if (level_.granularity == OCTAVO_PER_BLOCK)
+      move_to_row(band.scales[0], row / level_.block_rows, 1);
+    else if (level_.granularity != OCTAVO_PER_TENSOR)
+      move_to_row(band.scales[0], row, height);
+    octavo_tile_result found = result_;
+    if (found.row_metric != nullptr) found.row_metric += row;
+    if (found.row_nearest_metric != nullptr) found.row_nearest_metric += row;
+    octavo_error error = empty_error();
+    check(tools_.reference.quantize_nearest(nullptr, &band, &found, &error), error);
+    result_.error_sum += found.error_sum;
+    result_.signal_sum += found.signal_sum;
+    result_.max_error = std::max(result_.max_error, found.max_error);
+    result_.floored_rows += found.floored_rows;
+    if (result_.nonfinite_count == 0 && found.nonfinite_count > 0)
+      result_.nonfinite_first = row * cols() + found.nonfinite_first;
+    result_.nonfinite_count += found.nonfinite_count;
+  }
+
+  const NearestTools& tools_;
+  const octavo_tile& tile_;
+  const octavo_grid& grid_;
+  const octavo_scale_level& level_;
+  octavo_tile_result& result_;
+  SourceRows source_;
+};
+
+void clear(octavo_tile_result& result) {
+  result.max_error = 0.0f;
+  result.error_sum = result.signal_sum = 0.0;
+  result.nonfinite_count = result.overflow_count = result.underflow_count = 0;
+  result.nonfinite_first = -1;
+  result.floored_rows = result.rows_sent_back = 0;
+  result.note[0] = '\0';
+}
+
+// Views as the kernels index them: rank 2 and of the same shape; block metrics per row are the reference's.
+bool shapes_fit(const octavo_tile& tile, const octavo_tile_result& result) {
+  const octavo_scale_level& level = tile.grid->scales[0];
+  if (tile.source.rank != 2 || tile.codes.rank != 2 || tile.codes.shape[0] != tile.source.shape[0] ||
+      tile.codes.shape[1] != tile.source.shape[1] || !basis_fits(*tile.grid, tile.source.shape[1]))
+    return false;
+  if (level.granularity == OCTAVO_PER_BLOCK &&
+      (result.row_metric != nullptr || result.row_nearest_metric != nullptr))
+    return false;
+  if (level.granularity == OCTAVO_PER_TENSOR) return tile.absmax >= 0.0f && tile.absmax <= FLT_MAX;
+  const ScaleShape shape = scale_shape(level, tile.source.shape[0], tile.source.shape[1]);
+  const octavo_tensor& scales = tile.scales[0];
+  return scales.data != nullptr && scales.rank == 2 && scales.dtype == OCTAVO_F32 &&
+         scales.shape[0] == shape.rows && scales.shape[1] == shape.cols;
+}
+
+}  // namespace
+
+std::string nearest_refusal(const octavo_grid& grid, std::uint32_t source_dtype) {
+  if (!is_weight_dtype(source_dtype)) return fmt::format("a source of dtype {}", source_dtype);
+  if (grid.code != OCTAVO_CODE_INTEGER || grid.stored_dtype != OCTAVO_I8 || grid.qmin > -grid.qmax ||
+      grid.qmax < 1 || grid.qmax > 127)
+    return "codes other than symmetric 8-bit integers";
+  const octavo_scale_level& level = grid.scales[0];
+  if (grid.scale_levels != 1 || level.rule != OCTAVO_SCALE_ABSMAX || level.dtype != OCTAVO_F32 ||
+      !(level.floor >= FLT_MIN))
+    return "scales other than one level of F32 with a floor";
+  const bool blocks = level.granularity == OCTAVO_PER_BLOCK || level.granularity == OCTAVO_PER_GROUP;
+  if (blocks && (level.block_cols < 1 || (level.granularity == OCTAVO_PER_BLOCK && level.block_rows < 1)))
+    return "empty blocks";
+  if (is_rotated(grid) ? blocks || !is_rotation_size(grid.basis_group)
+                       : grid.basis == OCTAVO_BASIS_INCOHERENT)
+    return "a basis other than plain, or convrot in groups of 16, 64 or 256 with scales for rows or the "
+           "tensor";
+  return {};
+}
+
+bool quantize_tile(const NearestTools& tools, const octavo_tile& tile, octavo_tile_result& result) {
+  if (!shapes_fit(tile, result)) return false;
+  clear(result);
+  TilePass(tools, tile, result).run();
+  if (tile.bias_delta.data != nullptr)
+    std::fill_n(static_cast<float*>(tile.bias_delta.data), tile.source.shape[0], 0.0f);
+  return true;
+}
+
+bool find_absmax(const NearestTools& tools, const octavo_grid* grid, const octavo_tensor& source,
+                 octavo_absmax_result& result) {
+  if (source.rank != 2 || !is_weight_dtype(source.dtype)) return false;
+  if (grid != nullptr && grid->code == OCTAVO_CODE_CAST) return false;
+  const bool rotated = grid != nullptr && is_rotated(*grid);
+  if (rotated && (!is_rotation_size(grid->basis_group) || grid->cols > source.shape[1] ||
+                  !basis_fits(*grid, source.shape[1])))
+    return false;
+  if (grid != nullptr && grid->basis == OCTAVO_BASIS_INCOHERENT) return false;
+  const SourceRows rows(source, tools.decoded);
+  float largest = 0.0f;
+  for (std::int64_t r = 0; r < source.shape[0]; ++r) {
+    const Values values = rows.at(r, 1, 0, source.shape[1]);
+    const std::uint32_t bits = tools.kernels.absmax(values);
+    if (bits >= limit_bits(grid)) return false;
+    const float absmax = rotated ? tools.kernels.rotate(values.data, values.dtype, values.cols,
+                                                        static_cast<std::size_t>(grid->basis_group),
+                                                        tools.rotated.floats(values.cols))
+                                 : std::bit_cast<float>(bits);
+    largest = std::max(largest, absmax);
+  }
+  result.absmax = largest;
+  result.nonfinite_count = 0;
+  result.nonfinite_first = -1;
+  result.overflow_count = 0;
+  return true;
+}
+
+}  // namespace octavo::cpu
