@@ -39,9 +39,8 @@ std::string recognised_by(const std::vector<Tensor>& tensors, const std::string&
   return ids;
 }
 
-octavo_detection detect(const std::string& filter, const std::vector<Tensor>& tensors,
-                        const std::string& part_prefix = "") {
-  return Filter(library_of(filter)).detect(Header(tensors), part_prefix);
+Detected detect(const std::string& filter, const std::vector<Tensor>& tensors) {
+  return Filter(library_of(filter)).detect(Header(tensors));
 }
 
 }  // namespace
@@ -97,7 +96,7 @@ BOOST_AUTO_TEST_CASE(the_reason_counts_the_keys) {
 BOOST_AUTO_TEST_CASE(a_few_missing_keys_lower_the_score) {
   // Wan: 5 keys of the ends and 3 of each of 40 blocks.
   auto tensors = without("blocks.17.ffn.0.weight", architecture("Wan 2.1 T2V"));
-  const octavo_detection most = detect("wan", tensors);
+  const Detected most = detect("wan", tensors);
   BOOST_TEST(most.reason == "124 of 125 signature keys");
   BOOST_TEST(most.score == 496u);  // 500 * 124 / 125
 }
@@ -113,7 +112,7 @@ BOOST_AUTO_TEST_CASE(too_many_missing_keys_are_another_network) {
 }
 
 BOOST_AUTO_TEST_CASE(without_a_required_key_it_is_another_network) {
-  const octavo_detection detection = detect("wan", without("head.modulation", architecture("Wan 2.1 T2V")));
+  const Detected detection = detect("wan", without("head.modulation", architecture("Wan 2.1 T2V")));
   BOOST_TEST(detection.reason == "124 of 125 signature keys");
   BOOST_TEST(detection.score == 0u);
 }

@@ -41,13 +41,13 @@ Filter::Filter(const std::string& library)
 
 Filter::~Filter() { api_.destroy(self_); }
 
-octavo_detection Filter::detect(const Header& header, const std::string& part_prefix) const {
+Detected Filter::detect(const Header& header, const std::string& part_prefix) const {
   const octavo_model_context context = context_of(header, part_prefix.c_str());
   octavo_detection detection{};
   detection.struct_size = sizeof detection;
   octavo_error error = no_error();
   check(api_.detect(self_, &context, &detection, &error), error);
-  return detection;
+  return {detection.score, detection.reason};
 }
 
 Verdict Filter::classify(const Tensor& tensor) const { return classify(Header({tensor}), 0); }

@@ -8,6 +8,11 @@
 
 namespace octavo::test {
 
+struct Detected {
+  std::uint32_t score;
+  std::string reason;
+};
+
 struct Verdict {
   octavo_decision decision;
   std::string rule;
@@ -24,7 +29,7 @@ class Filter {
   std::string id() const { return plugin_.id; }
   bool takes_part_in_auto() const { return (plugin_.flags & OCTAVO_MODEL_AUTO) != 0; }
   bool is_fallback() const { return (plugin_.flags & OCTAVO_MODEL_FALLBACK) != 0; }
-  octavo_detection detect(const Header& header, const std::string& part_prefix = "") const;
+  Detected detect(const Header& header, const std::string& part_prefix = "") const;
   Verdict classify(const Tensor& tensor) const;  // of a file that holds nothing else
   Verdict classify(const Header& header, std::uint64_t index) const;
 
