@@ -79,6 +79,7 @@ BOOST_AUTO_TEST_CASE(faults_have_codes) {
   BOOST_TEST(code(R"({"format": "int8_tensorwise", "convrot_groupsize": 18446744073709551615})") ==
              "marker-value");
   BOOST_TEST(code(std::string_view("\0\0\0\0", 4)) == "marker-nul-padded");
+  BOOST_TEST(code(std::string_view("{}\0x", 4)) == "marker-not-json");
 }
 
 BOOST_AUTO_TEST_CASE(a_padded_marker_is_read_and_named) {
