@@ -12,6 +12,7 @@ from weight_sets import companions, dit_like, odd_layers
 FORMATS = [
     "int8_convrot", "int8_tensorwise", "int8_tensorwise:scale=tensor", "int8_blockwise", "int8_axiswise", "fp16",
 ]
+THOROUGH = ("int8_convrot", "int8_blockwise")
 LANES = (1, 2, 7)
 TILE_SIZES = ("8M", "64M")
 
@@ -36,7 +37,9 @@ class ReproducibleTest(ConversionTest):
     def test_one_hash(self):
         for spec in FORMATS:
             first = self.digest(spec)
-            for lanes, simd, tile in itertools.product(LANES, simd_targets(), TILE_SIZES):
+            settings = list(itertools.product(LANES, simd_targets(), TILE_SIZES))
+            # Every setting where the most can go wrong; for the rest a third, in which each value still occurs.
+            for lanes, simd, tile in settings if spec in THOROUGH else settings[::3] + settings[-1:]:
                 with self.subTest(format=spec, lanes=lanes, simd=simd, tile=tile):
                     again = self.digest(spec, "--lanes", lanes, "--tile-size", tile, OCTAVO_SIMD=simd)
                     self.assertEqual(again, first)
