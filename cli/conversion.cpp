@@ -295,18 +295,21 @@ nlohmann::ordered_json plan_json(const Conversion& conversion, const plan::Plan&
                {"memory", memory},
                {"notes", plan.notes},
                {"tensors", Json::array()}};
+  Json& tensors = json["tensors"];
+  tensors.get_ref<Json::array_t&>().reserve(plan.tensors.size());
   for (const plan::PlannedTensor& tensor : plan.tensors) {
     const checkpoint::TensorInfo& info = tensor.source->info;
-    json["tensors"].push_back({{"name", info.name},
-                               {"dtype", checkpoint::name(info.dtype)},
-                               {"shape", info.shape},
-                               {"decision", plan::name(tensor.verdict.decision)},
-                               {"rule", tensor.verdict.rule},
-                               {"reason", tensor.verdict.reason},
-                               {"format", tensor.format},
-                               {"optimizer", tensor.optimizer},
-                               {"bytes_in", info.bytes()},
-                               {"bytes_out", tensor.bytes_out}});
+    Json& entry = tensors.emplace_back(Json::object());
+    entry["name"] = info.name;
+    entry["dtype"] = checkpoint::name(info.dtype);
+    entry["shape"] = info.shape;
+    entry["decision"] = plan::name(tensor.verdict.decision);
+    entry["rule"] = tensor.verdict.rule;
+    entry["reason"] = tensor.verdict.reason;
+    entry["format"] = tensor.format;
+    entry["optimizer"] = tensor.optimizer;
+    entry["bytes_in"] = info.bytes();
+    entry["bytes_out"] = tensor.bytes_out;
   }
   return json;
 }

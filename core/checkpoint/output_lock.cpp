@@ -44,8 +44,10 @@ void OutputLock::take(const std::filesystem::path& final_path) {
   }
 }
 
-OutputLock::~OutputLock() {
-  if (file_.is_open()) remove_quietly(file_.path());
+void OutputLock::release() noexcept {
+  if (!file_.is_open()) return;
+  remove_quietly(file_.path());  // while it is still locked, so that it is ours that goes
+  file_.close();
 }
 
 }  // namespace octavo::checkpoint

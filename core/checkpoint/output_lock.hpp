@@ -22,10 +22,11 @@ class OutputLock {
   OutputLock() = default;
   OutputLock(const OutputLock&) = delete;
   OutputLock& operator=(const OutputLock&) = delete;
-  ~OutputLock();
+  ~OutputLock() { release(); }
 
   // Throws Error io: another run holds it, or the folder cannot be written.
   void take(const std::filesystem::path& final_path);
+  void release() noexcept;
 
  private:
   File file_;

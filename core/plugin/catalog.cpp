@@ -6,7 +6,6 @@
 #include "plugin/spelling.hpp"
 #include "plugin/trust.hpp"
 
-#include <boost/algorithm/string/join.hpp>
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -187,7 +186,7 @@ void Catalog::report_unknown(octavo_kind kind, std::string_view id) const {
               fmt::format("[plugins] there is no {} '{}'{}{}", kind_name(kind), printable(id), refused,
                           closest.empty() ? "" : fmt::format("; did you mean '{}'?", closest)),
               known.empty() ? fmt::format("no {} was found at all", kind_name(kind))
-                            : fmt::format("there is {}", boost::join(known, ", ")));
+                            : fmt::format("there is {}", fmt::join(known, ", ")));
 }
 
 Record Catalog::find(octavo_kind kind, std::string_view id) const {

@@ -135,7 +135,8 @@ std::vector<float> make_zero_levels(const octavo_tile& tile, const Values& value
   return zero_points;
 }
 
-// Codes and sums. Sums are of the tile in the grid's basis (an orthogonal one, so of the tile itself).
+// Codes and sums. Sums are of the tile in the grid's basis (an orthogonal one, so of the tile itself), with
+// code x scale exact in f64.
 void write_codes(const octavo_tile& tile, const Values& values, const std::vector<Level>& levels,
                  const std::vector<float>& zero_points, octavo_tile_result& result) {
   const octavo_grid& grid = *tile.grid;
@@ -152,7 +153,7 @@ void write_codes(const octavo_tile& tile, const Values& values, const std::vecto
       const float code =
           zero_points.empty() ? nearest_code(grid, t) : nearest_code(grid, std::nearbyint(t) + zero);
       store_code(grid, code, tile.codes.data, r * tile.codes.row_stride + c);
-      const double error = double{(code - zero) * scale} - double{value};
+      const double error = double{code - zero} * double{scale} - double{value};
       row_error += error * error;
       result.signal_sum += double{value} * double{value};
       result.max_error = std::max(result.max_error, static_cast<float>(std::fabs(error)));
