@@ -11,7 +11,7 @@
 
 namespace {
 
-constexpr std::string_view kMarkerSuffix = ".example_quant";
+constexpr const char* kMarkerSuffix = ".example_quant";
 constexpr std::string_view kMarker = R"({"format": "example_int8_row"})";
 
 // Parameters are declared once. The host checks what a user types, shows it in the help, and hands over the
@@ -45,11 +45,7 @@ class Int8Row final : public octavo::Format {
     return {
         {OCTAVO_ROLE_CODES, layer.key, OCTAVO_I8, {grid.rows, grid.cols}},
         {OCTAVO_ROLE_SCALES, base + ".weight_scale", OCTAVO_F32, {grid.rows, 1}},
-        {OCTAVO_ROLE_MARKER,
-         base + std::string(kMarkerSuffix),
-         OCTAVO_U8,
-         {marker_bytes},
-         std::string(kMarker)},
+        {OCTAVO_ROLE_MARKER, base + kMarkerSuffix, OCTAVO_U8, {marker_bytes}, std::string(kMarker)},
     };
   }
 
@@ -66,7 +62,8 @@ class Int8Row final : public octavo::Format {
  private:
   static void recognise_layer(const octavo::HeaderView& header, const octavo::HeaderTensor& marker,
                               const octavo::Recognition& found) {
-    const std::string base(marker.name.substr(0, marker.name.size() - kMarkerSuffix.size()));
+    const std::string base(
+        marker.name.substr(0, marker.name.size() - std::string_view(kMarkerSuffix).size()));
     const auto codes = header.find(base + ".weight");
     const auto scales = header.find(base + ".weight_scale");
     if (!codes || codes->dtype != OCTAVO_I8 || codes->shape.size() != 2 || !scales) {
