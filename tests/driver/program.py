@@ -6,6 +6,7 @@ import os
 import pathlib
 import shutil
 import subprocess
+import sys
 import tempfile
 import unittest
 
@@ -38,6 +39,26 @@ def start(*arguments, env=None, **options):
         [program(), *map(str, arguments)], env=env or environment(), stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, **options,
     )
+
+
+# A process begins with the memory of the one that starts it, so a small one has to stand between.
+MEASURE = """
+import os, sys, time
+began = time.monotonic()
+child = os.spawnv(os.P_NOWAIT, sys.argv[1], sys.argv[1:])
+_, status, usage = os.wait4(child, 0)
+print(os.waitstatus_to_exitcode(status), time.monotonic() - began, usage.ru_maxrss * 1024)
+"""
+
+
+def measure(*arguments):
+    """Exit code, seconds, and the largest resident memory in bytes."""
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", MEASURE, program(), *map(str, arguments)], env=environment(),
+        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, timeout=TIMEOUT, check=True,
+    )
+    code, seconds, peak = done.stdout.split()[-3:]
+    return int(code), float(seconds), int(peak)
 
 
 def sha256(path):

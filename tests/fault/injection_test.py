@@ -74,7 +74,8 @@ class InjectionTest(ConversionTest):
 
     def test_every_write(self):
         for number in (errno.ENOSPC, errno.EIO, errno.EDQUOT):
-            self.assertGreater(self.fail_each("pwrite", number), 2)
+            # At least the header and its length; where memory is mapped there are no others.
+            self.assertGreaterEqual(self.fail_each("pwrite", number), 2)
         self.fail_each("pwrite", errno.ENOSPC, lasting=1)
         self.fail_each("pwrite", errno.ENOSPC, force=False)
 

@@ -3,9 +3,7 @@ left in the folder. Names T.. are those of the rule that a case is about."""
 
 import json
 import os
-import resource
 import struct
-import subprocess
 import time
 import unittest
 
@@ -13,7 +11,7 @@ import numpy as np
 
 import checkpoint_file
 from checkpoint_file import Tensor, encode, frame, padded
-from program import SANITIZED, ConversionTest, environment, octavo, program
+from program import SANITIZED, ConversionTest, measure, octavo
 from weight_sets import gaussian
 
 FLOATS = encode(gaussian(1, (64, 256)), "F32")
@@ -147,29 +145,23 @@ class BrokenFileTest(ConversionTest):
         if SANITIZED:
             self.skipTest("a sanitizer's own memory is larger")
         self.source.write_bytes(struct.pack("<Q", 100_000_001) + VALID[8:])
-        seconds = []
-        for _ in range(3):
-            started = time.monotonic()
-            child = subprocess.Popen([program(), "convert", str(self.source)], env=environment(), stderr=subprocess.PIPE)
-            child.stderr.read()
-            child.stderr.close()
-            _, status, usage = os.wait4(child.pid, 0)
-            child.returncode = os.waitstatus_to_exitcode(status)
-            seconds.append(time.monotonic() - started)
-            self.assertEqual(child.returncode, 3)
-            self.assertLess(usage.ru_maxrss, 32 * 1024)  # KiB
-        self.assertLess(min(seconds), 0.05)
+        runs = [measure("convert", self.source) for _ in range(3)]
+        self.assertEqual({code for code, _, _ in runs}, {3})
+        self.assertLess(min(seconds for _, seconds, _ in runs), 0.05)
+        self.assertLess(max(peak for _, _, peak in runs), 32 << 20)
 
     def test_more_tensors_than_any_model_has(self):  # T06
         many = (1 << 20) + 1
         text = "{" + ",".join(
             '"%d":{"dtype":"U8","shape":[0],"data_offsets":[0,0]}' % number for number in range(many)) + "}"
-        before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
         self.source.write_bytes(with_header(text, b""))
         error = self.refuse(3, "convert", self.source, "-o", self.target)
         self.assertIn("1048576 tensors", error)
-        after = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
-        self.assertLess(max(before, after), 1600 * 1024)
+        if not SANITIZED:
+            code, seconds, peak = measure("convert", self.source, "-o", self.target)
+            self.assertEqual(code, 3)
+            self.assertLess(seconds, 3)
+            self.assertLess(peak, 1600 << 20)
         self.assert_files(self.source.name)
 
 
@@ -210,6 +202,7 @@ class UnusualFileTest(ConversionTest):
         self.assertNotIn("extra", stored.header)
 
     def test_names_that_attack_the_terminal_or_the_file_system(self):  # T16
+        # A plugin sees a name as a C string, so a layer with a NUL in its name may be kept; it must not lose its name.
         names = ["\x1b[31mred\x1b[0m", "a\0b", "\u202eright to left", "../../escape", "/etc/escape", "a\nb", "b" * 4096]
         tensors = {"w.weight": FLOATS, **{name: encode(np.arange(3), "F32") for name in names}}
         tensors.update({f"{name}.weight": FLOATS for name in names[:-1]})
@@ -217,7 +210,9 @@ class UnusualFileTest(ConversionTest):
         for name in names:
             self.assertEqual(stored.tensors[name], tensors[name])
             if name != names[-1]:
-                self.assertEqual(stored.tensors[f"{name}.weight"].dtype, "I8")
+                self.assertTrue(f"{name}.weight" in stored.tensors, f"{name!a}.weight has lost its name")
+                if "\0" not in name:
+                    self.assertEqual(stored.tensors[f"{name}.weight"].dtype, "I8")
         self.assert_files("source.safetensors", "out.safetensors")
         # The summary names layers; so does the plan, which lists every tensor.
         plan = octavo("plan", self.folder / "source.safetensors", "--model", "none")

@@ -73,11 +73,10 @@ class MountTest(OutputTest):
                       env=environment(OCTAVO_SIMD="scalar"))
         wait_for_part(self, child, disk)
         child.send_signal(signal.SIGSTOP)
-        with open(disk / "filler", "wb") as filler:
+        with open(disk / "filler", "wb", buffering=0) as filler:
             try:
                 while True:
                     filler.write(bytes(1 << 20))
-                    filler.flush()
             except OSError:
                 pass
         child.send_signal(signal.SIGCONT)
@@ -228,7 +227,9 @@ class ConcurrentTest(OutputTest):
         """A run that has begun to write and is held."""
         child = start("convert", self.large, "-o", self.target, "--model", "none", "--lanes", "1", *arguments,
                       env=environment(OCTAVO_SIMD="scalar"))
+        self.addCleanup(child.wait)
         self.addCleanup(child.kill)
+        self.addCleanup(child.stderr.close)
         wait_for_part(self, child, self.folder)
         child.send_signal(signal.SIGSTOP)
         self.assertFalse(self.target.exists(), "the run was over before it could be stopped")

@@ -11,24 +11,22 @@ from sparse_model import write_sparse_model
 
 OLD = b"the old output"
 # Moments of a run, as parts of its whole length. Fixed, so that a failure can be looked at again.
-MOMENTS = (0.01, 0.08, 0.17, 0.29, 0.41, 0.56, 0.68, 0.83, 0.94, 0.99)
+MOMENTS = (0.02, 0.11, 0.23, 0.37, 0.52, 0.66, 0.81, 0.95)
 PROMPT = 20 if SANITIZED else 2  # seconds from the signal to the end
 
 
 class SignalTest(ConversionTest):
-    @classmethod
-    def setUpClass(cls):
-        super().setUpClass()
-        cls.stopped = []
+    measured = None  # seconds of an undisturbed run and the SHA-256 of its output; the same for all tests
 
     def setUp(self):
         super().setUp()
         self.source = write_sparse_model(self.folder / "source.safetensors")
         self.target = self.folder / "out.safetensors"
-        started = time.monotonic()
-        self.assertEqual(self.begin().wait(), 0)
-        self.length = time.monotonic() - started
-        self.whole = sha256(self.target)
+        if SignalTest.measured is None:
+            started = time.monotonic()
+            self.assertEqual(self.begin().wait(), 0)
+            SignalTest.measured = time.monotonic() - started, sha256(self.target)
+        self.length, self.whole = SignalTest.measured
         self.target.write_bytes(OLD)
 
     def begin(self, *arguments):
@@ -51,10 +49,10 @@ class SignalTest(ConversionTest):
         self.assertLess(time.monotonic() - sent, PROMPT)
         return child.returncode
 
-    def check_stops(self, codes, *signals):
-        """`codes`: what a stopped run may end with; 0 stands for one that was done before."""
+    def check_stops(self, moments, codes, *signals, litter=()):
+        """codes: what a stopped run may end with; 0 stands for one that was done before."""
         stopped = 0
-        for moment in MOMENTS:
+        for moment in moments:
             with self.subTest(moment=moment):
                 code = self.stop_at(moment, *signals)
                 if code == 0:
@@ -64,18 +62,21 @@ class SignalTest(ConversionTest):
                     self.assertIn(code, codes)
                     stopped += code == codes[0]
                     self.assertEqual(self.target.read_bytes(), OLD)
-                self.assert_files("source.safetensors", "out.safetensors")
-        self.assertGreaterEqual(stopped, len(MOMENTS) // 2, "hardly any run was stopped while it worked")
+                left = {entry.name for entry in self.folder.iterdir()} - {"source.safetensors", "out.safetensors"}
+                self.assertLessEqual(left, set(litter))
+        self.assertGreaterEqual(stopped, len(moments) // 2, "hardly any run was stopped while it worked")
 
     def test_interrupt(self):  # T33
         # Before the program has set its handlers up, the signal ends it: a shell shows the same number.
-        self.check_stops((130, -signal.SIGINT), signal.SIGINT)
+        self.check_stops(MOMENTS, (130, -signal.SIGINT), signal.SIGINT)
 
     def test_interrupt_twice(self):  # T34
-        self.check_stops((130, -signal.SIGINT), signal.SIGINT, signal.SIGINT)
+        # At once: there is no time to remove the lock, which stands in nobody's way.
+        self.check_stops(
+            MOMENTS[1::3], (130, -signal.SIGINT), signal.SIGINT, signal.SIGINT, litter=[".out.safetensors.lock"])
 
     def test_terminate(self):
-        self.check_stops((143, -signal.SIGTERM), signal.SIGTERM)
+        self.check_stops(MOMENTS[1::3], (143, -signal.SIGTERM), signal.SIGTERM)
 
     def test_nothing_is_left_where_there_was_no_output(self):
         self.target.unlink()
@@ -84,11 +85,13 @@ class SignalTest(ConversionTest):
 
     def test_kill(self):
         left = 0
-        for moment in MOMENTS:
+        for moment in MOMENTS[::2]:
             with self.subTest(moment=moment):
                 code = self.stop_at(moment, signal.SIGKILL)
                 self.assertIn(code, (-signal.SIGKILL, 0))
-                self.assertIn(self.target.read_bytes()[:14] == OLD, (True,) if code else (True, False))
+                # Killed between the rename and the end, a run has done its work.
+                if self.target.read_bytes() != OLD:
+                    self.assertEqual(sha256(self.target), self.whole)
                 for part in self.parts():
                     left += 1
                     with open(part, "rb") as file:

@@ -12,8 +12,19 @@ from weight_sets import companions, dit_like, odd_layers
 FORMATS = [
     "int8_convrot", "int8_tensorwise", "int8_tensorwise:scale=tensor", "int8_blockwise", "int8_axiswise", "fp16",
 ]
+THOROUGH = ("int8_convrot", "int8_blockwise")
 LANES = (1, 2, 7)
 TILE_SIZES = ("8M", "64M")
+
+
+def all_settings():
+    return itertools.product(LANES, simd_targets(), TILE_SIZES)
+
+
+def some_settings():
+    """Each value of each setting, in changing company."""
+    simd = simd_targets()
+    return [(LANES[i % 3], simd[(i + i // 3) % len(simd)], TILE_SIZES[i % 2]) for i in range(6)]
 
 
 class ReproducibleTest(ConversionTest):
@@ -36,7 +47,7 @@ class ReproducibleTest(ConversionTest):
     def test_one_hash(self):
         for spec in FORMATS:
             first = self.digest(spec)
-            for lanes, simd, tile in itertools.product(LANES, simd_targets(), TILE_SIZES):
+            for lanes, simd, tile in all_settings() if spec in THOROUGH else some_settings():
                 with self.subTest(format=spec, lanes=lanes, simd=simd, tile=tile):
                     again = self.digest(spec, "--lanes", lanes, "--tile-size", tile, OCTAVO_SIMD=simd)
                     self.assertEqual(again, first)
