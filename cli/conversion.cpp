@@ -285,8 +285,8 @@ nlohmann::ordered_json plan_json(const Conversion& conversion, const plan::Plan&
   Json json = {{"schema", "octavo.plan/1"},
                {"input", conversion.input.string()},
                {"output", output_path(conversion, plan).string()},
-               {"format", plan.settings.format.id},
-               {"optimizer", plan.settings.optimizer.id},
+               {"format", plan.format.id},
+               {"optimizer", plan.optimizer.id},
                {"models", plan.model_reasons},
                {"bytes_in", plan.bytes_in},
                {"bytes_out", plan.bytes_out},
@@ -320,7 +320,7 @@ void print_plan(const Conversion& conversion, const plan::Plan& plan, uint64_t f
   terminal.print(fmt::format("{}\n", terminal.styled(Style::bold, printable(conversion.input.string()))));
   for (const std::string& reason : plan.model_reasons)
     terminal.print(fmt::format("  model    {}\n", printable(reason)));
-  terminal.print(fmt::format("  format   {}, optimizer {}\n", plan.format_id, plan.settings.optimizer.id));
+  terminal.print(fmt::format("  format   {}, optimizer {}\n", plan.format.id, plan.optimizer.id));
   for (const auto& [decision, count] : count(plan)) {
     terminal.print(fmt::format("  {:<14} {:>6} tensors  {:>9} -> {}\n", plan::name(decision), count.tensors,
                                format_bytes(count.bytes_in), format_bytes(count.bytes_out)));

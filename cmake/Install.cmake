@@ -10,7 +10,8 @@ endif()
 
 # One that the system provides is found there.
 if(NOT ONEDNN_LIBRARY MATCHES "^(/usr)?/lib")
-  install(IMPORTED_RUNTIME_ARTIFACTS octavo_onednn LIBRARY DESTINATION lib/octavo COMPONENT octavo)
+  install(CODE "file(INSTALL \"${ONEDNN_LIBRARY}\" DESTINATION \"\${CMAKE_INSTALL_PREFIX}/lib/octavo\"
+    TYPE SHARED_LIBRARY FOLLOW_SYMLINK_CHAIN)" COMPONENT octavo)
 endif()
 
 get_property(octavo_plugin_targets GLOBAL PROPERTY OCTAVO_PLUGIN_TARGETS)

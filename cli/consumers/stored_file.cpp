@@ -83,7 +83,7 @@ const TensorRef* weight_of(const checkpoint::Checkpoint& file, const std::string
 
 std::string name_in_file(const checkpoint::Checkpoint& file, const std::string& name) {
   for (const std::string_view prefix : kPrefixes) {
-    const std::string base = std::string(prefix) + name;
+    std::string base = std::string(prefix) + name;
     if (weight_of(file, base) != nullptr) return base;
   }
   return name;

@@ -28,8 +28,12 @@ std::string part_suffix() {
   return fmt::format(".{}-{:016x}.part", ::getpid(), number);
 }
 
+std::filesystem::path lock_path(const std::filesystem::path& final_path) {
+  return sibling(final_path, ".lock");
+}
+
 void OutputLock::take(const std::filesystem::path& final_path) {
-  const std::filesystem::path path = sibling(final_path, ".lock");
+  const std::filesystem::path path = lock_path(final_path);
   for (;;) {
     file_ = File::open_or_create(path, 0600);
     if (!file_.try_lock()) {

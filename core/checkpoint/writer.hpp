@@ -40,6 +40,7 @@ class OutputFile {
   OutputFile(const OutputFile&) = delete;
   OutputFile& operator=(const OutputFile&) = delete;
 
+  const std::filesystem::path& final_path() const { return final_path_; }
   const Layout& layout() const { return layout_; }
   // For a signal path that has to unlink it; empty with `discard`.
   const std::string& temp_path() const { return temp_path_; }

@@ -85,7 +85,8 @@ Rules::Rules(const Settings& settings, const checkpoint::Checkpoint& source, plu
     if (id == "auto") {
       detect(settings, catalog, host);
     } else {
-      add_model(id, open_plugin<plugin::Model>(catalog, OCTAVO_KIND_MODEL, {id, {}}, settings.set, host),
+      add_model(id,
+                open_plugin<plugin::Model>(catalog, OCTAVO_KIND_MODEL, {id, {}}, settings.set, host).handle,
                 id + ": asked for");
     }
   }
@@ -109,7 +110,7 @@ void Rules::detect(const Settings& settings, plugin::Catalog& catalog, const oct
     if ((record.descriptor.flags & (OCTAVO_MODEL_AUTO | OCTAVO_MODEL_FALLBACK)) == 0) continue;
     Candidate candidate{
         record.id,
-        open_plugin<plugin::Model>(catalog, OCTAVO_KIND_MODEL, {record.id, {}}, settings.set, host),
+        open_plugin<plugin::Model>(catalog, OCTAVO_KIND_MODEL, {record.id, {}}, settings.set, host).handle,
         {}};
     candidate.detection = candidate.model.detect({header_, "", block_count_});
     if (candidate.detection.score == 0) continue;

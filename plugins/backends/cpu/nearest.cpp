@@ -23,6 +23,11 @@ bool is_rotated(const octavo_grid& grid) { return grid.basis == OCTAVO_BASIS_CON
 
 bool is_rotation_size(std::int64_t group) { return group == 16 || group == 64 || group == 256; }
 
+// The rotation without its last multiplication leaves multiples of this power of two.
+float rotation_unit(std::int64_t group) {
+  return group == 256 ? 1.0f / 16 : group == 64 ? 1.0f / 8 : 1.0f / 4;
+}
+
 // Bits from which a magnitude cannot be used.
 std::uint32_t limit_bits(const octavo_grid* grid) {
   return grid != nullptr && is_rotated(*grid) ? std::bit_cast<std::uint32_t>(kRotatedLimit) : 0x7f800000u;
@@ -85,10 +90,12 @@ class TilePass {
     const std::uint32_t bits = tools_.kernels.absmax(values);
     if (bits >= limit_bits(&grid_)) return false;
     float absmax = std::bit_cast<float>(bits);
+    float unit = 1.0f;  // what the values are multiples of, as against the basis
     if (is_rotated(grid_)) {
+      unit = rotation_unit(grid_.basis_group);
       float* rotated = tools_.rotated.floats(values.cols);
-      absmax = tools_.kernels.rotate(values.data, values.dtype, values.cols,
-                                     static_cast<std::size_t>(grid_.basis_group), rotated);
+      absmax = unit * tools_.kernels.rotate(values.data, values.dtype, values.cols,
+                                            static_cast<std::size_t>(grid_.basis_group), false, rotated);
       values = {rotated, OCTAVO_F32, 1, values.cols, 0};
     }
     float scale;
@@ -99,8 +106,15 @@ class TilePass {
       scale = scale_for(absmax, band);
       *row_of<float>(tile_.scales[0], row) = scale;
     }
-    band.add(tools_.kernels.quantize(values, scale, row_of<std::int8_t>(tile_.codes, row), 0), scale);
+    band.add(tools_.kernels.quantize(values, scale / unit, row_of<std::int8_t>(tile_.codes, row), 0,
+                                     source_.ahead(row + 1, 0)),
+             scale);
     return true;
+  }
+
+  // What is read after the blocks at [row, col]: those to the right.
+  Ahead ahead(std::int64_t row, std::int64_t col) const {
+    return col + level_.block_cols < cols() ? source_.ahead(row, col + level_.block_cols) : Ahead{};
   }
 
   // The blocks beside one another in `height` rows.
@@ -114,7 +128,7 @@ class TilePass {
       const float scale = scale_for(std::bit_cast<float>(bits), band);
       scales[col / level_.block_cols] = scale;
       std::int8_t* codes = row_of<std::int8_t>(tile_.codes, row) + col;
-      band.add(tools_.kernels.quantize(values, scale, codes, tile_.codes.row_stride), scale);
+      band.add(tools_.kernels.quantize(values, scale, codes, tile_.codes.row_stride, ahead(row, col)), scale);
     }
     return true;
   }
@@ -212,6 +226,8 @@ std::string nearest_refusal(const octavo_grid& grid, std::uint32_t source_dtype)
                        : grid.basis == OCTAVO_BASIS_INCOHERENT)
     return "a basis other than plain, or convrot in groups of 16, 64 or 256 with scales for rows or the "
            "tensor";
+  // Values below the normal ones of f32 are not rounded to the basis: they must be far below a code.
+  if (is_rotated(grid) && level.floor < 1e-36f) return "a smallest scale below 1e-36 in a rotated basis";
   return {};
 }
 
@@ -239,9 +255,10 @@ bool find_absmax(const NearestTools& tools, const octavo_grid* grid, const octav
     const Values values = rows.at(r, 1, 0, source.shape[1]);
     const std::uint32_t bits = tools.kernels.absmax(values);
     if (bits >= limit_bits(grid)) return false;
-    const float absmax = rotated ? tools.kernels.rotate(values.data, values.dtype, values.cols,
-                                                        static_cast<std::size_t>(grid->basis_group),
-                                                        tools.rotated.floats(values.cols))
+    const float absmax = rotated ? rotation_unit(grid->basis_group) *
+                                       tools.kernels.rotate(values.data, values.dtype, values.cols,
+                                                            static_cast<std::size_t>(grid->basis_group),
+                                                            false, tools.rotated.floats(values.cols))
                                  : std::bit_cast<float>(bits);
     largest = std::max(largest, absmax);
   }

@@ -19,6 +19,8 @@
 
 #include <octavo/tensor.hpp>
 
+#include <hwy/cache_control.h>
+
 #include <cfloat>
 #include <cstring>
 
@@ -69,11 +71,21 @@ struct Sums {
   VF error, signal, largest;
 };
 
-HWY_INLINE VI round_one(VF value, const Rounding& rounding, Sums& sums, VF& distance) {
+// t - code, code = rint(t).
+HWY_INLINE VF rounding_error(VF t, VI code) {
+#if HWY_TARGET == HWY_AVX3
+  (void)code;
+  constexpr int kWholeNumbersHalfToEven = 0x8;
+  return VF{_mm512_reduce_ps(t.raw, kWholeNumbersHalfToEven)};
+#else
+  return hn::Sub(t, hn::ConvertTo(DF(), code));
+#endif
+}
+
+HWY_INLINE VI round_one(VF value, const Rounding& rounding, Sums& sums, VF& error) {
   const VF t = hn::Mul(value, rounding.inverse);
   const VI code = hn::NearestInt(t);
-  const VF error = hn::Sub(t, hn::ConvertTo(DF(), code));
-  distance = hn::Abs(error);
+  error = rounding_error(t, code);
   sums.error = hn::MulAdd(error, error, sums.error);
   sums.signal = hn::MulAdd(t, t, sums.signal);
   return code;
@@ -83,12 +95,12 @@ template <typename Source>
 HWY_INLINE VI8 round_four(const typename Source::Element* from, const Rounding& rounding, Sums& even,
                           Sums& odd) {
   const Four v = Source::load(from);
-  VF da, db, dc, dd;
-  VI a = round_one(v.a, rounding, even, da);
-  VI b = round_one(v.b, rounding, odd, db);
-  VI c = round_one(v.c, rounding, even, dc);
-  VI d = round_one(v.d, rounding, odd, dd);
-  const VF farthest = hn::Max(hn::Max(da, db), hn::Max(dc, dd));
+  VF ea, eb, ec, ed;
+  VI a = round_one(v.a, rounding, even, ea);
+  VI b = round_one(v.b, rounding, odd, eb);
+  VI c = round_one(v.c, rounding, even, ec);
+  VI d = round_one(v.d, rounding, odd, ed);
+  const VF farthest = hn::Max(larger_magnitude(ea, eb), larger_magnitude(ec, ed));
   even.largest = hn::Max(even.largest, farthest);
   if (HWY_UNLIKELY(!hn::AllFalse(DF(), hn::Gt(farthest, rounding.near_tie)))) {
     a = hn::NearestInt(hn::Div(v.a, rounding.scale));
@@ -101,11 +113,17 @@ HWY_INLINE VI8 round_four(const typename Source::Element* from, const Rounding& 
 
 template <typename Source>
 HWY_INLINE void round_row(const typename Source::Element* row, std::size_t count, const Rounding& rounding,
-                          std::int8_t* codes, Sums& even, Sums& odd) {
+                          std::int8_t* codes, Ahead ahead, Sums& even, Sums& odd) {
   const DI8 di8;
+  const char* next = ahead.from;
   std::size_t i = 0;
-  for (; i + kStep <= count; i += kStep)
+  for (; i + kStep <= count; i += kStep) {
+    if (next != nullptr) {
+      for (std::size_t line = 0; line < kStep * ahead.element; line += 64) hwy::Prefetch(next + line);
+      next += kStep * ahead.element;
+    }
     hn::StoreU(round_four<Source>(row + i, rounding, even, odd), di8, codes + i);
+  }
   if (i == count) return;
   // The rest, padded with zeros, which add nothing to the sums.
   HWY_ALIGN typename Source::Element rest[kStep] = {};
@@ -117,7 +135,7 @@ HWY_INLINE void round_row(const typename Source::Element* row, std::size_t count
 
 template <typename Source>
 RoundingSums quantize_source(const Values& values, float scale, std::int8_t* codes,
-                             std::ptrdiff_t codes_stride) {
+                             std::ptrdiff_t codes_stride, Ahead ahead) {
   const DF d;
   const float inverse = 1.0f / scale;
   // A subnormal inverse has too few bits: then every group is divided.
@@ -125,19 +143,23 @@ RoundingSums quantize_source(const Values& values, float scale, std::int8_t* cod
                           hn::Set(d, inverse >= FLT_MIN ? 0.5f - 4e-5f : -1.0f)};
   Sums even{hn::Zero(d), hn::Zero(d), hn::Zero(d)}, odd = even;
   for (std::size_t r = 0; r < values.rows; ++r) {
-    const std::ptrdiff_t row = static_cast<std::ptrdiff_t>(r);
-    round_row<Source>(static_cast<const typename Source::Element*>(values.data) + row * values.stride,
-                      values.cols, rounding, codes + row * codes_stride, even, odd);
+    const std::ptrdiff_t start = static_cast<std::ptrdiff_t>(r) * values.stride;
+    round_row<Source>(static_cast<const typename Source::Element*>(values.data) + start, values.cols,
+                      rounding, codes + static_cast<std::ptrdiff_t>(r) * codes_stride, ahead.at(start), even,
+                      odd);
   }
   return {hn::GetLane(hn::SumOfLanes(d, hn::Add(even.error, odd.error))),
           hn::GetLane(hn::SumOfLanes(d, hn::Add(even.signal, odd.signal))),
           hn::GetLane(hn::MaxOfLanes(d, even.largest))};
 }
 
-RoundingSums quantize(const Values& values, float scale, std::int8_t* codes, std::ptrdiff_t codes_stride) {
-  if (values.dtype == OCTAVO_F32) return quantize_source<F32Source>(values, scale, codes, codes_stride);
-  if (values.dtype == OCTAVO_BF16) return quantize_source<Bf16Source>(values, scale, codes, codes_stride);
-  return quantize_source<F16Source>(values, scale, codes, codes_stride);
+RoundingSums quantize(const Values& values, float scale, std::int8_t* codes, std::ptrdiff_t codes_stride,
+                      Ahead ahead) {
+  if (values.dtype == OCTAVO_F32)
+    return quantize_source<F32Source>(values, scale, codes, codes_stride, ahead);
+  if (values.dtype == OCTAVO_BF16)
+    return quantize_source<Bf16Source>(values, scale, codes, codes_stride, ahead);
+  return quantize_source<F16Source>(values, scale, codes, codes_stride, ahead);
 }
 
 constexpr RowKernels kRowKernels = {absmax, quantize, rotate};

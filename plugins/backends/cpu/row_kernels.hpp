@@ -19,6 +19,17 @@ struct Values {
   std::ptrdiff_t stride;
 };
 
+// Memory that will be read after this, so that it comes while the kernel computes: for each value that the
+// kernel rounds `element` bytes of it, with the strides of the values.
+struct Ahead {
+  const char* from = nullptr;  // nullptr: nothing
+  std::size_t element = 0;
+
+  Ahead at(std::ptrdiff_t elements) const {
+    return from == nullptr ? Ahead{} : Ahead{from + elements * static_cast<std::ptrdiff_t>(element), element};
+  }
+};
+
 // What rounding cost, in units of the scale, where nothing can overflow.
 struct RoundingSums {
   float error;    // sum of (code - t)^2, t = value / scale
@@ -31,11 +42,12 @@ struct RowKernels {
   std::uint32_t (*absmax)(const Values& values);
   // codes = rint(values / scale), half to even, with the bits of a true division. The caller makes sure that
   // no |value / scale| is beyond 127.
-  RoundingSums (*quantize)(const Values& values, float scale, std::int8_t* codes,
-                           std::ptrdiff_t codes_stride);
+  RoundingSums (*quantize)(const Values& values, float scale, std::int8_t* codes, std::ptrdiff_t codes_stride,
+                           Ahead ahead);
   // One row times the regular Hadamard matrix of groups of 16, 64 or 256, which divides `count`; their sums
-  // must not overflow. target may be `values` if they are F32. Returns the largest magnitude written.
-  float (*rotate)(const void* values, std::uint32_t dtype, std::size_t count, std::size_t group,
+  // must not overflow. Not `scaled`: times sqrt(group) as well, which spares the last, exact multiplication.
+  // target may be `values` if they are F32. Returns the largest magnitude written.
+  float (*rotate)(const void* values, std::uint32_t dtype, std::size_t count, std::size_t group, bool scaled,
                   float* target);
 };
 

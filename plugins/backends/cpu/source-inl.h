@@ -115,6 +115,19 @@ struct F16Source {
   }
 };
 
+#if HWY_TARGET == HWY_AVX3
+// max(|a|, |b|) of finite values.
+HWY_INLINE VF larger_magnitude(VF a, VF b) {
+  constexpr int kLargerMagnitudeWithoutSign = 0xb;
+  return VF{_mm512_range_ps(a.raw, b.raw, kLargerMagnitudeWithoutSign)};
+}
+// The same where a >= 0.
+HWY_INLINE VF raise_to_magnitude(VF a, VF b) { return larger_magnitude(a, b); }
+#else
+HWY_INLINE VF larger_magnitude(VF a, VF b) { return hn::Max(hn::Abs(a), hn::Abs(b)); }
+HWY_INLINE VF raise_to_magnitude(VF a, VF b) { return hn::Max(a, hn::Abs(b)); }
+#endif
+
 // Codes of four vectors, each saturated to 8 bits, in memory order.
 template <typename Source>
 HWY_INLINE VI8 pack(VI a, VI b, VI c, VI d) {

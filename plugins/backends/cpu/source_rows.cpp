@@ -61,6 +61,12 @@ void decode(const void* values, std::uint32_t dtype, std::int64_t count, float* 
   }
 }
 
+Ahead SourceRows::ahead(std::int64_t row, std::int64_t col) const {
+  if (row >= view_.shape[0]) return {};
+  const std::size_t element = bytes_of(view_.dtype);
+  return Ahead{static_cast<const char*>(view_.data), element}.at(row * view_.row_stride + col);
+}
+
 Values SourceRows::at(std::int64_t row, std::int64_t rows, std::int64_t col, std::int64_t cols) const {
   const auto height = static_cast<std::size_t>(rows), width = static_cast<std::size_t>(cols);
   const auto start = [&](std::int64_t r) {

@@ -15,6 +15,9 @@ class SourceRows {
   // The view has one of the weight dtypes; it and the scratch outlive this object.
   SourceRows(const octavo_tensor& view, Scratch& scratch) : view_(view), scratch_(scratch) {}
 
+  // The view's memory from [row, col] on, to be fetched ahead of its use; nothing beyond the last row.
+  Ahead ahead(std::int64_t row, std::int64_t col) const;
+
   // Columns [col, col + cols) of rows [row, row + rows). Valid until the next call.
   Values at(std::int64_t row, std::int64_t rows, std::int64_t col, std::int64_t cols) const;
 

@@ -18,13 +18,10 @@ constexpr octavo::SignatureKey kSignature[] = {
     octavo::each_block("double_blocks.{}.img_attn.qkv.weight"),
     octavo::each_block("single_blocks.{}.linear1.weight"),
 };
-constexpr std::string_view kAbsent[] = {"nerf_blocks.0.param_generator.weight",
-                                        "nerf_image_embedder.embedder.0.weight"};
 
 class DistillationLarge final : public octavo::PatternModel {
  public:
-  DistillationLarge(const octavo::Host&, const octavo::Params&)
-      : PatternModel({kPatterns, kSignature, kAbsent}) {}
+  DistillationLarge(const octavo::Host&, const octavo::Params&) : PatternModel({kPatterns, kSignature}) {}
 };
 
 }  // namespace

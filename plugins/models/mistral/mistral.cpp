@@ -12,11 +12,10 @@ constexpr octavo::SignatureKey kSignature[] = {
     octavo::each_block("layers.{}.self_attn.q_proj.weight"),
     octavo::each_block("layers.{}.mlp.gate_proj.weight"),
 };
-constexpr std::string_view kAbsent[] = {"layers.0.self_attn.q_norm.weight", "layers.0.self_attn.q_proj.bias"};
 
 class Mistral final : public octavo::PatternModel {
  public:
-  Mistral(const octavo::Host&, const octavo::Params&) : PatternModel({kPatterns, kSignature, kAbsent}) {}
+  Mistral(const octavo::Host&, const octavo::Params&) : PatternModel({kPatterns, kSignature}) {}
 };
 
 }  // namespace

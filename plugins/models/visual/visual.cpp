@@ -9,9 +9,11 @@ constexpr octavo::NamePattern kPatterns[] = {
     octavo::keep("mlp.gate_proj", "3,420 rows, which INT8 kernels do not take"),
 };
 constexpr octavo::SignatureKey kSignature[] = {
-    octavo::required_key("patch_embed.proj.weight"),      octavo::required_key("merger.mlp.0.weight"),
-    octavo::required_key("merger.ln_q.weight"),           octavo::each_block("blocks.{}.attn.qkv.weight"),
-    octavo::each_block("blocks.{}.mlp.gate_proj.weight"),
+    octavo::required_key("visual.patch_embed.proj.weight"),
+    octavo::required_key("visual.merger.mlp.0.weight"),
+    octavo::required_key("visual.merger.ln_q.weight"),
+    octavo::each_block("visual.blocks.{}.attn.qkv.weight"),
+    octavo::each_block("visual.blocks.{}.mlp.gate_proj.weight"),
 };
 constexpr std::string_view kAbsent[] = {"model.layers.0.mlp.gate_proj.weight",
                                         "model.language_model.layers.0.mlp.gate_proj.weight",

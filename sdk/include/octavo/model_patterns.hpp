@@ -107,9 +107,7 @@ inline constexpr std::string_view kPartPrefixes[] = {"",
                                                      "video_model.",
                                                      "model.",
                                                      "model.language_model.",
-                                                     "language_model.model.",
-                                                     "visual.",
-                                                     "model.visual."};
+                                                     "language_model.model."};
 
 // The tensor can be a layer's weight by its key: it ends in ".weight" or is one half of a LoRA pair.
 inline bool is_weight_key(std::string_view name) {
