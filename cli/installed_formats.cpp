@@ -13,7 +13,7 @@ std::vector<std::unique_ptr<plugin::Format>> installed_formats(Session& session)
     if (record.kind != OCTAVO_KIND_FORMAT || !plugin::is_usable(record)) continue;
     try {
       formats.push_back(std::make_unique<plugin::Format>(plan::open_plugin<plugin::Format>(
-          session.catalog(), OCTAVO_KIND_FORMAT, {record.id, {}}, {}, session.services().host())));
+          session.catalog(), OCTAVO_KIND_FORMAT, {record.id, {}}, {}, session.services().host()).handle));
     } catch (const Error& error) {
       Session::note(fmt::format("format {} is left out: {}", record.id, error.what()));
     }
