@@ -75,7 +75,7 @@ std::vector<BackendCheck> check_backends(Session& session, const std::vector<Plu
       try {
         const auto backend = plan::open_plugin<plugin::Backend>(
             session.catalog(), OCTAVO_KIND_BACKEND, {check.id, {}}, {}, session.services().host());
-        check.operations = report::self_test(backend, device, *session.services().host());
+        check.operations = report::self_test(backend.handle, device, *session.services().host());
       } catch (const Error& error) {
         check.failure = error.what();
       }
