@@ -1,13 +1,13 @@
 #include "conversion.hpp"
 
-#include <map>
-
-#include <fmt/format.h>
-
 #include "base/bytes.hpp"
 #include "base/error.hpp"
 #include "checkpoint/dtypes.hpp"
 #include "table.hpp"
+
+#include <fmt/format.h>
+
+#include <map>
 
 namespace octavo::cli {
 namespace {
@@ -21,11 +21,29 @@ constexpr const char* kMeasuring = "Measuring";
 
 std::vector<Option> plugin_options() {
   return {
-      {.name = "format", .value = "ID[:NAME=VALUE,...]", .help = "how layers are stored (default: the optimizer's, else int8_convrot)", .group = kPlugins},
-      {.name = "optimizer", .value = "ID[:NAME=VALUE,...]", .help = "what chooses the integers (default: nearest)", .group = kPlugins},
-      {.name = "model", .value = "ID", .help = "filter that chooses the layers; auto detects, none takes every 2-D weight", .group = kPlugins, .repeats = true},
-      {.name = "set", .value = "ID.NAME=VALUE", .help = "a plugin's parameter; octavo plugins lists them", .group = kPlugins, .repeats = true},
-      {.name = "scaling-mode", .value = "MODE", .help = "tensor, row, block or axis scales of plain INT8; --format wins", .choices = {"tensor", "row", "block", "axis"}, .group = kPlugins},
+      {.name = "format",
+       .value = "ID[:NAME=VALUE,...]",
+       .help = "how layers are stored (default: the optimizer's, else int8_convrot)",
+       .group = kPlugins},
+      {.name = "optimizer",
+       .value = "ID[:NAME=VALUE,...]",
+       .help = "what chooses the integers (default: nearest)",
+       .group = kPlugins},
+      {.name = "model",
+       .value = "ID",
+       .help = "filter that chooses the layers; auto detects, none takes every 2-D weight",
+       .group = kPlugins,
+       .repeats = true},
+      {.name = "set",
+       .value = "ID.NAME=VALUE",
+       .help = "a plugin's parameter; octavo plugins lists them",
+       .group = kPlugins,
+       .repeats = true},
+      {.name = "scaling-mode",
+       .value = "MODE",
+       .help = "tensor, row, block or axis scales of plain INT8; --format wins",
+       .choices = {"tensor", "row", "block", "axis"},
+       .group = kPlugins},
       {.name = "int8", .help = "INT8, which is the default", .group = kPlugins, .tail = true},
       {.name = "fp16", .help = "the same as --format fp16", .group = kPlugins},
   };
@@ -33,35 +51,88 @@ std::vector<Option> plugin_options() {
 
 std::vector<Option> output_options() {
   return {
-      {.name = "input", .letter = 'i', .value = "FILE", .help = "checkpoint: a file, an index.json, a folder"},
-      {.name = "output", .letter = 'o', .value = "PATH", .help = "where to write (default: <stem>_<format>.safetensors beside the input)"},
+      {.name = "input",
+       .letter = 'i',
+       .value = "FILE",
+       .help = "checkpoint: a file, an index.json, a folder"},
+      {.name = "output",
+       .letter = 'o',
+       .value = "PATH",
+       .help = "where to write (default: <stem>_<format>.safetensors beside the input)"},
       {.name = "force", .letter = 'f', .help = "replace an existing output"},
       {.name = "shards", .value = "N", .help = "write N files and an index into a folder"},
-      {.name = "shard-size", .value = "SIZE", .help = "write files of at most this size and an index into a folder"},
-      {.name = "verify", .value = "LEVEL", .help = "what is read again before the output gets its name", .choices = {"header", "sampled", "full"}},
+      {.name = "shard-size",
+       .value = "SIZE",
+       .help = "write files of at most this size and an index into a folder"},
+      {.name = "verify",
+       .value = "LEVEL",
+       .help = "what is read again before the output gets its name",
+       .choices = {"header", "sampled", "full"}},
   };
 }
 
 std::vector<Option> policy_options() {
   return {
-      {.name = "nonfinite", .value = "POLICY", .help = "a layer with NaN or infinity: error, keep it as it is, or make such values zero", .choices = {"error", "keep", "zero"}, .group = kPolicies},
-      {.name = "fp16-overflow", .value = "POLICY", .help = "a tensor beyond 65504: keep it as it is, clamp, or error", .choices = {"keep", "clamp", "error"}, .group = kPolicies},
-      {.name = "manual-seed", .value = "N", .help = "seed of everything random (default: 0)", .group = kPolicies, .tail = true, .also = {{"--seed"}}},
-      {.name = "comfy-quant", .help = "ComfyUI's keys and markers, which is the default; --no-comfy-quant: the legacy keys", .group = kKeys, .negatable = true},
-      {.name = "full-precision-matrix-mult", .help = "markers ask the loader to multiply in full precision", .group = kKeys, .tail = true, .also = {{"-fpmm"}}},
+      {.name = "nonfinite",
+       .value = "POLICY",
+       .help = "a layer with NaN or infinity: error, keep it as it is, or make such values zero",
+       .choices = {"error", "keep", "zero"},
+       .group = kPolicies},
+      {.name = "fp16-overflow",
+       .value = "POLICY",
+       .help = "a tensor beyond 65504: keep it as it is, clamp, or error",
+       .choices = {"keep", "clamp", "error"},
+       .group = kPolicies},
+      {.name = "manual-seed",
+       .value = "N",
+       .help = "seed of everything random (default: 0)",
+       .group = kPolicies,
+       .tail = true,
+       .also = {{"--seed"}}},
+      {.name = "comfy-quant",
+       .help = "ComfyUI's keys and markers, which is the default; --no-comfy-quant: the legacy keys",
+       .group = kKeys,
+       .negatable = true},
+      {.name = "full-precision-matrix-mult",
+       .help = "markers ask the loader to multiply in full precision",
+       .group = kKeys,
+       .tail = true,
+       .also = {{"-fpmm"}}},
       {.name = "input-scale", .help = "a unit activation scale for each layer", .group = kKeys, .tail = true},
-      {.name = "save-quant-metadata", .help = "markers also in the file's metadata", .group = kKeys, .tail = true},
+      {.name = "save-quant-metadata",
+       .help = "markers also in the file's metadata",
+       .group = kKeys,
+       .tail = true},
   };
 }
 
 std::vector<Option> run_options() {
   return {
-      {.name = "device", .value = "DEVICE", .help = "auto, or a backend's id, or id:0 or id:0,2", .environment = "OCTAVO_DEVICE", .group = kWhere},
-      {.name = "lanes", .value = "N", .help = "workers (default: what suits the device); never changes the bytes", .environment = "OCTAVO_LANES", .group = kWhere, .also = {{"--threads"}}},
-      {.name = "max-ram", .value = "SIZE", .help = "memory for whole layers and factors; delays work, never changes it", .group = kWhere},
-      {.name = "tile-size", .value = "SIZE", .help = "bytes of source in a tile", .group = kMeasuring, .tail = true},
+      {.name = "device",
+       .value = "DEVICE",
+       .help = "auto, or a backend's id, or id:0 or id:0,2",
+       .environment = "OCTAVO_DEVICE",
+       .group = kWhere},
+      {.name = "lanes",
+       .value = "N",
+       .help = "workers (default: what suits the device); never changes the bytes",
+       .environment = "OCTAVO_LANES",
+       .group = kWhere,
+       .also = {{"--threads"}}},
+      {.name = "max-ram",
+       .value = "SIZE",
+       .help = "memory for whole layers and factors; delays work, never changes it",
+       .group = kWhere},
+      {.name = "tile-size",
+       .value = "SIZE",
+       .help = "bytes of source in a tile",
+       .group = kMeasuring,
+       .tail = true},
       {.name = "discard", .help = "compute everything and write nothing", .group = kMeasuring, .tail = true},
-      {.name = "no-fsync", .help = "do not wait for the disk: the output may be lost or torn if the machine stops", .group = kMeasuring, .tail = true},
+      {.name = "no-fsync",
+       .help = "do not wait for the disk: the output may be lost or torn if the machine stops",
+       .group = kMeasuring,
+       .tail = true},
   };
 }
 
@@ -80,10 +151,12 @@ plugin::Selection with_settings(plugin::Selection selection, const std::vector<p
 }
 
 void read_plugins(const Arguments& arguments, Conversion& conversion) {
-  for (const std::string& text : arguments.texts("set")) conversion.set.push_back(plugin::parse_setting(text));
+  for (const std::string& text : arguments.texts("set"))
+    conversion.set.push_back(plugin::parse_setting(text));
   plan::Settings& settings = conversion.settings;
-  settings.optimizer = with_settings(
-      plugin::parse_selection(arguments.text("optimizer").value_or("nearest"), "--optimizer"), conversion.set);
+  settings.optimizer =
+      with_settings(plugin::parse_selection(arguments.text("optimizer").value_or("nearest"), "--optimizer"),
+                    conversion.set);
   settings.default_format = kDefaultFormat;
   if (const auto format = arguments.text("format")) {
     settings.format = plugin::parse_selection(*format, "--format");
@@ -125,9 +198,11 @@ void read_output(const Arguments& arguments, Conversion& conversion) {
   conversion.force = arguments.flag("force");
   const auto shards = arguments.integer("shards", 1, 99999);
   const auto shard_size = arguments.size("shard-size");
-  if (shards && shard_size) throw Error(ErrorCode::usage, "[options] --shards and --shard-size exclude each other");
+  if (shards && shard_size)
+    throw Error(ErrorCode::usage, "[options] --shards and --shard-size exclude each other");
   if (shards || shard_size) {
-    conversion.shards = checkpoint::ShardRule{static_cast<uint64_t>(shards.value_or(0)), shard_size.value_or(0)};
+    conversion.shards =
+        checkpoint::ShardRule{static_cast<uint64_t>(shards.value_or(0)), shard_size.value_or(0)};
   }
   const std::string verify = arguments.text("verify").value_or("sampled");
   conversion.verify = verify == "header" ? checkpoint::VerifyLevel::header
@@ -210,8 +285,8 @@ nlohmann::ordered_json plan_json(const Conversion& conversion, const plan::Plan&
   Json json = {{"schema", "octavo.plan/1"},
                {"input", conversion.input.string()},
                {"output", output_path(conversion, plan).string()},
-               {"format", plan.settings.format.id},
-               {"optimizer", plan.settings.optimizer.id},
+               {"format", plan.format.id},
+               {"optimizer", plan.optimizer.id},
                {"models", plan.model_reasons},
                {"bytes_in", plan.bytes_in},
                {"bytes_out", plan.bytes_out},
@@ -220,18 +295,21 @@ nlohmann::ordered_json plan_json(const Conversion& conversion, const plan::Plan&
                {"memory", memory},
                {"notes", plan.notes},
                {"tensors", Json::array()}};
+  Json& tensors = json["tensors"];
+  tensors.get_ref<Json::array_t&>().reserve(plan.tensors.size());
   for (const plan::PlannedTensor& tensor : plan.tensors) {
     const checkpoint::TensorInfo& info = tensor.source->info;
-    json["tensors"].push_back({{"name", info.name},
-                               {"dtype", checkpoint::name(info.dtype)},
-                               {"shape", info.shape},
-                               {"decision", plan::name(tensor.verdict.decision)},
-                               {"rule", tensor.verdict.rule},
-                               {"reason", tensor.verdict.reason},
-                               {"format", tensor.format},
-                               {"optimizer", tensor.optimizer},
-                               {"bytes_in", info.bytes()},
-                               {"bytes_out", tensor.bytes_out}});
+    Json& entry = tensors.emplace_back(Json::object());
+    entry["name"] = info.name;
+    entry["dtype"] = checkpoint::name(info.dtype);
+    entry["shape"] = info.shape;
+    entry["decision"] = plan::name(tensor.verdict.decision);
+    entry["rule"] = tensor.verdict.rule;
+    entry["reason"] = tensor.verdict.reason;
+    entry["format"] = tensor.format;
+    entry["optimizer"] = tensor.optimizer;
+    entry["bytes_in"] = info.bytes();
+    entry["bytes_out"] = tensor.bytes_out;
   }
   return json;
 }
@@ -240,15 +318,17 @@ void print_plan(const Conversion& conversion, const plan::Plan& plan, uint64_t f
                 Terminal& terminal) {
   if (every) print_tensors(plan, terminal);
   terminal.print(fmt::format("{}\n", terminal.styled(Style::bold, printable(conversion.input.string()))));
-  for (const std::string& reason : plan.model_reasons) terminal.print(fmt::format("  model    {}\n", printable(reason)));
-  terminal.print(fmt::format("  format   {}, optimizer {}\n", plan.format_id, plan.settings.optimizer.id));
+  for (const std::string& reason : plan.model_reasons)
+    terminal.print(fmt::format("  model    {}\n", printable(reason)));
+  terminal.print(fmt::format("  format   {}, optimizer {}\n", plan.format.id, plan.optimizer.id));
   for (const auto& [decision, count] : count(plan)) {
     terminal.print(fmt::format("  {:<14} {:>6} tensors  {:>9} -> {}\n", plan::name(decision), count.tensors,
                                format_bytes(count.bytes_in), format_bytes(count.bytes_out)));
   }
   for (const std::string& note : plan.notes) terminal.print(fmt::format("  note     {}\n", note));
-  terminal.print(fmt::format("  size     {} -> {} ({} bytes{})\n", format_bytes(plan.bytes_in), format_bytes(file_bytes),
-                             file_bytes, plan.size_exact ? "" : ", or more: a policy decides by the data"));
+  terminal.print(fmt::format("  size     {} -> {} ({} bytes{})\n", format_bytes(plan.bytes_in),
+                             format_bytes(file_bytes), file_bytes,
+                             plan.size_exact ? "" : ", or more: a policy decides by the data"));
 }
 
 }  // namespace octavo::cli

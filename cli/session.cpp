@@ -1,9 +1,9 @@
 #include "session.hpp"
 
-#include <spdlog/spdlog.h>
-
 #include "plugin/search_path.hpp"
 #include "reference/operations.hpp"
+
+#include <spdlog/spdlog.h>
 
 namespace octavo::cli {
 namespace {

@@ -1,18 +1,18 @@
 // What a command that works with plugins needs: the catalog of what was found, and the host's services.
 #pragma once
 
-#include <string>
-
 #include "options.hpp"
 #include "plugin/catalog.hpp"
 #include "plugin/host_services.hpp"
+
+#include <string>
 
 namespace octavo::cli {
 
 class Session {
  public:
-  // Looks for plugins (--plugin-path, OCTAVO_PLUGIN_PATH, beside the program) and logs what was odd about them.
-  // `max_ram`: for byte leases; 0: no limit.
+  // Looks for plugins (--plugin-path, OCTAVO_PLUGIN_PATH, beside the program) and logs what was odd about
+  // them. `max_ram`: for byte leases; 0: no limit.
   explicit Session(const Arguments& arguments, uint64_t max_ram = 0);
 
   plugin::Catalog& catalog() { return catalog_; }

@@ -1,1 +1,32 @@
-# The installed tree runs from anywhere: bin/octavo finds ../lib/octavo/plugins from its own place.
+# What `cmake --install` puts where. The installed tree runs from anywhere: bin/octavo finds ../lib/octavo/plugins from
+# its own place, and a plugin finds the libraries that are shipped with it (oneDNN) in lib/octavo from its own.
+#
+#   bin/octavo  lib/octavo/plugins/<kind>s/<id>.so and .json  lib/octavo/libdnnl.so*          (component octavo)
+#   include/octavo  lib/cmake/octavo-sdk  bin/octavo-manifest                                 (component sdk)
+
+if(TARGET octavo)
+  install(TARGETS octavo RUNTIME DESTINATION bin COMPONENT octavo)
+endif()
+
+# One that the system provides is found there.
+if(NOT ONEDNN_LIBRARY MATCHES "^(/usr)?/lib")
+  install(CODE "file(INSTALL \"${ONEDNN_LIBRARY}\" DESTINATION \"\${CMAKE_INSTALL_PREFIX}/lib/octavo\"
+    TYPE SHARED_LIBRARY FOLLOW_SYMLINK_CHAIN)" COMPONENT octavo)
+endif()
+
+get_property(octavo_plugin_targets GLOBAL PROPERTY OCTAVO_PLUGIN_TARGETS)
+foreach(target ${octavo_plugin_targets})
+  get_target_property(octavo_plugin_id ${target} OCTAVO_PLUGIN_ID)
+  get_target_property(octavo_plugin_kind ${target} OCTAVO_PLUGIN_KIND)
+  set(octavo_plugin_folder "lib/octavo/plugins/${octavo_plugin_kind}s")
+  set_property(TARGET ${target} APPEND PROPERTY INSTALL_RPATH "$ORIGIN/../..")
+  install(TARGETS ${target} LIBRARY DESTINATION ${octavo_plugin_folder} COMPONENT octavo)
+  install(FILES "$<TARGET_FILE_DIR:${target}>/${octavo_plugin_id}.json" DESTINATION ${octavo_plugin_folder}
+    COMPONENT octavo)
+  # Installing may change the library (strip), and its manifest names its size.
+  install(CODE "execute_process(COMMAND \"$<TARGET_FILE:octavo_manifest>\"
+    \"\$ENV{DESTDIR}\${CMAKE_INSTALL_PREFIX}/${octavo_plugin_folder}/${octavo_plugin_id}.so\" RESULT_VARIABLE failure)
+  if(failure)
+    message(FATAL_ERROR \"the manifest of ${octavo_plugin_id} could not be written\")
+  endif()" COMPONENT octavo)
+endforeach()

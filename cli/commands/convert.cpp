@@ -12,6 +12,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 
 namespace octavo::cli {
 namespace {
@@ -27,7 +28,8 @@ struct Outcome {
 
 plan::Plan fixed_plan(const Conversion& conversion, const checkpoint::Checkpoint& source, Session& session,
                       run::ChosenDevice& device, const run::RunOptions& options) {
-  plan::Plan plan = plan::make_plan(conversion.settings, source, session.catalog(), session.services().host());
+  plan::Plan plan =
+      plan::make_plan(conversion.settings, source, session.catalog(), session.services().host());
   if (plan.size_exact) return plan;
   const plan::Unfit unfit = run::measure(plan, source, device, session.services(), options);
   return plan::make_plan(conversion.settings, source, session.catalog(), session.services().host(), &unfit);
@@ -43,10 +45,11 @@ checkpoint::OutputOptions output_options(const Conversion& conversion, const che
   return options;
 }
 
-Outcome convert(const Conversion& conversion, Session& session, ProgressReporter& progress) {
+// The outcome refers to `source`.
+Outcome convert(const Conversion& conversion, const checkpoint::Checkpoint& source, Session& session,
+                ProgressReporter& progress) {
   const auto start = std::chrono::steady_clock::now();
   const run::StopSignals signals;
-  const checkpoint::Checkpoint source = checkpoint::Checkpoint::open(conversion.input);
   run::ChosenDevice device =
       run::choose_device(conversion.device, conversion.set, session.catalog(), session.services().host());
   if (!device.note.empty()) session.note(device.note);
@@ -60,12 +63,12 @@ Outcome convert(const Conversion& conversion, Session& session, ProgressReporter
   run::Output output(outcome.plan, outcome.path, conversion.shards ? &*conversion.shards : nullptr);
   outcome.file_bytes = output.file_bytes();
   output.begin(output_options(conversion, source));
-  run::StopSignals::watch(output.temp_path());
+  if (!conversion.discard) run::StopSignals::watch(output.temporary_paths());
   outcome.report = run::run(outcome.plan, source, device, session.services(), output, options);
   source.verify_unchanged();
   progress.finish();
   output.commit();
-  run::StopSignals::watch("");
+  run::StopSignals::watch({});
   outcome.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   return outcome;
 }
@@ -188,7 +191,8 @@ int run(const Arguments& arguments, Terminal& terminal) {
   if (arguments.has("dry-run")) return show_plan(conversion, arguments, terminal);
   Session session(arguments, conversion.max_ram);
   ProgressReporter progress(progress_style(arguments, terminal), terminal);
-  const Outcome outcome = convert(conversion, session, progress);
+  const checkpoint::Checkpoint source = checkpoint::Checkpoint::open(conversion.input);
+  const Outcome outcome = convert(conversion, source, session, progress);
   progress.finish();
   if (arguments.flag("json")) {
     print_json(conversion, outcome, terminal);

@@ -16,7 +16,8 @@ int run(const Arguments& arguments, Terminal& terminal) {
 int show_plan(const Conversion& conversion, const Arguments& arguments, Terminal& terminal) {
   Session session(arguments, conversion.max_ram);
   const checkpoint::Checkpoint source = checkpoint::Checkpoint::open(conversion.input);
-  const plan::Plan plan = plan::make_plan(conversion.settings, source, session.catalog(), session.services().host());
+  const plan::Plan plan =
+      plan::make_plan(conversion.settings, source, session.catalog(), session.services().host());
   const run::Output output(plan, output_path(conversion, plan),
                            conversion.shards ? &*conversion.shards : nullptr);
   if (arguments.flag("json")) {

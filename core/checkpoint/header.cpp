@@ -57,7 +57,8 @@ void sort_by_name(HeaderEntries& entries, const std::string& file, Strictness st
   // The last of equals counts: keep the first of each run seen from the end.
   const auto kept = std::unique(tensors.rbegin(), tensors.rend(), same);
   entries.notes.push_back(
-      fmt::format("{} duplicate tensor names; the last of each counts", kept.base() - tensors.begin()));
+      fmt::format("against the strict rules: {} duplicate tensor names; the last of each counts",
+                  kept.base() - tensors.begin()));
   tensors.erase(tensors.begin(), kept.base());
 }
 

@@ -32,6 +32,9 @@ class EntryReader {
     if (unknown_fields_ > kMaxNotes)
       entries_.notes.push_back(
           fmt::format("{} more unknown fields were ignored", unknown_fields_ - kMaxNotes));
+    if (tolerated_ > kMaxNotes)
+      entries_.notes.push_back(
+          fmt::format("against the strict rules: {} more places", tolerated_ - kMaxNotes));
     return std::move(entries_);
   }
 
@@ -61,6 +64,7 @@ class EntryReader {
 
  private:
   [[noreturn]] void refuse(const std::string& what) const { refuse_header(file_, what); }
+  void strictly(const std::string& what);
   std::string where() const;
   bool scalar(const std::string& kind);
   void enter();
@@ -78,6 +82,7 @@ class EntryReader {
   Place place_ = Place::before;
   Field field_ = Field::none;
   int depth_ = 0;
+  size_t tolerated_ = 0;
   int ignored_from_ = 0;  // depth at which an ignored value began
   Place around_ignored_ = Place::before;
   Place entry_place_ = Place::entry_object;
@@ -133,10 +138,10 @@ void EntryReader::value_done() {
 
 bool EntryReader::number_unsigned(uint64_t value) {
   if (place_ == Place::shape) {
-    if (!lenient_ && value >= kDimLimit)
-      refuse(fmt::format("{}: dimension {} is {}, the limit is 2^48", where(), entry_.shape.size(), value));
-    if (!lenient_ && entry_.shape.size() == kMaxRank)
-      refuse(fmt::format("{}: more than {} dimensions", where(), kMaxRank));
+    if (value >= kDimLimit)
+      strictly(fmt::format("{}: dimension {} is {}, the limit is 2^48", where(), entry_.shape.size(), value));
+    if (entry_.shape.size() == kMaxRank)
+      strictly(fmt::format("{}: more than {} dimensions", where(), kMaxRank));
     entry_.shape.push_back(value);
     return true;
   }
@@ -151,8 +156,7 @@ bool EntryReader::number_unsigned(uint64_t value) {
 bool EntryReader::string(std::string& value) {
   if (place_ == Place::metadata) {
     const auto [position, inserted] = entries_.metadata.insert_or_assign(metadata_key_, value);
-    if (!inserted && !lenient_)
-      refuse(fmt::format("__metadata__ has the key \"{}\" twice", printable(metadata_key_)));
+    if (!inserted) strictly(fmt::format("__metadata__ has the key \"{}\" twice", printable(metadata_key_)));
     return true;
   }
   const bool in_entry = place_ == Place::entry_object || place_ == Place::entry_array;
@@ -179,6 +183,13 @@ void EntryReader::once(bool& seen, const char* what) {
 void EntryReader::enter() {
   const int limit = lenient_ ? kMaxLenientDepth : kMaxDepth;
   if (++depth_ > limit) refuse(fmt::format("nested deeper than {} levels", limit));
+  if (lenient_ && depth_ == kMaxDepth + 1) strictly(fmt::format("nested deeper than {} levels", kMaxDepth));
+}
+
+// What the reference reader lets pass is refused, or said where the reader is lenient.
+void EntryReader::strictly(const std::string& what) {
+  if (!lenient_) refuse(what);
+  if (++tolerated_ <= kMaxNotes) entries_.notes.push_back("against the strict rules: " + what);
 }
 
 bool EntryReader::start_object(size_t) {
@@ -231,6 +242,7 @@ bool EntryReader::start_array(size_t) {
     around_ignored_ = std::exchange(place_, Place::ignored);
     ignored_from_ = depth_;
   } else if (place_ == Place::root && !in_metadata_key_ && lenient_) {
+    strictly(fmt::format("tensor \"{}\" is written as an array", printable(entry_.name)));
     begin_entry();
     place_ = entry_place_ = Place::entry_array;
     field_ = Field::dtype;

@@ -90,10 +90,16 @@ std::string framed(std::string json) {
 
 }  // namespace
 
+// The file order is by dtype first, so a name is looked for among the tensors of each dtype.
 const PlacedTensor* Layout::find(std::string_view name) const {
-  const auto found = std::find_if(tensors.begin(), tensors.end(),
-                                  [&](const PlacedTensor& placed) { return placed.tensor.name == name; });
-  return found == tensors.end() ? nullptr : &*found;
+  for (int dtype = 0; dtype < OCTAVO_DTYPE_COUNT; ++dtype) {
+    const auto before = [&](const PlacedTensor& placed, std::string_view key) {
+      return placed.tensor.dtype != dtype ? placed.tensor.dtype > dtype : placed.tensor.name < key;
+    };
+    const auto found = std::lower_bound(tensors.begin(), tensors.end(), name, before);
+    if (found != tensors.end() && found->tensor.dtype == dtype && found->tensor.name == name) return &*found;
+  }
+  return nullptr;
 }
 
 Layout lay_out(const std::map<std::string, std::string>& metadata, std::vector<OutputTensor> tensors) {

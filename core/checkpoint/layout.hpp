@@ -30,7 +30,7 @@ struct Layout {
   std::vector<PlacedTensor> tensors;  // in file order
   uint64_t file_bytes = 0;
 
-  const PlacedTensor* find(std::string_view name) const;  // linear; nullptr where there is none
+  const PlacedTensor* find(std::string_view name) const;  // nullptr where there is none
 };
 
 // Byte for byte what the reference writer makes of the same tensors: wide dtypes first (octavo_dtype

@@ -62,7 +62,7 @@ OutputFolder::~OutputFolder() {
 void OutputFolder::commit() {
   if (options_.discard) return;
   for (const std::unique_ptr<OutputFile>& file : files_) file->commit();
-  files_.clear();  // lets the locks inside the folder go, so that it holds nothing but the output
+  files_.clear();
   write_index();
   publish();
 }
@@ -82,19 +82,30 @@ void OutputFolder::publish() {
   fs::path old;
   if (options_.force && fs::exists(fs::symlink_status(final_path_))) {
     check_target(final_path_, OutputKind::folder, true, options_.inputs);
-    if (exchange_paths(temp_path_, final_path_)) {
-      old = std::exchange(temp_path_, {});
-    } else {
-      old = sibling(final_path_, part_suffix());
-      rename_path(final_path_, old, Replace::no);
-    }
-  }
-  if (!temp_path_.empty()) {
+    old = swap_in();
+  } else {
     rename_path(temp_path_, final_path_, Replace::no);
-    temp_path_.clear();
   }
+  temp_path_.clear();
   if (options_.durable) sync_folder(folder_of(final_path_));
   if (!old.empty()) remove_old_output(old);
+  lock_.release();
+}
+
+// Puts the new folder in the old one's place and returns where the old one is now. Where the file system
+// cannot exchange names the output is missing for a moment, and the old one returns if the second rename
+// fails.
+fs::path OutputFolder::swap_in() const {
+  if (exchange_paths(temp_path_, final_path_)) return temp_path_;
+  const fs::path old = sibling(final_path_, part_suffix());
+  rename_path(final_path_, old, Replace::no);
+  try {
+    rename_path(temp_path_, final_path_, Replace::no);
+  } catch (...) {
+    rename_path(old, final_path_, Replace::no);
+    throw;
+  }
+  return old;
 }
 
 }  // namespace octavo::checkpoint

@@ -34,6 +34,7 @@ class OutputFolder {
  private:
   void write_index() const;
   void publish();
+  std::filesystem::path swap_in() const;
 
   std::filesystem::path final_path_;
   ShardSet shards_;

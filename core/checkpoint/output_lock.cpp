@@ -28,8 +28,12 @@ std::string part_suffix() {
   return fmt::format(".{}-{:016x}.part", ::getpid(), number);
 }
 
+std::filesystem::path lock_path(const std::filesystem::path& final_path) {
+  return sibling(final_path, ".lock");
+}
+
 void OutputLock::take(const std::filesystem::path& final_path) {
-  const std::filesystem::path path = sibling(final_path, ".lock");
+  const std::filesystem::path path = lock_path(final_path);
   for (;;) {
     file_ = File::open_or_create(path, 0600);
     if (!file_.try_lock()) {
@@ -44,8 +48,10 @@ void OutputLock::take(const std::filesystem::path& final_path) {
   }
 }
 
-OutputLock::~OutputLock() {
-  if (file_.is_open()) remove_quietly(file_.path());
+void OutputLock::release() noexcept {
+  if (!file_.is_open()) return;
+  remove_quietly(file_.path());  // while it is still locked, so that it is ours that goes
+  file_.close();
 }
 
 }  // namespace octavo::checkpoint

@@ -15,6 +15,9 @@ std::filesystem::path sibling(const std::filesystem::path& final_path, const std
 // `.PID-RANDOM.part`, a new one with every call.
 std::string part_suffix();
 
+// The file that OutputLock locks for an output.
+std::filesystem::path lock_path(const std::filesystem::path& final_path);
+
 // Holds an advisory lock on `.NAME.lock` beside the output, and removes that file when it is let go. A file
 // that a killed run left behind carries no lock and is taken over.
 class OutputLock {
@@ -22,10 +25,11 @@ class OutputLock {
   OutputLock() = default;
   OutputLock(const OutputLock&) = delete;
   OutputLock& operator=(const OutputLock&) = delete;
-  ~OutputLock();
+  ~OutputLock() { release(); }
 
   // Throws Error io: another run holds it, or the folder cannot be written.
   void take(const std::filesystem::path& final_path);
+  void release() noexcept;
 
  private:
   File file_;

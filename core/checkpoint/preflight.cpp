@@ -64,7 +64,9 @@ void check_existing_folder(const fs::path& path, bool force, std::span<const Fil
 fs::path folder_of(const fs::path& path) { return path.parent_path().empty() ? "." : path.parent_path(); }
 
 fs::path output_name(const fs::path& path) {
-  fs::path name = path;
+  std::error_code error;
+  fs::path name = path.empty() ? path : fs::absolute(path, error);
+  if (error) throw refuse(ErrorCode::io, path, error.message());
   while (!name.has_filename() && name.has_relative_path()) name = name.parent_path();
   if (!name.has_filename() || name.filename() == "." || name.filename() == "..")
     throw refuse(ErrorCode::usage, path, "is not a name for an output");

@@ -24,7 +24,8 @@ void check_room(const std::filesystem::path& folder, uint64_t bytes, uint64_t la
 // The folder that a path lies in; "." for a bare name.
 std::filesystem::path folder_of(const std::filesystem::path& path);
 
-// The path without a slash at its end. Throws Error usage where no name is left ("", "/", "..").
+// The path, absolute (a change of the current folder must not move the output) and without a slash at its
+// end. Throws Error usage where no name is left ("", "/", "..").
 std::filesystem::path output_name(const std::filesystem::path& path);
 
 // True for a folder with nothing in it but *.safetensors and *.safetensors.index.json files.

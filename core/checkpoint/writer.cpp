@@ -125,6 +125,7 @@ void OutputFile::publish() {
   rename_path(temp_path_, final_path_, options_.force ? Replace::yes : Replace::no);
   file_.close();  // from here on the destructor has nothing to remove
   if (options_.durable) sync_folder(folder_of(final_path_));
+  lock_.release();
 }
 
 }  // namespace octavo::checkpoint

@@ -22,10 +22,10 @@ namespace octavo::checkpoint {
 struct OutputOptions {
   bool force = false;  // an existing output may be replaced
   VerifyLevel verify = VerifyLevel::sampled;
-  std::vector<FileIdentity> inputs;  // files that the output must not be (Checkpoint::identities)
-  std::optional<mode_t> mode;        // of the finished file; 0666 less the umask by default
-  bool durable = true;               // false: no fsync (measurements only)
-  bool discard = false;              // nothing is created or written (measurements only)
+  std::vector<FileIdentity> inputs = {};  // files that the output must not be (Checkpoint::identities)
+  std::optional<mode_t> mode = {};        // of the finished file; 0666 less the umask by default
+  bool durable = true;                    // false: no fsync (measurements only)
+  bool discard = false;                   // nothing is created or written (measurements only)
   SinkKind sink = SinkKind::automatic;
 };
 
@@ -40,6 +40,7 @@ class OutputFile {
   OutputFile(const OutputFile&) = delete;
   OutputFile& operator=(const OutputFile&) = delete;
 
+  const std::filesystem::path& final_path() const { return final_path_; }
   const Layout& layout() const { return layout_; }
   // For a signal path that has to unlink it; empty with `discard`.
   const std::string& temp_path() const { return temp_path_; }

@@ -5,11 +5,11 @@
 #include "plan/open_plugin.hpp"
 #include "plan/provenance.hpp"
 
-
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <set>
+#include <span>
 
 namespace octavo::plan {
 namespace {
@@ -17,23 +17,34 @@ namespace {
 // What a layer's bias and scales share with its weight, so that a shard holds all of them.
 std::string group_of(std::string_view key) { return std::string(key.substr(0, key.rfind('.'))); }
 
+// Without calibration every element of an activation scale is 1.
+std::vector<std::byte> unit_scales(const plugin::Entry& entry, uint64_t bytes) {
+  if (entry.dtype != OCTAVO_F32) {
+    throw Error(ErrorCode::failed, fmt::format("[plan] {}: an activation scale is F32", entry.key));
+  }
+  const std::vector<float> ones(bytes / sizeof(float), 1.0F);
+  const auto raw = std::as_bytes(std::span(ones));
+  return {raw.begin(), raw.end()};
+}
+
 class Planner {
  public:
   Planner(const Settings& settings, const checkpoint::Checkpoint& source, plugin::Catalog& catalog,
           const octavo_host* host, const Unfit* unfit)
       : source_(source), rules_(settings, source, catalog, host), unfit_(unfit) {
     plan_.settings = settings;
-    optimizer_ = std::make_shared<plugin::Optimizer>(open_plugin<plugin::Optimizer>(
-        catalog, OCTAVO_KIND_OPTIMIZER, settings.optimizer, settings.set, host));
-    plugin::Selection format = settings.format;
-    if (format.id.empty()) {
+    auto optimizer = open_plugin<plugin::Optimizer>(catalog, OCTAVO_KIND_OPTIMIZER, settings.optimizer,
+                                                    settings.set, host);
+    optimizer_ = std::make_shared<plugin::Optimizer>(std::move(optimizer.handle));
+    plugin::Selection selection = settings.format;
+    if (selection.id.empty()) {
       const std::string own = optimizer_->default_format();
-      format = plugin::parse_selection(own.empty() ? settings.default_format : own, "--format");
+      selection = plugin::parse_selection(own.empty() ? settings.default_format : own, "--format");
     }
-    plan_.format_id = format.id;
-    format_ = std::make_shared<plugin::Format>(
-        open_plugin<plugin::Format>(catalog, OCTAVO_KIND_FORMAT, format, settings.set, host));
-    plan_.settings.format = format;
+    auto format = open_plugin<plugin::Format>(catalog, OCTAVO_KIND_FORMAT, selection, settings.set, host);
+    format_ = std::make_shared<plugin::Format>(std::move(format.handle));
+    plan_.format = {selection.id, format.params};
+    plan_.optimizer = {settings.optimizer.id, optimizer.params};
   }
 
   Plan make() {
@@ -81,11 +92,11 @@ class Planner {
     layer->layer = describe(*layer);
     const plugin::Placement placement = format_->grid(layer->layer);
     if (!placement.grid) {
-      planned.verdict = {Decision::keep, "format " + plan_.format_id, placement.note};
+      planned.verdict = {Decision::keep, "format " + plan_.format.id, placement.note};
       return;
     }
     layer->grid = *placement.grid;
-    layer->stored_as = placement.fallback ? placement.stored_as : plan_.format_id;
+    layer->stored_as = placement.fallback ? placement.stored_as : plan_.format.id;
     if (placement.fallback) layer->note = placement.note;
     finish(*layer);
     planned.format = layer->stored_as;
@@ -111,7 +122,7 @@ class Planner {
   void finish(PlannedLayer& layer) {
     layer.format = format_;
     layer.optimizer = optimizer_;
-    layer.optimizer_id = plan_.settings.optimizer.id;
+    layer.optimizer_id = plan_.optimizer.id;
     layer.wants = optimizer_->wants(layer.layer, layer.grid, false);
     layer.bytes_in = layer.source->info.bytes();
     uint32_t flags = 0;
@@ -136,10 +147,15 @@ class Planner {
       throw Error(ErrorCode::failed, fmt::format("[plan] {}: the format gives {} bytes for a tensor of {}",
                                                  entry.key, entry.bytes.size(), *bytes));
     }
+    if (entry.role == OCTAVO_ROLE_INPUT_SCALE && entry.bytes.empty())
+      entry.bytes = unit_scales(entry, *bytes);
     layer.bytes_out += *bytes;
     layer.outputs.push_back({entry.role, plan_.outputs.size()});
-    if (!entry.bytes.empty())
-      plan_.constants.push_back({plan_.outputs.size(), entry.role, std::move(entry.bytes)});
+    if (!entry.bytes.empty()) {
+      const auto* text = reinterpret_cast<const char*>(entry.bytes.data());
+      plan_.constants.push_back(
+          {.output = plan_.outputs.size(), .role = entry.role, .bytes = {text, entry.bytes.size()}});
+    }
     plan_.outputs.push_back({std::move(entry.key), entry.dtype, std::move(shape)});
     plan_.groups.push_back(layer.name);
   }
@@ -191,8 +207,8 @@ std::filesystem::path default_output(const std::filesystem::path& input, const P
       break;
     }
   }
-  stem += "_" + plan.format_id;
-  if (plan.settings.optimizer.id != "nearest") stem += "_" + plan.settings.optimizer.id;
+  stem += "_" + plan.format.id;
+  if (plan.optimizer.id != "nearest") stem += "_" + plan.optimizer.id;
   return named.parent_path() / (sharded ? stem : stem + ".safetensors");
 }
 

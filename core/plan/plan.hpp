@@ -66,6 +66,12 @@ struct PlannedConstant {
   std::string bytes;
 };
 
+// A plugin that makes the output, with the parameters that are not its defaults.
+struct PlannedPlugin {
+  std::string id;
+  std::string params;
+};
+
 struct Plan {
   Settings settings;
   std::vector<PlannedTensor> tensors;  // in the order of the source: by name
@@ -77,10 +83,11 @@ struct Plan {
   std::map<std::string, std::string> metadata;
   std::vector<std::string> model_reasons;
   std::vector<std::string> notes;  // what a person should know, one sentence each
-  std::string format_id;           // as asked for
-  uint64_t bytes_in = 0;           // of the source's tensors
-  uint64_t bytes_out = 0;          // of the output's tensors
-  bool size_exact = true;          // false: a decision needs the data
+  PlannedPlugin format;            // as asked for
+  PlannedPlugin optimizer;
+  uint64_t bytes_in = 0;   // of the source's tensors
+  uint64_t bytes_out = 0;  // of the output's tensors
+  bool size_exact = true;  // false: a decision needs the data
 };
 
 // Layers that a measuring pass found unfit, by base name, with the reason: they stay as they are.

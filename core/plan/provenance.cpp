@@ -29,18 +29,16 @@ const char* text(CastOverflow policy) {
   }
 }
 
-Json describe(const plugin::Selection& request, const std::vector<plugin::Setting>& set) {
-  Json params = Json::object();
-  for (const plugin::Assignment& given : request.assignments) params[given.name] = given.value;
-  for (const plugin::Setting& setting : set) {
-    if (setting.id == request.id) params[setting.assignment.name] = setting.assignment.value;
-  }
-  return {{"id", request.id}, {"params", params}};
+Json describe(const PlannedPlugin& plugin) {
+  Json described = {{"id", plugin.id}};
+  if (!plugin.params.empty()) described["params"] = plugin.params;
+  return described;
 }
 
-Json describe(const Settings& settings, const std::vector<std::string>& model_ids) {
-  return {{"format", describe(settings.format, settings.set)},
-          {"optimizer", describe(settings.optimizer, settings.set)},
+Json describe(const Plan& plan, const std::vector<std::string>& model_ids) {
+  const Settings& settings = plan.settings;
+  return {{"format", describe(plan.format)},
+          {"optimizer", describe(plan.optimizer)},
           {"models", model_ids},
           {"seed", settings.seed},
           {"nonfinite", text(settings.nonfinite)},
@@ -58,7 +56,7 @@ std::map<std::string, std::string> output_metadata(const Plan& plan, const check
   metadata.erase("_quantization_metadata");  // rebuilt, never passed on stale
   const Json made = {
       {"version", OCTAVO_VERSION},
-      {"settings", describe(plan.settings, model_ids)},
+      {"settings", describe(plan, model_ids)},
       {"source", {{"header_xxh3_128", source.header_hash()}, {"bytes", source.source_bytes()}}}};
   metadata["octavo"] = made.dump();
   return metadata;
@@ -66,13 +64,8 @@ std::map<std::string, std::string> output_metadata(const Plan& plan, const check
 
 void add_quantization_metadata(Plan& plan, const checkpoint::Checkpoint& source,
                                const std::map<std::string, std::string, std::less<>>& kept_layers) {
-  const std::string kept = kept_quantization_metadata(source, kept_layers);
-  if (kept.empty() && !plan.settings.save_quant_metadata) return;
-  // The markers are JSON text already and appear as they are, so that both say the same to the byte.
-  std::map<std::string, std::string> layers;
-  if (!kept.empty()) {
-    for (const auto& [name, entry] : Json::parse(kept).items()) layers[name] = entry.dump();
-  }
+  // Entries are JSON text and appear as they are, so that marker and metadata say the same to the byte.
+  std::map<std::string, std::string> layers = kept_quantization_metadata(source, kept_layers);
   if (plan.settings.save_quant_metadata) {
     for (const PlannedConstant& constant : plan.constants) {
       if (constant.role == OCTAVO_ROLE_MARKER) layers[plan.groups[constant.output]] = constant.bytes;

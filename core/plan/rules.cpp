@@ -76,13 +76,17 @@ const char* name(Decision decision) {
 
 Rules::Rules(const Settings& settings, const checkpoint::Checkpoint& source, plugin::Catalog& catalog,
              const octavo_host* host)
-    : source_(source), header_(source), quantized_(plan::quantized_layers(source)), block_count_(count_blocks(source)) {
+    : source_(source),
+      header_(source),
+      quantized_(plan::quantized_layers(source)),
+      block_count_(count_blocks(source)) {
   for (const std::string& id : settings.models) {
     if (id == "none") continue;
     if (id == "auto") {
       detect(settings, catalog, host);
     } else {
-      add_model(id, open_plugin<plugin::Model>(catalog, OCTAVO_KIND_MODEL, {id, {}}, settings.set, host),
+      add_model(id,
+                open_plugin<plugin::Model>(catalog, OCTAVO_KIND_MODEL, {id, {}}, settings.set, host).handle,
                 id + ": asked for");
     }
   }
@@ -105,7 +109,9 @@ void Rules::detect(const Settings& settings, plugin::Catalog& catalog, const oct
     if (record.kind != OCTAVO_KIND_MODEL || !plugin::is_usable(record)) continue;
     if ((record.descriptor.flags & (OCTAVO_MODEL_AUTO | OCTAVO_MODEL_FALLBACK)) == 0) continue;
     Candidate candidate{
-        record.id, open_plugin<plugin::Model>(catalog, OCTAVO_KIND_MODEL, {record.id, {}}, settings.set, host), {}};
+        record.id,
+        open_plugin<plugin::Model>(catalog, OCTAVO_KIND_MODEL, {record.id, {}}, settings.set, host).handle,
+        {}};
     candidate.detection = candidate.model.detect({header_, "", block_count_});
     if (candidate.detection.score == 0) continue;
     // Of equal scores the first in alphabetical order: records are sorted.
@@ -124,6 +130,9 @@ Verdict Rules::decide(size_t index) const {
     return {Decision::keep, "already quantized",
             fmt::format("part of layer {}, which is quantized already ({})", printable(owner),
                         printable(quantized_.find(owner)->second))};
+  }
+  if (info.name.find('\0') != std::string::npos) {
+    return {Decision::keep, "name", "its name holds a zero byte, which plugins cannot be told"};
   }
   Verdict verdict = ask_models(index);
   if (verdict.decision != Decision::quantize) return verdict;

@@ -26,13 +26,18 @@ std::string_view without_ending(std::string_view key, std::string_view ending) {
   return key.substr(0, key.size() - ending.size());
 }
 
-Json metadata_layers(const checkpoint::Checkpoint& source) {
+// Layer name to its entry as JSON text; empty where there is no such metadata or it is not what it should be.
+std::map<std::string, std::string> metadata_layers(const checkpoint::Checkpoint& source) {
+  std::map<std::string, std::string> layers;
   const auto found = source.metadata().find(kMetadataKey);
-  if (found == source.metadata().end()) return Json::object();
+  if (found == source.metadata().end()) return layers;
   const Json parsed = Json::parse(found->second, nullptr, false);
-  if (!parsed.is_object() || !parsed.contains("layers") || !parsed["layers"].is_object())
-    return Json::object();
-  return parsed["layers"];
+  if (!parsed.is_object()) return layers;
+  const auto entries = parsed.find("layers");
+  if (entries == parsed.end() || !entries->is_object()) return layers;
+  for (auto entry = entries->begin(); entry != entries->end(); ++entry)
+    layers.emplace(entry.key(), entry->dump());
+  return layers;
 }
 
 }  // namespace
@@ -50,7 +55,7 @@ Layers quantized_layers(const checkpoint::Checkpoint& source) {
       if (!base.empty()) layers.emplace(base, tensor.info.name);
     }
   }
-  for (const auto& [name, unused] : metadata_layers(source).items()) layers.emplace(name, kMetadataKey);
+  for (const auto& [name, entry] : metadata_layers(source)) layers.emplace(name, kMetadataKey);
   return layers;
 }
 
@@ -69,12 +74,11 @@ std::string_view owner_of(std::string_view key, const Layers& quantized_layers) 
   return {};
 }
 
-std::string kept_quantization_metadata(const checkpoint::Checkpoint& source, const Layers& kept_layers) {
-  Json kept = Json::object();
-  for (const auto& [name, entry] : metadata_layers(source).items()) {
-    if (kept_layers.contains(name)) kept[name] = entry;
-  }
-  return kept.empty() ? std::string() : kept.dump();
+std::map<std::string, std::string> kept_quantization_metadata(const checkpoint::Checkpoint& source,
+                                                              const Layers& kept_layers) {
+  std::map<std::string, std::string> kept = metadata_layers(source);
+  std::erase_if(kept, [&](const auto& entry) { return !kept_layers.contains(entry.first); });
+  return kept;
 }
 
 }  // namespace octavo::plan

@@ -20,8 +20,9 @@ std::map<std::string, std::string, std::less<>> quantized_layers(const checkpoin
 std::string_view owner_of(std::string_view key,
                           const std::map<std::string, std::string, std::less<>>& quantized_layers);
 
-// `_quantization_metadata` of the source cut down to the layers that stay as they are; "" if none is left.
-std::string kept_quantization_metadata(const checkpoint::Checkpoint& source,
-                                       const std::map<std::string, std::string, std::less<>>& kept_layers);
+// `_quantization_metadata` of the source cut down to the layers that stay as they are: layer name to JSON
+// text.
+std::map<std::string, std::string> kept_quantization_metadata(
+    const checkpoint::Checkpoint& source, const std::map<std::string, std::string, std::less<>>& kept_layers);
 
 }  // namespace octavo::plan

@@ -1,17 +1,17 @@
 // How many rows a tile has, and where its parts lie in memory.
 //
-// The height is a function of the layer and of what works on it, never of memory, lanes or device, so that a method
-// whose result depends on the cut gives the same bytes everywhere.
+// The height is a function of the layer and of what works on it, never of memory, lanes or device, so that a
+// method whose result depends on the cut gives the same bytes everywhere.
 #pragma once
-
-#include <cstdint>
 
 #include "plan/plan.hpp"
 
+#include <cstdint>
+
 namespace octavo::plan {
 
-// Bytes of source that a tile aims at. Small enough for a core's cache to hold what it works on, large enough for
-// one copy over a bus; 4 MiB was the best of 1 to 64 on a GPU and within noise of the best on a CPU.
+// Bytes of source that a tile aims at. Small enough for a core's cache to hold what it works on, large enough
+// for one copy over a bus; 4 MiB was the best of 1 to 64 on a GPU and within noise of the best on a CPU.
 inline constexpr uint64_t kTileBytes = uint64_t{4} << 20;
 
 // Rows of a tile: at least one row multiple, at most the layer. `row_multiple` >= 1.

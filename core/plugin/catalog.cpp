@@ -6,7 +6,6 @@
 #include "plugin/spelling.hpp"
 #include "plugin/trust.hpp"
 
-#include <boost/algorithm/string/join.hpp>
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -103,6 +102,9 @@ void Catalog::add(const Candidate& candidate) {
 
 void Catalog::describe(const Candidate& candidate, Entry& entry) {
   Record& record = entry.record;
+  if (!fs::is_regular_file(candidate.path)) {  // a pipe would block whoever opens it
+    throw Error(ErrorCode::unsupported, "it is not a regular file");
+  }
   check_trust(fs::canonical(candidate.path));
   const auto manifest = read_manifest(candidate.path);
   if (!manifest) {
@@ -187,7 +189,7 @@ void Catalog::report_unknown(octavo_kind kind, std::string_view id) const {
               fmt::format("[plugins] there is no {} '{}'{}{}", kind_name(kind), printable(id), refused,
                           closest.empty() ? "" : fmt::format("; did you mean '{}'?", closest)),
               known.empty() ? fmt::format("no {} was found at all", kind_name(kind))
-                            : fmt::format("there is {}", boost::join(known, ", ")));
+                            : fmt::format("there is {}", fmt::join(known, ", ")));
 }
 
 Record Catalog::find(octavo_kind kind, std::string_view id) const {

@@ -38,6 +38,11 @@ struct Record {
   Descriptor descriptor;  // version, summary, links, flags, parameters; empty if it was refused unread
 };
 
+// It can be opened, or is open.
+inline bool is_usable(const Record& record) {
+  return record.state == State::available || record.state == State::loaded;
+}
+
 // Members may be called from any thread.
 class Catalog {
  public:

@@ -8,7 +8,6 @@
 #include <octavo/abi/model.h>
 #include <octavo/abi/optimizer.h>
 
-#include <boost/algorithm/string/classification.hpp>
 #include <boost/algorithm/string/split.hpp>
 #include <fmt/format.h>
 

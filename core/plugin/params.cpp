@@ -3,8 +3,6 @@
 #include "base/error.hpp"
 #include "plugin/spelling.hpp"
 
-#include <boost/algorithm/string/classification.hpp>
-#include <boost/algorithm/string/join.hpp>
 #include <boost/algorithm/string/split.hpp>
 #include <boost/algorithm/string/trim.hpp>
 #include <fmt/format.h>
@@ -43,7 +41,7 @@ std::string allowed(const Parameter& parameter) {
     case OCTAVO_PARAM_NUMBER:
       return fmt::format("a number from {} to {}", parameter.minimum, parameter.maximum);
     case OCTAVO_PARAM_CHOICE:
-      return "one of " + boost::join(parameter.choices, ", ");
+      return fmt::format("one of {}", fmt::join(parameter.choices, ", "));
     case OCTAVO_PARAM_TEXT:
       return "text";
   }
@@ -111,7 +109,7 @@ const Parameter& find_parameter(const Descriptor& descriptor, const std::string&
   if (names.empty()) bad_usage(what + "; it has none");
   const std::string closest = closest_name(name, names);
   bad_usage(what + (closest.empty() ? "" : fmt::format("; did you mean '{}'?", closest)),
-            fmt::format("its parameters are {}", boost::join(names, ", ")));
+            fmt::format("its parameters are {}", fmt::join(names, ", ")));
 }
 
 }  // namespace
@@ -196,7 +194,7 @@ std::string changed_values(const Descriptor& descriptor, const Values& values) {
                            : value.text == standard.text;
     if (!equal) changed.push_back(value.name + "=" + value.text);
   }
-  return boost::join(changed, ",");
+  return fmt::format("{}", fmt::join(changed, ","));
 }
 
 }  // namespace octavo::plugin

@@ -36,7 +36,7 @@ std::vector<int32_t> pick_devices(const DeviceRequest& request, const std::strin
 ChosenDevice open(const std::string& id, const plugin::Probe& probe, const DeviceRequest& request,
                   const std::vector<plugin::Setting>& set, plugin::Catalog& catalog,
                   const octavo_host* host) {
-  return {id, plan::open_plugin<plugin::Backend>(catalog, OCTAVO_KIND_BACKEND, {id, {}}, set, host),
+  return {id, plan::open_plugin<plugin::Backend>(catalog, OCTAVO_KIND_BACKEND, {id, {}}, set, host).handle,
           pick_devices(request, id, probe), ""};
 }
 

@@ -32,7 +32,7 @@ struct LayerResult {
   int64_t underflow = 0;     // non-zero values that became 0 in a cast
   int64_t floored_rows = 0;  // rows so small that the scale's floor rounds them to 0 or nearly
   int64_t rows_sent_back = 0;
-  std::string note;
+  std::string note = {};
 
   // 10 log10(signal / error) in dB; infinity where nothing was lost.
   double sqnr_db() const;
@@ -52,8 +52,8 @@ class LayerRun {
   void add_absmax(const octavo_absmax_result& result);
   bool wait_absmax(std::stop_token stop, float& absmax);
 
-  // What the optimizer prepared, made by the first lane that asks; the others wait for it. An exception of `prepare`
-  // reaches the lane that asked.
+  // What the optimizer prepared, made by the first lane that asks; the others wait for it. An exception of
+  // `prepare` reaches the lane that asked.
   const plugin::Preparation& prepared(const std::function<plugin::Preparation()>& prepare);
 
   void store(size_t tile, const octavo_tile_result& result);

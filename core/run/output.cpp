@@ -58,6 +58,20 @@ void Output::commit() {
   }
 }
 
-std::string Output::temp_path() const { return sharded_ ? folder_->temp_path() : file_->temp_path(); }
+std::vector<std::string> Output::temporary_paths() const {
+  std::vector<std::string> paths;
+  if (sharded_) {
+    for (size_t i = 0; i < folder_->size(); ++i) {
+      const std::string& shard = folder_->shard(i).temp_path();
+      paths.push_back(shard);
+      paths.push_back(checkpoint::lock_path(folder_->shard(i).final_path()).string());
+    }
+    paths.push_back(folder_->temp_path());
+  } else {
+    paths.push_back(file_->temp_path());
+  }
+  paths.push_back(checkpoint::lock_path(path_).string());
+  return paths;
+}
 
 }  // namespace octavo::run

@@ -31,8 +31,8 @@ class Output {
   // Bytes of output tensor `output` from `offset` on. Thread safe.
   void write(size_t output, uint64_t offset, std::span<const std::byte> bytes);
   void commit();
-  // Temporary files, or their folder; for a signal path.
-  std::string temp_path() const;
+  // Everything that exists until commit: temporary files, their folder, the lock. For a signal path.
+  std::vector<std::string> temporary_paths() const;
 
  private:
   struct Place {

@@ -156,8 +156,12 @@ void run_lanes(RunShared& shared, const std::vector<WorkItem>& items, ChosenDevi
   const auto tick = [&](std::string_view tensor) {
     if (!options.progress) return;
     const std::chrono::duration<double> passed = std::chrono::steady_clock::now() - start;
-    options.progress({shared.bytes_done, bytes_total, shared.items_done, items.size(), passed.count(),
-                      std::string(tensor)});
+    options.progress({.bytes_done = shared.bytes_done,
+                      .bytes_total = bytes_total,
+                      .tensor = std::string(tensor),
+                      .seconds = passed.count(),
+                      .tensors_done = shared.items_done,
+                      .tensors_total = items.size()});
   };
   LaneCrew(shared, items, device, services, needs).work(tick);
   tick({});

@@ -7,6 +7,7 @@
 
 #include "checkpoint/reader.hpp"
 #include "plan/plan.hpp"
+#include "plan/tile_shape.hpp"
 #include "plugin/backend.hpp"
 #include "plugin/host_services.hpp"
 #include "run/device.hpp"

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 namespace octavo::run {
 
@@ -13,8 +14,9 @@ class StopSignals {
   StopSignals(const StopSignals&) = delete;
   StopSignals& operator=(const StopSignals&) = delete;
 
-  // What a second signal removes before it ends the process: a file, or a folder of files.
-  static void watch(const std::string& temp_path);
+  // What a second signal removes, in this order, before it ends the process: files, and folders that are
+  // empty then.
+  static void watch(const std::vector<std::string>& paths);
   // The signal that came, 0 if none.
   static int received();
   // Throws Error interrupted or terminated if a signal came.

@@ -36,7 +36,9 @@ class Slot {
  private:
   void grow(uint64_t bytes);
   std::byte* host_data() const { return static_cast<std::byte*>(host_.data()); }
-  std::byte* work_data() const { return lane_.on_host() ? host_data() : static_cast<std::byte*>(device_.data()); }
+  std::byte* work_data() const {
+    return lane_.on_host() ? host_data() : static_cast<std::byte*>(device_.data());
+  }
 
   plugin::Lane& lane_;
   uint32_t number_;

@@ -40,8 +40,9 @@ size_t output_of(const plan::PlannedLayer& layer, octavo_role role) {
   for (const plan::LayerOutput& output : layer.outputs) {
     if (output.role == role) return output.output;
   }
-  throw Error(ErrorCode::failed, fmt::format("[convert] the format of layer {} writes a part it did not announce",
-                                             printable(layer.name)));
+  throw Error(ErrorCode::failed,
+              fmt::format("[convert] the format of layer {} writes a part it did not announce",
+                          printable(layer.name)));
 }
 
 }  // namespace
@@ -98,11 +99,9 @@ void TileWorker::measure(Pending& pending, Slot& slot) {
   pending.absmax.struct_size = sizeof pending.absmax;
   const uint32_t flags =
       shared_.plan.settings.nonfinite == plan::Nonfinite::zero ? OCTAVO_TILE_ZERO_NONFINITE : 0;
-  octavo_lane& lane = lane_.raw();
-  octavo_error error = octavo::empty_error();
-  plugin::check(
-      lane.operations->absmax(&lane, &layer.grid, &pending.tile.source, flags, &pending.absmax, &error),
-      error, layer.layer.key);
+  lane_.run("absmax", [&](const octavo_operations& operations, octavo_lane* lane, octavo_error* error) {
+    return operations.absmax(lane, &layer.grid, &pending.tile.source, flags, &pending.absmax, error);
+  });
   lane_.record(slot.number());
 }
 
@@ -116,7 +115,8 @@ plugin::Preparation TileWorker::prepare(const plan::PlannedLayer& layer) {
     octavo_cast_result result{};
     result.struct_size = sizeof result;
     octavo_error error = plugin::empty_error();
-    const octavo_status status = reference::operations().cast(&lane_.raw(), &view, &target, 0, &result, &error);
+    const octavo_status status =
+        reference::operations().cast(&lane_.raw(), &view, &target, 0, &result, &error);
     if (status != OCTAVO_OK) plugin::throw_status(layer.name, "read rows", status, error);
   };
   return layer.optimizer->prepare(lane_.raw(), shape, layer.grid, read_rows, nullptr, {});
@@ -152,9 +152,10 @@ void TileWorker::quantize(Pending& pending, Slot& slot, std::stop_token stop) {
   pending.result.struct_size = sizeof pending.result;
   pending.result.nonfinite_first = -1;
   if (preparation.verdict == OCTAVO_VERDICT_NEAREST) {
-    lane_.run("quantize_nearest", [&](const octavo_operations& operations, octavo_lane* lane, octavo_error* error) {
-      return operations.quantize_nearest(lane, &pending.tile, &pending.result, error);
-    });
+    lane_.run("quantize_nearest",
+              [&](const octavo_operations& operations, octavo_lane* lane, octavo_error* error) {
+                return operations.quantize_nearest(lane, &pending.tile, &pending.result, error);
+              });
   } else {
     layer.optimizer->quantize(preparation.state, lane_.raw(), pending.tile, pending.result);
   }
@@ -220,13 +221,13 @@ void TileWorker::write_parts(const plan::PlannedLayer& layer, const Pending& pen
     for (uint32_t level = 0; level < grid.scale_levels; ++level)
       stored.scales[level].data = block + at.scales[level];
     stored.zero_points.data = block + at.zero_points;
-    const plugin::Storage storage{
-        [&](octavo_role role, uint64_t offset, std::span<const std::byte> bytes) {
-          shared_.output->write(output_of(layer, role), offset, bytes);
-        },
-        [](octavo_role, uint64_t, std::span<std::byte>) {
-          throw Error(ErrorCode::failed, "[convert] encode reads what it is to write");
-        }};
+    const plugin::Storage storage{[&](octavo_role role, uint64_t offset, std::span<const std::byte> bytes) {
+                                    shared_.output->write(output_of(layer, role), offset, bytes);
+                                  },
+                                  [](octavo_role, uint64_t, std::span<std::byte>) {
+                                    throw Error(ErrorCode::failed,
+                                                "[convert] encode reads what it is to write");
+                                  }};
     layer.format->encode(stored, storage);
     return;
   }

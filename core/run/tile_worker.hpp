@@ -22,9 +22,9 @@ namespace octavo::run {
 struct RunShared {
   const plan::Plan& plan;
   const checkpoint::Checkpoint& source;
-  Output* output = nullptr;  // nullptr: a measuring pass
-  std::vector<std::unique_ptr<LayerRun>> layers;  // by index in the plan
-  std::vector<octavo_absmax_result> measured;     // of a measuring pass, by item
+  Output* output = nullptr;                            // nullptr: a measuring pass
+  std::vector<std::unique_ptr<LayerRun>> layers = {};  // by index in the plan
+  std::vector<octavo_absmax_result> measured = {};     // of a measuring pass, by item
   std::atomic<uint64_t> bytes_done{0};
   std::atomic<uint64_t> items_done{0};
 };

@@ -1,5 +1,7 @@
 #include "run/work.hpp"
 
+#include "plan/tile_shape.hpp"
+
 #include <octavo/grid.hpp>
 
 #include <algorithm>

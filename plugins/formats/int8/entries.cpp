@@ -67,7 +67,7 @@ std::vector<Entry> layer_entries(const octavo_layer& layer, const octavo_grid& g
   if (!legacy) {
     const std::string text = marker_text(marker_of(grid, format, flags));
     const auto size = static_cast<std::int64_t>(text.size());
-    entries.push_back({OCTAVO_ROLE_CONSTANT, base + ".comfy_quant", OCTAVO_U8, {size}, text});
+    entries.push_back({OCTAVO_ROLE_MARKER, base + ".comfy_quant", OCTAVO_U8, {size}, text});
   }
   if ((flags & OCTAVO_ENTRIES_INPUT_SCALE) != 0) {
     // The legacy activation scale has the weight scale's shape; ComfyUI's is one number.

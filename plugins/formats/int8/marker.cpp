@@ -57,6 +57,7 @@ std::string marker_text(const Marker& marker) {
 }
 
 std::optional<nlohmann::json> parse_json(std::string_view text) {
+  if (text.find('\0') != std::string_view::npos) return std::nullopt;  // the parser takes it for the end
   bool too_deep = false;
   const auto limit = [&](int depth, nlohmann::json::parse_event_t, nlohmann::json&) {
     if (depth > kDepthLimit) too_deep = true;

@@ -107,7 +107,7 @@ class Reader {
   }
 
   void add_companions() {
-    if (claim_.tensor) add_entry(OCTAVO_ROLE_CONSTANT, header_.tensor(*claim_.tensor));
+    if (claim_.tensor) add_entry(OCTAVO_ROLE_MARKER, header_.tensor(*claim_.tensor));
     if (claim_.legacy) found_.flags |= OCTAVO_ENTRIES_LEGACY_KEYS;
     if (claim_.marker.full_precision) found_.flags |= OCTAVO_ENTRIES_FULL_PRECISION_MATMUL;
     const std::string key = claim_.base + (claim_.legacy ? ".scale_input" : ".input_scale");

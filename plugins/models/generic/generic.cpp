@@ -23,9 +23,10 @@ Classification by_name(const generic::NameReading& reading) {
       return {OCTAVO_DECISION_KEEP, reading.component, "a table that is looked up, not multiplied with"};
     case generic::Place::norm:
       return {OCTAVO_DECISION_KEEP, reading.component, "a normalisation"};
+    case generic::Place::fixed_head:
+      return {OCTAVO_DECISION_KEEP, reading.component, "loaders rename or transpose it, but not its scale"};
     case generic::Place::output_head:
-      return {OCTAVO_DECISION_HIGH_PRECISION, reading.component,
-              "an output head, which loaders rename or transpose without its scale"};
+      return {OCTAVO_DECISION_HIGH_PRECISION, reading.component, "the output head"};
     default:
       return {OCTAVO_DECISION_HIGH_PRECISION, reading.component,
               "at the ends of the network, where precision matters"};

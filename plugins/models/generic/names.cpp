@@ -9,13 +9,14 @@ namespace {
 
 using Words = std::vector<std::string>;
 
-constexpr std::array kEmbeddingWords = {"embed", "embeds", "embedding", "embeddings", "embedder", "emb"};
+constexpr std::array kEmbeddingWords = {"embed", "embeds", "embedding", "embeddings", "embedder"};
 constexpr std::array kPositionWords = {"pos", "position", "positions", "positional"};
 constexpr std::array kNormWords = {"norm", "norms", "layernorm", "rmsnorm", "groupnorm", "ln"};
-constexpr std::array kTables = {"wte", "wpe", "relative_attention_bias"};
+constexpr std::array kTables = {"wte", "wpe", "emb", "relative_attention_bias"};
 // Where a diffusion model takes its inputs in and lets its output out; kept by every converter that knows
 // them.
-constexpr std::array kEnds = {"img_in", "txt_in", "time_in", "vector_in", "guidance_in", "final_layer"};
+constexpr std::array kEnds = {"img_in",      "txt_in",    "time_in",    "vector_in",
+                              "guidance_in", "label_emb", "final_layer"};
 // A vocabulary has many more entries than features.
 constexpr std::int64_t kVocabularyRatio = 4;
 
@@ -72,7 +73,9 @@ std::optional<NameReading> read_name(std::string_view name, std::int64_t rows, s
   const std::vector<std::string> modules = modules_of(name);
   const std::string& last = modules.back();
   const Words words = words_of(last);
-  if (last == "lm_head" || last == "text_projection") return NameReading{Place::output_head, last};
+  if (last == "text_projection" || (last == "lm_head" && modules.size() == 1))
+    return NameReading{Place::fixed_head, last};
+  if (last == "lm_head") return NameReading{Place::output_head, last};
   if (is_table(last, words, rows, cols)) return NameReading{Place::table, last};
   if (shares_a_word(kNormWords, words)) return NameReading{Place::norm, last};
   for (const std::string& module : modules) {

@@ -12,7 +12,7 @@
 
 namespace octavo::generic {
 
-enum class Place { table, norm, output_head, ends };
+enum class Place { table, norm, fixed_head, output_head, ends };
 
 struct NameReading {
   Place place;

@@ -7,7 +7,10 @@
 //       octavo::keep("norm", "normalisation"),
 //       octavo::leave_out("decoder", "not used by the loaders of this encoder"),
 //   };
-//   constexpr octavo::SignatureKey kSignature[] = {{"double_blocks.{}.img_attn.qkv.weight", 19}};
+//   constexpr octavo::SignatureKey kSignature[] = {
+//       octavo::required_key("img_in.weight"),
+//       octavo::each_block("double_blocks.{}.img_attn.qkv.weight"),
+//   };
 //   constexpr std::string_view kAbsent[] = {"distilled_guidance_layer.in_proj.weight"};
 //   class Flux final : public octavo::PatternModel {
 //    public:
@@ -16,12 +19,19 @@
 //
 // A pattern is a substring of the full key (case matters), as the published lists are meant to be read. Where
 // several match, leaving out comes first, then the first pattern of the list.
+//
+// A signature key is written as the architecture's own code names the tensor. The same network is published
+// bare and below several prefixes: where the host does not say which part of the file is looked at, every
+// prefix of kPartPrefixes is tried, and the one that fits best counts.
 #pragma once
 
 #include <octavo/model.hpp>
 
 #include <algorithm>
+#include <array>
+#include <cstddef>
 #include <cstdint>
+#include <iterator>
 #include <optional>
 #include <span>
 #include <string>
@@ -45,20 +55,59 @@ constexpr NamePattern leave_out(std::string_view text, std::string_view reason) 
   return {text, OCTAVO_DECISION_REMOVE, reason};
 }
 
+// Two lists in one, the first before the second: a published list that several filters begin with.
+template <std::size_t First, std::size_t Second>
+constexpr std::array<NamePattern, First + Second> join(const NamePattern (&first)[First],
+                                                       const NamePattern (&second)[Second]) {
+  std::array<NamePattern, First + Second> joined{};
+  std::copy(first, first + First, joined.begin());
+  std::copy(second, second + Second, joined.begin() + First);
+  return joined;
+}
+
+constexpr std::int64_t kEveryBlock = 0;
+
 // A key that the architecture has, without the part's prefix. `{}` stands for 0 .. blocks - 1 and makes as
-// many keys. rows and cols, where not 0, are those of the weight.
+// many keys; kEveryBlock: as many as the file has. `a|b`: either, where releases differ in a name. rows and
+// cols, where not 0, are those of the weight. Without a required key it is another architecture.
 struct SignatureKey {
   std::string_view key;
   std::int64_t blocks = 1;
   std::int64_t rows = 0;
   std::int64_t cols = 0;
+  bool required = false;
+};
+
+constexpr SignatureKey required_key(std::string_view key, std::int64_t rows = 0, std::int64_t cols = 0) {
+  return {key, 1, rows, cols, true};
+}
+constexpr SignatureKey each_block(std::string_view key) { return {key, kEveryBlock}; }
+
+// A layout of the same weights that cannot be converted into a file that loads: recognised, so that the run
+// ends with the reason and not with a file of no use.
+struct RefusedLayout {
+  std::span<const SignatureKey> signature = {};
+  std::string_view reason = {};
 };
 
 struct FilterData {
   std::span<const NamePattern> patterns;
   std::span<const SignatureKey> signature = {};   // empty: the filter is asked for by name
   std::span<const std::string_view> absent = {};  // one of these keys: another architecture
+  RefusedLayout refused = {};
 };
+
+// What published files put before the keys of a whole network.
+inline constexpr std::string_view kPartPrefixes[] = {"",
+                                                     "model.diffusion_model.",
+                                                     "diffusion_model.",
+                                                     "model.model.",
+                                                     "net.",
+                                                     "transformer.",
+                                                     "video_model.",
+                                                     "model.",
+                                                     "model.language_model.",
+                                                     "language_model.model."};
 
 // The tensor can be a layer's weight by its key: it ends in ".weight" or is one half of a LoRA pair.
 inline bool is_weight_key(std::string_view name) {
@@ -81,19 +130,118 @@ inline std::optional<Classification> not_a_layer(const HeaderTensor& tensor) {
 
 namespace detail {
 
-inline std::string block_key(const ModelContext& context, std::string_view key, std::int64_t block) {
-  std::string name = std::string(context.part_prefix) + std::string(key);
+// One network within a header: what a signature is looked for in.
+struct Part {
+  const HeaderView& header;
+  std::string_view prefix;
+};
+
+inline std::string block_key(std::string_view key, std::int64_t block) {
+  std::string name(key);
   if (const std::size_t place = name.find("{}"); place != std::string::npos)
     name.replace(place, 2, std::to_string(block));
   return name;
 }
 
-inline bool has_key(const ModelContext& context, const SignatureKey& key, std::int64_t block) {
-  const std::optional<HeaderTensor> tensor = context.header.find(block_key(context, key.key, block));
-  if (!tensor) return false;
+inline bool has_shape(const HeaderTensor& tensor, const SignatureKey& key) {
   if (key.rows == 0 && key.cols == 0) return true;
-  return tensor->shape.size() == 2 && (key.rows == 0 || tensor->shape[0] == key.rows) &&
-         (key.cols == 0 || tensor->shape[1] == key.cols);
+  return tensor.shape.size() == 2 && (key.rows == 0 || tensor.shape[0] == key.rows) &&
+         (key.cols == 0 || tensor.shape[1] == key.cols);
+}
+
+// Whether one of the key's alternatives is there, below the prefix or in another part of the file.
+inline bool has_key(const Part& part, const SignatureKey& key, std::int64_t block) {
+  for (std::string_view rest = key.key; !rest.empty();) {
+    const std::size_t bar = std::min(rest.find('|'), rest.size());
+    const std::string name = block_key(rest.substr(0, bar), block);
+    rest.remove_prefix(std::min(bar + 1, rest.size()));
+    for (const std::string& full : {std::string(part.prefix) + name, name}) {
+      const std::optional<HeaderTensor> tensor = part.header.find(full);
+      if (tensor && has_shape(*tensor, key)) return true;
+    }
+  }
+  return false;
+}
+
+// "blocks." of "blocks.{}.attn.qkv.weight"
+inline std::string_view block_stem(const SignatureKey& key) { return key.key.substr(0, key.key.find("{}")); }
+
+// Blocks of the stack that `key` belongs to: numbers from 0 on for which one of its signature keys is there.
+// At least 1, so that a stack that is not there counts as missing.
+inline std::int64_t count_blocks(const Part& part, std::span<const SignatureKey> signature,
+                                 const SignatureKey& key) {
+  if (key.blocks != kEveryBlock) return key.blocks;
+  const auto has_block = [&](std::int64_t block) {
+    return std::any_of(signature.begin(), signature.end(), [&](const SignatureKey& other) {
+      return block_stem(other) == block_stem(key) && has_key(part, other, block);
+    });
+  };
+  std::int64_t blocks = 0;
+  while (has_block(blocks)) ++blocks;
+  return std::max<std::int64_t>(blocks, 1);
+}
+
+struct KeyCount {
+  std::uint64_t present = 0;
+  std::uint64_t total = 0;
+  bool complete = true;  // no required key is missing
+};
+
+inline KeyCount count_keys(const Part& part, std::span<const SignatureKey> signature) {
+  KeyCount count;
+  for (const SignatureKey& key : signature) {
+    const std::int64_t blocks = count_blocks(part, signature, key);
+    for (std::int64_t block = 0; block < blocks; ++block) {
+      const bool present = has_key(part, key, block);
+      ++count.total;
+      count.present += present ? 1u : 0u;
+      if (key.required && !present) count.complete = false;
+    }
+  }
+  return count;
+}
+
+// All: 900 and one more for each key up to 1000, so that of two filters that fit the more specific one wins;
+// nine of ten: 1 to 500; fewer, or a required key missing: 0.
+inline std::uint32_t score_of(const KeyCount& count) {
+  if (!count.complete || count.total == 0 || count.present * 10 < count.total * 9) return 0;
+  if (count.present == count.total)
+    return static_cast<std::uint32_t>(900 + std::min<std::uint64_t>(count.total, 100));
+  return static_cast<std::uint32_t>(std::max<std::uint64_t>(1, 500 * count.present / count.total));
+}
+
+inline Detection detect_part(const FilterData& data, const Part& part) {
+  for (const std::string_view key : data.absent) {
+    if (has_key(part, {key}, 0)) return {0, std::string("another architecture's key is there: ").append(key)};
+  }
+  const KeyCount count = count_keys(part, data.signature);
+  return {score_of(count),
+          std::to_string(count.present) + " of " + std::to_string(count.total) + " signature keys"};
+}
+
+// The best over the prefixes that come into question.
+inline Detection detect_anywhere(const FilterData& data, const ModelContext& context) {
+  Detection best = detect_part(data, {context.header, context.part_prefix});
+  if (!context.part_prefix.empty()) return best;
+  for (const std::string_view prefix : kPartPrefixes) {
+    if (prefix.empty()) continue;
+    Detection found = detect_part(data, {context.header, prefix});
+    if (found.score > best.score) best = std::move(found);
+  }
+  return best;
+}
+
+// All keys of the refused layout are there, below one prefix. Asked for each tensor: ends at the first miss.
+inline bool has_refused_layout(const FilterData& data, const ModelContext& context) {
+  const std::span<const SignatureKey> keys = data.refused.signature;
+  if (keys.empty()) return false;
+  const auto fits = [&](std::string_view prefix) {
+    const Part part{context.header, prefix};
+    return std::all_of(keys.begin(), keys.end(),
+                       [&](const SignatureKey& key) { return has_key(part, key, 0); });
+  };
+  if (!context.part_prefix.empty()) return fits(context.part_prefix);
+  return std::any_of(std::begin(kPartPrefixes), std::end(kPartPrefixes), fits);
 }
 
 inline const NamePattern* first_match(const FilterData& data, std::string_view name, bool leaving_out) {
@@ -111,26 +259,12 @@ inline Classification by_pattern(const NamePattern& pattern) {
 
 }  // namespace detail
 
-// Counts the signature keys that are there. All: 900 and one more for each key up to 1000, so that of two
-// filters that fit the more specific one wins; nine of ten: 1 to 500; fewer, or an absent key: 0.
+// How well the header fits: the share of the signature keys that are there (detail::score_of), 0 where an
+// absent key is there. A refused layout is recognised too.
 inline Detection detect_by(const FilterData& data, const ModelContext& context) {
-  for (const std::string_view key : data.absent) {
-    if (detail::has_key(context, {key}, 0))
-      return {0, "'" + std::string(key) + "' is another architecture's"};
-  }
-  std::uint64_t total = 0;
-  std::uint64_t present = 0;
-  for (const SignatureKey& key : data.signature) {
-    for (std::int64_t block = 0; block < key.blocks; ++block) {
-      ++total;
-      present += detail::has_key(context, key, block) ? 1u : 0u;
-    }
-  }
-  Detection detection{0, std::to_string(present) + " of " + std::to_string(total) + " signature keys"};
-  if (total == 0 || present * 10 < total * 9) return detection;
-  detection.score =
-      static_cast<std::uint32_t>(present == total ? 900 + std::min<std::uint64_t>(total, 100)
-                                                  : std::max<std::uint64_t>(1, 500 * present / total));
+  Detection detection = detail::detect_anywhere(data, context);
+  if (detection.score == 0 && detail::has_refused_layout(data, context))
+    return {900, std::string(data.refused.reason)};
   return detection;
 }
 
@@ -149,7 +283,9 @@ class PatternModel : public Model {
  public:
   explicit PatternModel(const FilterData& data) : data_(data) {}
   Detection detect(const ModelContext& context) const override { return detect_by(data_, context); }
-  Classification classify(const ModelContext&, const HeaderTensor& tensor) const override {
+  Classification classify(const ModelContext& context, const HeaderTensor& tensor) const override {
+    if (detail::has_refused_layout(data_, context))
+      return {OCTAVO_DECISION_REFUSE, "layout", std::string(data_.refused.reason)};
     return classify_by(data_, tensor);
   }
 

@@ -1,0 +1,210 @@
+// Opens the file by the strict rules; where those refuse it, that is a finding, and what the reference reader
+// still takes of it is looked at all the same.
+#include "report/verify.hpp"
+
+#include "base/bytes.hpp"
+#include "base/error.hpp"
+#include "checkpoint/reader.hpp"
+#include "commands.hpp"
+#include "consumers/consumers.hpp"
+#include "explanations.hpp"
+#include "installed_formats.hpp"
+#include "progress.hpp"
+#include "report/severity.hpp"
+#include "report/work_sharing.hpp"
+#include "session.hpp"
+#include "table.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <optional>
+
+namespace octavo::cli {
+namespace {
+
+using checkpoint::Checkpoint;
+using nlohmann::ordered_json;
+
+constexpr std::string_view kTolerated = "against the strict rules";
+
+struct Verdict {
+  std::optional<Checkpoint> file;  // nothing: no reader takes it
+  report::Verification verification;
+  std::vector<Consumer> consumers;
+  size_t layers = 0;
+  double seconds = 0;
+};
+
+void add_notes(Verdict& verdict, bool lenient) {
+  for (const std::string& note : verdict.file->notes()) {
+    const bool tolerated = note.find(kTolerated) != note.npos;
+    const uint32_t severity = !tolerated ? report::kNote : lenient ? report::kWarning : report::kError;
+    verdict.verification.findings.push_back(
+        {severity, tolerated ? "container-lenient" : "container-note", "", note});
+  }
+}
+
+// What the strict rules refuse is an error, or a warning with --lenient. A missing file and a container of
+// another kind are thrown: there is nothing to verify.
+void open(const std::string& path, bool lenient, Verdict& verdict) {
+  try {
+    verdict.file = Checkpoint::open(path, checkpoint::Strictness::strict);
+  } catch (const Error& refusal) {
+    if (refusal.code() != ErrorCode::bad_input) throw;
+    verdict.verification.findings.push_back(
+        {lenient ? report::kWarning : report::kError, "container", "", refusal.what()});
+    try {
+      verdict.file = Checkpoint::open(path, checkpoint::Strictness::lenient);
+    } catch (const Error&) {
+      verdict.verification.findings.back().severity = report::kError;  // no reader takes it
+      return;
+    }
+  }
+  add_notes(verdict, lenient);
+}
+
+void examine(const Arguments& arguments, Terminal& terminal, Verdict& verdict) {
+  Session session(arguments);
+  const auto formats = installed_formats(session);
+  const report::Survey survey = report::survey(*verdict.file, formats);
+  verdict.layers = survey.layers.size();
+  ProgressReporter progress(progress_style(arguments, terminal), terminal);
+  report::VerifyOptions options;
+  options.threads =
+      static_cast<unsigned>(arguments.integer("lanes", 1, 1024).value_or(report::usable_cpus()));
+  options.read_data = !arguments.flag("header-only");
+  options.progress = [&](const run::Progress& now) { progress.update(now); };
+  report::Verification found = report::verify(*verdict.file, survey, options);
+  verdict.file->verify_unchanged();
+  progress.finish();
+  verdict.verification.bytes_read = found.bytes_read;
+  for (plugin::Finding& finding : found.findings) verdict.verification.findings.push_back(std::move(finding));
+  verdict.consumers = consumers_of(read_stored_file(*verdict.file));
+}
+
+ordered_json finding_json(const plugin::Finding& finding, bool explain) {
+  ordered_json json = {{"severity", report::severity_name(finding.severity)},
+                       {"code", finding.code},
+                       {"tensor", finding.tensor},
+                       {"message", finding.message}};
+  if (explain) json["explanation"] = explanation(finding.code);
+  return json;
+}
+
+ordered_json document(const Verdict& verdict, bool explain) {
+  ordered_json json = {{"schema", "octavo.verify/1"}, {"ok", verdict.verification.ok()}};
+  json["files"] = ordered_json::array();
+  if (verdict.file) {
+    for (const auto& path : verdict.file->files()) json["files"].push_back(path.string());
+    json["tensors"] = verdict.file->tensors().size();
+  }
+  json["layers"] = verdict.layers;
+  json["bytes_read"] = verdict.verification.bytes_read;
+  json["seconds"] = verdict.seconds;
+  json["findings"] = ordered_json::array();
+  for (const plugin::Finding& finding : verdict.verification.findings) {
+    json["findings"].push_back(finding_json(finding, explain));
+  }
+  json["consumers"] = ordered_json::array();
+  for (const Consumer& consumer : verdict.consumers) {
+    json["consumers"].push_back({{"name", consumer.name},
+                                 {"loads", name(consumer.loads)},
+                                 {"minimum_version", consumer.minimum_version},
+                                 {"reason", consumer.reason}});
+  }
+  return json;
+}
+
+Style style_of(uint32_t severity) {
+  return severity >= report::kError ? Style::red : severity == report::kWarning ? Style::yellow : Style::cyan;
+}
+
+void print_findings(Terminal& terminal, const Verdict& verdict, bool explain) {
+  std::vector<plugin::Finding> findings = verdict.verification.findings;
+  std::stable_sort(findings.begin(), findings.end(),
+                   [](const auto& a, const auto& b) { return a.severity > b.severity; });
+  for (const plugin::Finding& finding : findings) {
+    terminal.print(fmt::format(
+        "{} {}: {}{}\n", terminal.styled(style_of(finding.severity), report::severity_name(finding.severity)),
+        finding.code, finding.tensor.empty() ? "" : printable(finding.tensor) + ": ", finding.message));
+    const std::string more = explain ? explanation(finding.code) : "";
+    if (!more.empty()) terminal.print("    " + more + "\n");
+  }
+}
+
+void print_consumers(Terminal& terminal, const Verdict& verdict) {
+  if (verdict.consumers.empty()) return;
+  Table table({{"loads in"}, {""}, {"from version"}, {"because"}});
+  for (const Consumer& consumer : verdict.consumers) {
+    const Style style = consumer.loads == Loads::no    ? Style::red
+                        : consumer.loads == Loads::yes ? Style::green
+                                                       : Style::yellow;
+    table.add({consumer.name, terminal.styled(style, name(consumer.loads)), consumer.minimum_version,
+               consumer.reason});
+  }
+  terminal.print("\n" + table.text());
+}
+
+void print_text(Terminal& terminal, const Verdict& verdict, bool explain) {
+  print_findings(terminal, verdict, explain);
+  print_consumers(terminal, verdict);
+  std::array<size_t, 3> counts{};
+  for (const plugin::Finding& finding : verdict.verification.findings) {
+    ++counts[std::min<uint32_t>(finding.severity, report::kError)];
+  }
+  const bool ok = verdict.verification.ok();
+  terminal.print(fmt::format("\n{}: {} errors, {} warnings, {} notes; {} quantized layers; {} read in {}\n",
+                             terminal.styled(ok ? Style::green : Style::red, ok ? "ok" : "not ok"),
+                             counts[report::kError], counts[report::kWarning], counts[report::kNote],
+                             verdict.layers, format_bytes(verdict.verification.bytes_read),
+                             format_duration(verdict.seconds)));
+}
+
+int run(const Arguments& arguments, Terminal& terminal) {
+  const auto start = std::chrono::steady_clock::now();
+  Verdict verdict;
+  open(*arguments.text("checkpoint"), arguments.flag("lenient"), verdict);
+  if (verdict.file) examine(arguments, terminal, verdict);
+  verdict.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  if (arguments.flag("json")) {
+    terminal.print_json(document(verdict, arguments.flag("explain")));
+  } else {
+    print_text(terminal, verdict, arguments.flag("explain"));
+  }
+  return verdict.verification.ok() ? 0 : static_cast<int>(ErrorCode::verify);
+}
+
+std::vector<Option> options() {
+  return {
+      {.name = "explain",
+       .help = "say what each finding means, and everything that only the strict rules forbid"},
+      {.name = "header-only", .help = "headers and markers, without reading the data"},
+      {.name = "lenient", .help = "what only the strict rules forbid is a warning"},
+      {.name = "lanes",
+       .value = "N",
+       .help = "threads (default: one for each CPU)",
+       .environment = "OCTAVO_LANES",
+       .tail = true},
+      progress_option(),
+  };
+}
+
+}  // namespace
+
+Command verify_command() {
+  return {
+      .name = "verify",
+      .summary =
+          "Check a checkpoint: container, markers, scales, codes, leftovers, and which programs load it",
+      .examples = {{"octavo verify model_int8.safetensors", "everything; exit code 7 if something is wrong"},
+                   {"octavo verify model.safetensors --explain", "with what each finding means"},
+                   {"octavo verify model.safetensors --header-only --json", "quickly, for programs"}},
+      .positional = {"checkpoint", "FILE", 1, 1},
+      .options = options,
+      .run = run};
+}
+
+}  // namespace octavo::cli

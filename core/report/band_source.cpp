@@ -1,0 +1,175 @@
+#include "report/band_source.hpp"
+
+#include "base/error.hpp"
+#include "checkpoint/dtypes.hpp"
+
+#include <octavo/grid.hpp>
+#include <octavo/tensor.hpp>
+
+#include <fmt/format.h>
+
+#include <span>
+
+namespace octavo::report {
+namespace {
+
+octavo_role scale_role(uint32_t level) { return level == 0 ? OCTAVO_ROLE_SCALES : OCTAVO_ROLE_OUTER_SCALES; }
+
+// A view [rows, cols] of `bytes`, which is made large enough.
+octavo_tensor buffer_view(std::vector<std::byte>& bytes, uint32_t dtype, int64_t rows, int64_t cols) {
+  const auto needed = static_cast<size_t>(rows * cols) * static_cast<size_t>(bits_of(dtype)) / 8;
+  if (bytes.size() < needed) bytes.resize(needed);
+  return tensor_view(bytes.data(), dtype, {rows, cols});
+}
+
+}  // namespace
+
+BandSource::BandSource(const checkpoint::Checkpoint& file, const checkpoint::TensorRef& tensor)
+    : file_(file), tensor_(&tensor) {
+  const auto& shape = tensor.info.shape;
+  cols_ = shape.empty() ? 1 : static_cast<int64_t>(shape.back());
+  rows_ = cols_ == 0 ? 0 : static_cast<int64_t>(tensor.info.elements()) / cols_;
+}
+
+BandSource::BandSource(const checkpoint::Checkpoint& file, const StoredLayer& layer)
+    : file_(file),
+      tensor_(layer.find(OCTAVO_ROLE_CODES)),
+      layer_(&layer),
+      rows_(layer.rows),
+      cols_(layer.cols) {
+  boundary_layer_.struct_size = sizeof boundary_layer_;
+  boundary_layer_.dtype = OCTAVO_F32;
+  boundary_layer_.name = layer.name.c_str();
+  boundary_layer_.key = tensor_ == nullptr ? layer.name.c_str() : tensor_->info.name.c_str();
+  boundary_layer_.rows = layer.rows;
+  boundary_layer_.cols = layer.cols;
+}
+
+uint64_t BandSource::bytes() const { return layer_ == nullptr ? tensor_->info.bytes() : layer_->bytes(); }
+
+const std::string& BandSource::name() const { return tensor_ == nullptr ? layer_->name : tensor_->info.name; }
+
+std::string BandSource::stored_as() const {
+  return layer_ == nullptr ? checkpoint::name(tensor_->info.dtype) : layer_->format->id();
+}
+
+std::string BandSource::unreadable() const {
+  if (layer_ == nullptr) {
+    if (is_weight_dtype(static_cast<uint32_t>(tensor_->info.dtype))) return "";
+    return fmt::format("{} is no dtype of weights", checkpoint::name(tensor_->info.dtype));
+  }
+  const octavo_grid& grid = layer_->grid;
+  if (tensor_ == nullptr) return "the layer names no codes";
+  if (grid.basis == OCTAVO_BASIS_INCOHERENT) return "its basis couples rows, so that it has no bands";
+  if (grid.basis == OCTAVO_BASIS_FORMAT && !layer_->format->packs()) return "only the format knows its basis";
+  if (grid.rows != layer_->rows || grid.cols != layer_->cols) return "its codes are padded";
+  if (bytes_of(grid.stored_dtype) == 0 && !layer_->format->packs())
+    return "its codes are narrower than a byte";
+  return "";
+}
+
+octavo_tensor BandSource::read(BandLane& lane, BandBuffers& buffers, int64_t row_begin, int64_t count) const {
+  return layer_ == nullptr ? read_float(lane, buffers, row_begin, count)
+                           : read_codes(lane, buffers, row_begin, count);
+}
+
+octavo_tensor BandSource::read_float(BandLane& lane, BandBuffers& buffers, int64_t row_begin,
+                                     int64_t count) const {
+  const auto dtype = static_cast<uint32_t>(tensor_->info.dtype);
+  const octavo_tensor source = buffer_view(buffers.source, dtype, count, cols_);
+  const auto row_bytes = static_cast<uint64_t>(cols_) * bytes_of(dtype);
+  file_.read(*tensor_, static_cast<uint64_t>(row_begin) * row_bytes,
+             {static_cast<std::byte*>(source.data), view_bytes(source)});
+  const octavo_tensor uploaded = buffers.lane_source.upload(lane, source);
+  if (dtype == OCTAVO_F32) return uploaded;
+  octavo_tensor values = buffers.lane_values.reserve(lane, tensor_view(nullptr, OCTAVO_F32, {count, cols_}));
+  octavo_cast_result result{};
+  result.struct_size = sizeof result;
+  lane.run("cast", [&](octavo_lane* raw, octavo_error* error) {
+    return lane.operations().cast(raw, &uploaded, &values, 0, &result, error);
+  });
+  return values;
+}
+
+// Rows of one band of scales or zero points, from the tensor of that role.
+void BandSource::fill_cells(octavo_role role, const octavo_scale_level& level, const octavo_tensor& view,
+                            int64_t row_begin) const {
+  const checkpoint::TensorRef* tensor = layer_->find(role);
+  const ScaleShape whole = scale_shape(level, layer_->grid.rows, layer_->grid.cols);
+  const auto cells = static_cast<uint64_t>(whole.rows * whole.cols);
+  if (tensor == nullptr || tensor->info.elements() != cells ||
+      static_cast<uint32_t>(tensor->info.dtype) != view.dtype) {
+    throw Error(
+        ErrorCode::bad_input,
+        fmt::format("[read] {}: its scales are missing or have another shape or dtype than its format",
+                    printable(layer_->name)),
+        "octavo verify says more");
+  }
+  const int64_t first = level.granularity == OCTAVO_PER_TENSOR  ? 0
+                        : level.granularity == OCTAVO_PER_BLOCK ? row_begin / level.block_rows
+                                                                : row_begin;
+  file_.read(*tensor, static_cast<uint64_t>(first * whole.cols) * bytes_of(view.dtype),
+             {static_cast<std::byte*>(view.data), view_bytes(view)});
+}
+
+// A tile of the band in host memory, with room for everything that is read.
+octavo_tile BandSource::host_tile(BandBuffers& buffers, int64_t row_begin, int64_t count) const {
+  const octavo_grid& grid = layer_->grid;
+  octavo_tile tile{};
+  tile.struct_size = sizeof tile;
+  tile.layer = &boundary_layer_;
+  tile.grid = &grid;
+  tile.row_begin = row_begin;
+  tile.codes = buffer_view(buffers.source, grid.stored_dtype, count, cols_);
+  for (uint32_t i = 0; i < grid.scale_levels; ++i) {
+    const ScaleShape shape = scale_shape(grid.scales[i], count, cols_);
+    tile.scales[i] = buffer_view(buffers.scales[i], grid.scales[i].dtype, shape.rows, shape.cols);
+  }
+  if (grid.code == OCTAVO_CODE_INTEGER_ZERO) {
+    const ScaleShape shape = scale_shape(grid.scales[0], count, cols_);
+    tile.zero_points = buffer_view(buffers.zero_points, grid.zero_point_dtype, shape.rows, shape.cols);
+  }
+  return tile;
+}
+
+void BandSource::fill(octavo_tile& tile) const {
+  if (layer_->format->packs()) {
+    plugin::Storage storage;
+    storage.read = [this](octavo_role role, uint64_t offset, std::span<std::byte> bytes) {
+      const checkpoint::TensorRef* tensor = layer_->find(role);
+      if (tensor == nullptr) {
+        throw Error(ErrorCode::bad_input,
+                    fmt::format("[read] {} lacks a part of its format", printable(layer_->name)));
+      }
+      file_.read(*tensor, offset, bytes);
+    };
+    return layer_->format->decode(tile, storage);
+  }
+  const uint64_t row_bytes = static_cast<uint64_t>(cols_) * bytes_of(tile.codes.dtype);
+  file_.read(*tensor_, static_cast<uint64_t>(tile.row_begin) * row_bytes,
+             {static_cast<std::byte*>(tile.codes.data), view_bytes(tile.codes)});
+  for (uint32_t i = 0; i < tile.grid->scale_levels; ++i) {
+    fill_cells(scale_role(i), tile.grid->scales[i], tile.scales[i], tile.row_begin);
+  }
+  if (tile.zero_points.data != nullptr) {
+    fill_cells(OCTAVO_ROLE_ZERO_POINTS, tile.grid->scales[0], tile.zero_points, tile.row_begin);
+  }
+}
+
+octavo_tensor BandSource::read_codes(BandLane& lane, BandBuffers& buffers, int64_t row_begin,
+                                     int64_t count) const {
+  octavo_tile tile = host_tile(buffers, row_begin, count);
+  fill(tile);
+  tile.codes = buffers.lane_source.upload(lane, tile.codes);
+  for (uint32_t i = 0; i < tile.grid->scale_levels; ++i) {
+    tile.scales[i] = buffers.lane_scales[i].upload(lane, tile.scales[i]);
+  }
+  tile.zero_points = buffers.lane_zero_points.upload(lane, tile.zero_points);
+  octavo_tensor values = buffers.lane_values.reserve(lane, tensor_view(nullptr, OCTAVO_F32, {count, cols_}));
+  lane.run("dequantize", [&](octavo_lane* raw, octavo_error* error) {
+    return lane.operations().dequantize(raw, &tile, 1, &values, error);
+  });
+  return values;
+}
+
+}  // namespace octavo::report

@@ -1,0 +1,60 @@
+// The values of one tensor or one quantized layer, band by band of whole rows, as f32 in the layer's own
+// basis.
+#pragma once
+
+#include "checkpoint/reader.hpp"
+#include "report/band_lane.hpp"
+#include "report/survey.hpp"
+
+#include <array>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace octavo::report {
+
+// What one worker needs to read bands; reused from band to band. Must not outlive the lane.
+struct BandBuffers {
+  std::vector<std::byte> source, scales[2], zero_points;  // host
+  LaneBuffer lane_source, lane_scales[2], lane_zero_points, lane_values;
+};
+
+// Refers to the checkpoint and the layer, which outlive it. read() may be called from any thread, with
+// buffers and a lane of the thread's own.
+class BandSource {
+ public:
+  // A float tensor of any rank, as rows x last dimension.
+  BandSource(const checkpoint::Checkpoint& file, const checkpoint::TensorRef& tensor);
+  BandSource(const checkpoint::Checkpoint& file, const StoredLayer& layer);
+
+  int64_t rows() const { return rows_; }
+  int64_t cols() const { return cols_; }
+  int64_t row_multiple() const { return layer_ == nullptr ? 1 : layer_->grid.row_multiple; }
+  uint64_t bytes() const;           // as stored, companions included
+  std::string stored_as() const;    // id of the format, or the dtype
+  const std::string& name() const;  // of the weight tensor
+  // "" if the values can be read band by band, else why not.
+  std::string unreadable() const;
+
+  // Rows [row_begin, row_begin + count), count a multiple of row_multiple() unless it reaches the end.
+  // Returns a view [count, cols] in the lane's memory, valid until the buffers are used again, once the lane
+  // has finished.
+  octavo_tensor read(BandLane& lane, BandBuffers& buffers, int64_t row_begin, int64_t count) const;
+
+ private:
+  octavo_tensor read_float(BandLane& lane, BandBuffers& buffers, int64_t row_begin, int64_t count) const;
+  octavo_tensor read_codes(BandLane& lane, BandBuffers& buffers, int64_t row_begin, int64_t count) const;
+  octavo_tile host_tile(BandBuffers& buffers, int64_t row_begin, int64_t count) const;
+  void fill(octavo_tile& tile) const;
+  void fill_cells(octavo_role role, const octavo_scale_level& level, const octavo_tensor& view,
+                  int64_t row_begin) const;
+
+  const checkpoint::Checkpoint& file_;
+  const checkpoint::TensorRef* tensor_ = nullptr;  // the weight
+  const StoredLayer* layer_ = nullptr;
+  octavo_layer boundary_layer_{};
+  int64_t rows_ = 0;
+  int64_t cols_ = 0;
+};
+
+}  // namespace octavo::report

@@ -1,0 +1,44 @@
+// Counts what is done and tells a listener, at most 20 times a second.
+#pragma once
+
+#include "run/progress.hpp"
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <mutex>
+#include <string>
+
+namespace octavo::report {
+
+using ProgressFunction = std::function<void(const run::Progress&)>;
+
+// Members may be called from any thread.
+class Meter {
+ public:
+  // `listener` may be empty.
+  Meter(uint64_t bytes_total, size_t tensors_total, ProgressFunction listener)
+      : listener_(std::move(listener)) {
+    progress_.bytes_total = bytes_total;
+    progress_.tensors_total = tensors_total;
+  }
+
+  void add(uint64_t bytes, const std::string& tensor) {
+    const std::lock_guard lock(mutex_);
+    progress_.bytes_done += bytes;
+    progress_.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
+    if (!listener_ || progress_.seconds < next_seconds_) return;
+    next_seconds_ = progress_.seconds + 0.05;
+    progress_.tensor = tensor;
+    listener_(progress_);
+  }
+
+ private:
+  const std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
+  const ProgressFunction listener_;
+  std::mutex mutex_;
+  run::Progress progress_;
+  double next_seconds_ = 0;
+};
+
+}  // namespace octavo::report

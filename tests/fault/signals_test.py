@@ -1,0 +1,123 @@
+"""Runs that are stopped at any moment: ^C, ^C twice, SIGTERM, SIGKILL. The old output stays what it was, or there is
+none, and only SIGKILL leaves a temporary file, which no reader takes for a checkpoint."""
+
+import signal
+import time
+import unittest
+
+import checkpoint_file
+from program import SANITIZED, ConversionTest, environment, octavo, sha256, start
+from sparse_model import write_sparse_model
+
+OLD = b"the old output"
+# Moments of a run, as parts of its whole length. Fixed, so that a failure can be looked at again.
+MOMENTS = (0.02, 0.11, 0.23, 0.37, 0.52, 0.66, 0.81, 0.95)
+PROMPT = 20 if SANITIZED else 2  # seconds from the signal to the end
+
+
+class SignalTest(ConversionTest):
+    measured = None  # seconds of an undisturbed run and the SHA-256 of its output; the same for all tests
+
+    def setUp(self):
+        super().setUp()
+        self.source = write_sparse_model(self.folder / "source.safetensors")
+        self.target = self.folder / "out.safetensors"
+        if SignalTest.measured is None:
+            started = time.monotonic()
+            self.assertEqual(self.begin().wait(), 0)
+            SignalTest.measured = time.monotonic() - started, sha256(self.target)
+        self.length, self.whole = SignalTest.measured
+        self.target.write_bytes(OLD)
+
+    def begin(self, *arguments):
+        # Slow on purpose, so that most moments fall between the first and the last byte.
+        child = start("convert", self.source, "-o", self.target, "--model", "none", "--force", "--lanes", "2",
+                      *arguments, env=environment(OCTAVO_SIMD="scalar"))
+        self.addCleanup(child.stderr.close)
+        return child
+
+    def parts(self):
+        return [entry for entry in self.folder.iterdir() if entry.name.endswith(".part")]
+
+    def stop_at(self, moment, *signals):
+        child = self.begin()
+        time.sleep(moment * self.length)
+        sent = time.monotonic()
+        for number in signals:
+            child.send_signal(number)
+        child.wait(timeout=60)
+        self.assertLess(time.monotonic() - sent, PROMPT)
+        return child.returncode
+
+    def check_stops(self, moments, codes, *signals):
+        """codes: what a stopped run may end with; 0 stands for one that was done before."""
+        stopped = 0
+        for moment in moments:
+            with self.subTest(moment=moment):
+                code = self.stop_at(moment, *signals)
+                if code == 0:
+                    self.assertEqual(sha256(self.target), self.whole)
+                    self.target.write_bytes(OLD)
+                else:
+                    self.assertIn(code, codes)
+                    stopped += code == codes[0]
+                    self.assertEqual(self.target.read_bytes(), OLD)
+                self.assert_files("source.safetensors", "out.safetensors")
+        self.assertGreaterEqual(stopped, len(moments) // 2, "hardly any run was stopped while it worked")
+
+    def test_interrupt(self):  # T33
+        # Before the program has set its handlers up, the signal ends it: a shell shows the same number.
+        self.check_stops(MOMENTS, (130, -signal.SIGINT), signal.SIGINT)
+
+    def test_interrupt_twice(self):  # T34
+        self.check_stops(MOMENTS[1::3], (130, -signal.SIGINT), signal.SIGINT, signal.SIGINT)
+
+    def test_terminate(self):
+        self.check_stops(MOMENTS[1::3], (143, -signal.SIGTERM), signal.SIGTERM)
+
+    def test_nothing_is_left_where_there_was_no_output(self):
+        self.target.unlink()
+        self.assertIn(self.stop_at(0.5, signal.SIGINT), (130, 0))
+        self.assertEqual(self.parts(), [])
+
+    def test_kill(self):
+        left = 0
+        for moment in MOMENTS[::2]:
+            with self.subTest(moment=moment):
+                code = self.stop_at(moment, signal.SIGKILL)
+                self.assertIn(code, (-signal.SIGKILL, 0))
+                # Killed between the rename and the end, a run has done its work.
+                if self.target.read_bytes() != OLD:
+                    self.assertEqual(sha256(self.target), self.whole)
+                for part in self.parts():
+                    left += 1
+                    with open(part, "rb") as file:
+                        begins = file.read(8)
+                    # Zero until the whole file is durable; the name is all that can be missing then.
+                    if begins not in (b"", bytes(8)):
+                        self.assertEqual(sha256(part), self.whole)
+                    part.unlink()
+                self.target.write_bytes(OLD)
+        self.assertGreater(left, 0, "no run was killed while it wrote")
+        # What a killed run leaves does not stand in the way of the next one.
+        child = self.begin()
+        self.assertEqual(child.wait(timeout=60), 0)
+        self.assertEqual(sha256(self.target), self.whole)
+
+    def test_a_killed_run_leaves_no_valid_file(self):
+        child = self.begin()
+        while not self.parts():
+            self.assertIsNone(child.poll(), "the run ended before it wrote anything")
+            time.sleep(0.001)
+        child.send_signal(signal.SIGSTOP)
+        (part,) = self.parts()
+        child.kill()
+        child.wait()
+        with open(part, "rb") as file:
+            self.assertIn(file.read(8), (b"", bytes(8)))
+        done = octavo("plan", part, "--model", "none")
+        self.assertEqual(done.returncode, 3, done.stderr)
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,140 @@
+// Every system call of a write and commit is made to fail in turn, until the run gets through. Whatever
+// fails, the output is the old file or the whole new one, the error is an I/O error, and nothing else is left
+// in the folder.
+#include "checkpoint/output_folder.hpp"
+#include "checkpoint/reader.hpp"
+#include "checkpoint/writer.hpp"
+#include "faulty_system.hpp"
+#include "output_bytes.hpp"
+#include "temporary_folder.hpp"
+
+#include <boost/test/unit_test.hpp>
+
+#include <functional>
+
+namespace octavo::checkpoint {
+namespace {
+
+namespace fs = std::filesystem;
+using test::Fault;
+using test::FaultScope;
+using test::FaultySystem;
+using test::read_file;
+using test::small_layout;
+using test::TemporaryFolder;
+using test::whole_file;
+using test::write_all;
+using test::write_file;
+
+// Runs `attempt` with the first call failing, then the second ... until none fails; returns how many did.
+int fail_every_call(const std::function<void()>& attempt, const std::function<void(bool)>& check) {
+  for (int n = 1; n < 1000; ++n) {
+    bool succeeded = true;
+    bool reached = false;
+    {
+      const FaultScope fault(Fault::nth_call, n);
+      try {
+        attempt();
+      } catch (const Error& error) {
+        succeeded = false;
+        BOOST_TEST((error.code() == ErrorCode::io), "call " << n << ": " << error.what());
+      }
+      reached = FaultySystem::calls >= n;
+    }
+    BOOST_TEST(succeeded == !reached, "call " << n << " failed without a consequence");
+    check(succeeded);
+    if (!reached) return n - 1;
+  }
+  return -1;
+}
+
+BOOST_AUTO_TEST_SUITE(checkpoint_writer_fault)
+
+// T26.
+BOOST_AUTO_TEST_CASE(whatever_call_fails_the_output_is_old_or_new) {
+  const std::string whole = whole_file(small_layout());
+  for (const bool force : {false, true}) {
+    const TemporaryFolder folder;
+    const fs::path out = folder / "out";
+    const auto attempt = [&] {
+      if (force) write_file(out, "old");
+      OutputFile file(out, small_layout(),
+                      {.force = force, .verify = VerifyLevel::full, .sink = SinkKind::positioned});
+      write_all(file, 500);
+      file.commit();
+    };
+    const int failed = fail_every_call(attempt, [&](bool succeeded) {
+      const std::string now = fs::exists(out) ? read_file(out) : "none";
+      const bool is_old = now == (force ? "old" : "none");
+      BOOST_TEST((succeeded ? now == whole : is_old || now == whole));
+      BOOST_TEST(folder.names().size() == (now == "none" ? 0U : 1U));
+      fs::remove(out);
+    });
+    BOOST_TEST(failed > 10);  // reserve, resize, writes, syncs, reads, rename, sync of the folder
+  }
+}
+
+BOOST_AUTO_TEST_CASE(a_disk_that_fills_up_behind_the_mapping_is_an_error_in_the_writing_thread) {
+  if (!fs::is_directory("/dev/shm")) {
+    BOOST_TEST_MESSAGE("skipped: no /dev/shm");
+    return;
+  }
+  const TemporaryFolder folder("/dev/shm");
+  {
+    const FaultScope fault(Fault::nth_call, 3);  // reserve the first piece, resize, then the second piece
+    OutputFile file(folder / "out", test::large_layout(), {.sink = SinkKind::mapping});
+    BOOST_CHECK_EXCEPTION(write_all(file, 1 << 20), Error, (test::ErrorWith{ErrorCode::io, "No space left"}));
+  }
+  BOOST_TEST(folder.names().empty());
+}
+
+// T28.
+BOOST_AUTO_TEST_CASE(short_transfers_and_interrupts_change_nothing) {
+  const TemporaryFolder folder;
+  {
+    const FaultScope fault(Fault::short_transfers);
+    OutputFile file(folder / "out", small_layout(),
+                    {.verify = VerifyLevel::full, .sink = SinkKind::positioned});
+    write_all(file, 500);
+    file.commit();
+    BOOST_TEST(FaultySystem::interrupts > 100);
+    const Checkpoint checkpoint = Checkpoint::open(folder / "out");
+    std::string read(1200, '\0');
+    checkpoint.read(*checkpoint.find("w"), 0, std::as_writable_bytes(std::span(read)));
+    BOOST_TEST((read == test::bytes_of(small_layout().find("w")->offset, 1200)));
+  }
+  BOOST_TEST((read_file(folder / "out") == whole_file(small_layout())));
+}
+
+BOOST_AUTO_TEST_CASE(whatever_call_fails_a_folder_is_old_or_new) {
+  for (const bool no_exchange : {false, true}) {
+    const TemporaryFolder folder;
+    const fs::path out = folder / "out";
+    const auto attempt = [&] {
+      fs::create_directory(out);
+      write_file(out / "old.safetensors", "old");
+      OutputFolder target(
+          out, lay_out_shards({}, {{{"a", OCTAVO_U8, {9}}, ""}, {{"b", OCTAVO_U8, {9}}, ""}}, {.count = 2}),
+          {.force = true});
+      for (size_t i = 0; i < target.size(); ++i) write_all(target.shard(i), 100);
+      target.commit();
+    };
+    FaultySystem::no_exchange = no_exchange;
+    const int failed = fail_every_call(attempt, [&](bool succeeded) {
+      const bool is_old = fs::exists(out / "old.safetensors");
+      const bool is_new = fs::exists(out / "model.safetensors.index.json");
+      BOOST_TEST(is_old != is_new);
+      BOOST_TEST((is_new || !succeeded));
+      if (is_new) BOOST_TEST(Checkpoint::open(out).tensors().size() == 2U);
+      fs::remove_all(out);
+      for (const std::string& name : folder.names()) fs::remove_all(folder / name);
+    });
+    FaultySystem::no_exchange = false;
+    BOOST_TEST(failed > 20);
+  }
+}
+
+BOOST_AUTO_TEST_SUITE_END()
+
+}  // namespace
+}  // namespace octavo::checkpoint

@@ -1,0 +1,39 @@
+// System calls that fail on request. The test program defines the I/O functions of the C library itself, so
+// that octavo's code, linked into the same program, calls these; they forward to the kernel unless a fault is
+// set.
+#pragma once
+
+#include <cstdint>
+
+namespace octavo::test {
+
+enum class Fault {
+  none,
+  nth_call,        // the n-th of all covered calls fails
+  short_transfers  // pread and pwrite move at most 3 bytes and report EINTR every other time
+};
+
+struct FaultySystem {
+  static inline Fault fault = Fault::none;
+  static inline int nth = 0;         // counted from 1
+  static inline int calls = 0;       // covered calls since the fault was set
+  static inline int interrupts = 0;  // EINTR reported by short_transfers
+  static inline bool no_fallocate = false;
+  static inline bool no_exchange = false;
+  static inline uint64_t free_bytes = 0;  // what statvfs reports as free; 0: the truth
+};
+
+// Sets a fault for one scope.
+class FaultScope {
+ public:
+  explicit FaultScope(Fault fault, int nth = 0) {
+    FaultySystem::fault = fault;
+    FaultySystem::nth = nth;
+    FaultySystem::calls = FaultySystem::interrupts = 0;
+  }
+  ~FaultScope() { FaultySystem::fault = Fault::none; }
+  FaultScope(const FaultScope&) = delete;
+  FaultScope& operator=(const FaultScope&) = delete;
+};
+
+}  // namespace octavo::test
