@@ -83,7 +83,7 @@ class InstalledTest(unittest.TestCase):
         checkpoint_file.write(output, tensors)
         self.assertFalse(self.document("verify", output, expected=7)["ok"])
         output.write_bytes(output.read_bytes()[:-1])
-        done = self.run_installed("verify", output, expected=3)
+        done = self.run_installed("verify", output, expected=7)
         self.assertIn("truncated", done.stderr)
 
     def test_the_same_bytes_as_from_the_build_tree(self):
