@@ -84,7 +84,7 @@ class InstalledTest(unittest.TestCase):
         self.assertFalse(self.document("verify", output, expected=7)["ok"])
         output.write_bytes(output.read_bytes()[:-1])
         done = self.run_installed("verify", output, expected=7)
-        self.assertIn("truncated", done.stderr)
+        self.assertIn("truncated", done.stdout)
 
     def test_the_same_bytes_as_from_the_build_tree(self):
         digests = set()
