@@ -1,4 +1,4 @@
-// "Did you mean ...": the names that are nearest to one that does not exist.
+// "did you mean ...?": the name that somebody probably meant.
 #pragma once
 
 #include <string>
@@ -7,10 +7,7 @@
 
 namespace octavo::cli {
 
-// At most three of `names`, nearest first, that `name` may be a misspelling of; empty if none is near.
-std::vector<std::string> nearest_names(std::string_view name, const std::vector<std::string>& names);
-
-// "did you mean --output or --outline?", or "" if nothing is near. `prefix` is put before each name.
+// "did you mean --output?" with the nearest of `names` after `prefix`, or "" if none is near.
 std::string suggestion(std::string_view name, const std::vector<std::string>& names,
                        std::string_view prefix = {});
 

@@ -45,6 +45,7 @@ std::string Table::text(const std::string& indent) const {
       if (columns_[i].align == Align::left && !last) result += padding;
       if (!last) result += "  ";
     }
+    result.erase(result.find_last_not_of(' ') + 1);
     result += '\n';
   }
   return result;

@@ -2,6 +2,7 @@
 
 #include <octavo/tensor.hpp>
 
+#include <algorithm>
 #include <utility>
 
 namespace octavo::report {
@@ -29,15 +30,17 @@ uint64_t view_bytes(const octavo_tensor& view) {
 }
 
 void* LaneBuffer::memory(BandLane& lane, uint64_t bytes) {
-  if (lane.on_host()) {
-    if (host_.size() < bytes) host_.resize(bytes);
-    return host_.data();
+  plugin::Lane* backend = lane.backend_lane();
+  if (backend == nullptr) {
+    if (plain_.size() < bytes) plain_.resize(bytes);
+    return plain_.data();
   }
-  if (device_.bytes() < bytes || device_.data() == nullptr) {
-    device_ = {};
-    device_ = lane.backend_lane().allocate(OCTAVO_MEMORY_DEVICE, std::max<uint64_t>(bytes, 64));
+  if (memory_.data() == nullptr || memory_.bytes() < bytes) {
+    memory_ = {};
+    const auto where = lane.on_host() ? OCTAVO_MEMORY_HOST : OCTAVO_MEMORY_DEVICE;
+    memory_ = backend->allocate(where, std::max<uint64_t>(bytes, 64));
   }
-  return device_.data();
+  return memory_.data();
 }
 
 octavo_tensor LaneBuffer::reserve(BandLane& lane, const octavo_tensor& host) {
@@ -51,7 +54,7 @@ octavo_tensor LaneBuffer::reserve(BandLane& lane, const octavo_tensor& host) {
 octavo_tensor LaneBuffer::upload(BandLane& lane, const octavo_tensor& host) {
   if (lane.on_host() || host.data == nullptr) return host;
   const octavo_tensor view = reserve(lane, host);
-  lane.backend_lane().copy(view.data, OCTAVO_MEMORY_DEVICE, host.data, OCTAVO_MEMORY_HOST, view_bytes(host));
+  lane.backend_lane()->copy(view.data, OCTAVO_MEMORY_DEVICE, host.data, OCTAVO_MEMORY_HOST, view_bytes(host));
   return view;
 }
 

@@ -20,7 +20,7 @@ class BandLane {
   bool on_host() const { return !lane_ || lane_->on_host(); }
   octavo_lane& raw() { return lane_ ? lane_->raw() : reference_; }
   const octavo_operations& operations() { return *raw().operations; }
-  plugin::Lane& backend_lane() { return *lane_; }  // only if !on_host()
+  plugin::Lane* backend_lane() { return lane_ ? &*lane_ : nullptr; }  // nullptr: the reference
 
   // run("dequantize", [&](octavo_lane* lane, octavo_error* error) { return operations().dequantize(lane,
   // ...); }) Throws Error for a status other than OCTAVO_OK.
@@ -49,8 +49,8 @@ class LaneBuffer {
  private:
   void* memory(BandLane& lane, uint64_t bytes);
 
-  plugin::LaneMemory device_;
-  std::vector<std::byte> host_;
+  plugin::LaneMemory memory_;
+  std::vector<std::byte> plain_;  // the reference has no memory of its own
 };
 
 // Bytes of a packed view.

@@ -128,6 +128,8 @@ class Pairing {
     if (tensor.info.dtype == other.info.dtype) {
       pair.tensor_a = &tensor;
       pair.tensor_b = &other;
+    } else if (tensor.info.shape.size() == 2) {
+      pair.name = plan::base_name(name);  // a layer that a conversion made a cast of
     }
     add(std::move(pair));
   }
