@@ -10,7 +10,6 @@ not repeat. Needs NumPy.
 
 import argparse
 import json
-import os
 import statistics
 import struct
 import subprocess
@@ -61,16 +60,12 @@ def make_header(path, tensors):
 
 
 def measure(command, output=None):
-    """Seconds of the whole process, and its peak resident memory in MiB."""
+    """Seconds of the whole process, and what it printed."""
     if output is not None:
         output.unlink(missing_ok=True)
     begin = time.perf_counter()
-    process = subprocess.Popen([str(word) for word in command], stdout=subprocess.DEVNULL)
-    _, status, usage = os.wait4(process.pid, 0)
-    seconds = time.perf_counter() - begin
-    if status != 0:
-        raise SystemExit(f"failed: {command}")
-    return seconds, usage.ru_maxrss / 1024
+    done = subprocess.run([str(word) for word in command], stdout=subprocess.PIPE, check=True)
+    return time.perf_counter() - begin, done.stdout
 
 
 def report(name, seconds, peers, peak):
@@ -82,7 +77,7 @@ def report(name, seconds, peers, peak):
 def conversions(arguments, source):
     with tempfile.TemporaryDirectory(dir=arguments.target) as folder:
         output = Path(folder) / "output.safetensors"
-        octavo = [arguments.octavo, "convert", source, "-o", output, "-q"]
+        octavo = [arguments.octavo, "convert", source, "-o", output, "-q", "--json"]
         commands = {"row": octavo + ["--format", "int8_tensorwise"], "ConvRot": octavo,
                     "row, no fsync": octavo + ["--format", "int8_tensorwise", "--no-fsync"],
                     "ConvRot, no fsync": octavo + ["--no-fsync"]}
@@ -92,9 +87,9 @@ def conversions(arguments, source):
         for _ in range(arguments.rounds):
             copies.append(measure(["cp", source, output], output)[0])
             for name, command in commands.items():
-                one, peak = measure(command, output)
+                one, printed = measure(command, output)
                 seconds[name].append(one)
-                peaks[name] = max(peaks[name], peak)
+                peaks[name] = max(peaks[name], json.loads(printed)["peak_memory"] / 2**20)
         print(f"{source.stat().st_size / 1e9:.2f} GB from {arguments.source} to {arguments.target}: min, median; "
               "ratio to cp of the same round: min, median, max; peak memory")
         print(f"{'cp':<28} {min(copies):6.2f} {statistics.median(copies):6.2f} s")

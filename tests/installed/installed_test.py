@@ -83,13 +83,8 @@ class InstalledTest(unittest.TestCase):
         checkpoint_file.write(output, tensors)
         self.assertFalse(self.document("verify", output, expected=7)["ok"])
         output.write_bytes(output.read_bytes()[:-1])
-<<<<<<< HEAD
-        done = self.run_installed("verify", output, expected=7)
-        self.assertIn("truncated", done.stdout)
-=======
         self.assertIn("truncated", self.run_installed("verify", output, expected=7).stdout)
         self.assertIn("truncated", self.run_installed("inspect", output, expected=3).stderr)
->>>>>>> accept
 
     def test_the_same_bytes_as_from_the_build_tree(self):
         digests = set()
