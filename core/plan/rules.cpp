@@ -131,6 +131,9 @@ Verdict Rules::decide(size_t index) const {
             fmt::format("part of layer {}, which is quantized already ({})", printable(owner),
                         printable(quantized_.find(owner)->second))};
   }
+  if (info.name.find('\0') != std::string::npos) {
+    return {Decision::keep, "name", "its name holds a zero byte, which plugins cannot be told"};
+  }
   Verdict verdict = ask_models(index);
   if (verdict.decision != Decision::quantize) return verdict;
   const bool is_layer = info.shape.size() == 2 && info.elements() > 0 && octavo::is_weight_dtype(info.dtype);

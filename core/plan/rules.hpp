@@ -36,7 +36,7 @@ class Rules {
   // `index`: of the tensor in the source.
   Verdict decide(size_t index) const;
 
-  // Ids of the filters at work, and why they were taken ("flux2: 57 of 57 signature keys").
+  // Ids of the filters at work, and why they were taken ("id: 57 of 57 signature keys").
   const std::vector<std::string>& model_ids() const { return model_ids_; }
   const std::vector<std::string>& model_reasons() const { return model_reasons_; }
   const std::map<std::string, std::string, std::less<>>& quantized_layers() const { return quantized_; }

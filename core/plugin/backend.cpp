@@ -96,6 +96,11 @@ LaneMemory Lane::allocate(octavo_memory memory, std::uint64_t bytes) {
   call(state_->who, "allocate", [&](octavo_error* error) {
     return state_->api->allocate(&state_->lane, wanted, bytes, &data, error);
   });
+  if (data == nullptr && bytes != 0) {
+    throw Error(ErrorCode::failed,
+                fmt::format("[{}: allocate] the plugin answers with a null pointer", state_->who),
+                "this is a fault of the plugin; report it to its authors");
+  }
   LaneMemory made;
   made.bytes_ = bytes;
   made.data_ = {data, [state = state_.get(), wanted](void* released) {

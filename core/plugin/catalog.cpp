@@ -102,6 +102,9 @@ void Catalog::add(const Candidate& candidate) {
 
 void Catalog::describe(const Candidate& candidate, Entry& entry) {
   Record& record = entry.record;
+  if (!fs::is_regular_file(candidate.path)) {  // a pipe would block whoever opens it
+    throw Error(ErrorCode::unsupported, "it is not a regular file");
+  }
   check_trust(fs::canonical(candidate.path));
   const auto manifest = read_manifest(candidate.path);
   if (!manifest) {

@@ -97,6 +97,7 @@ std::filesystem::path manifest_path(const std::filesystem::path& library) {
 std::optional<Manifest> read_manifest(const std::filesystem::path& library) {
   const std::filesystem::path path = manifest_path(library);
   if (!std::filesystem::exists(path)) return std::nullopt;
+  if (!std::filesystem::is_regular_file(path)) refuse("its manifest is not a regular file");
   Manifest made = parse_manifest(parse(read_file(path)));
   check_descriptor(made.descriptor, library.stem().string());
   const std::uint64_t bytes = std::filesystem::file_size(library);

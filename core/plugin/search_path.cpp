@@ -13,8 +13,8 @@ namespace {
 namespace fs = std::filesystem;
 
 SearchRoot root_of_option(const std::string& option) {
-  const fs::path path = fs::absolute(option).lexically_normal();
-  if (option.empty() || !fs::exists(path)) {
+  const fs::path path = option.empty() ? fs::path() : fs::absolute(option).lexically_normal();
+  if (!fs::exists(path)) {
     throw Error(ErrorCode::usage,
                 fmt::format("[plugins] --plugin-path '{}' does not exist, a folder or a library was expected",
                             printable(option)));

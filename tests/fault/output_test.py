@@ -136,8 +136,8 @@ class PlaceTest(OutputTest):
         os.link(self.source, hard)
         (self.folder / "sub").mkdir()
         detour = self.folder / "sub" / ".." / name
-        for source, target in ((self.source, self.source), (self.source, link), (self.source, hard), (link, self.source),
-                               (hard, self.source), (self.source, detour), (name, f"./{name}")):
+        pairs = [(self.source, target) for target in (self.source, link, hard, detour)]
+        for source, target in [*pairs, (link, self.source), (hard, self.source), (name, f"./{name}")]:
             for arguments in ((), ("--force",)):
                 with self.subTest(source=source, target=target):
                     done = octavo("convert", source, "-o", target, *arguments, cwd=self.folder)

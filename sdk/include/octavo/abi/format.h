@@ -70,7 +70,7 @@ typedef struct octavo_placement {
   uint32_t struct_size;
   uint32_t fallback; /* 1: not as asked for (counted and named in the report), `note` says why */
   octavo_grid grid;
-  char stored_as[64]; /* format name in the marker, e.g. "int8_tensorwise"; "" if there is none */
+  char stored_as[64]; /* format name in the marker, "" if there is none */
   char note[256];     /* with OCTAVO_REFUSED: the reason */
 } octavo_placement;
 

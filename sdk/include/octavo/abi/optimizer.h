@@ -52,7 +52,7 @@ typedef struct octavo_preparation {
 typedef struct octavo_optimizer_api {
   uint32_t struct_size;
   uint32_t reserved;
-  const char* default_format; /* "int8_tensorwise:scale=row", or "" for the host's default */
+  const char* default_format; /* "id", "id:parameter=value,...", or "" for the host's default */
   octavo_status (*create)(const octavo_host* host, const octavo_param_value* values, uint64_t count,
                           void** self, octavo_error* error);
   void (*destroy)(void* self);
