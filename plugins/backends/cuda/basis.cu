@@ -1,5 +1,5 @@
-// Any group of a power of 4 and any dtype: chunks of rows go through shared memory, a stage after another. The
-// fast form for INT8 tiles is in nearest_rows.cu.
+// Any group of a power of 4 and any dtype: chunks of rows go through shared memory, a stage after another.
+// The fast form for INT8 tiles is in nearest_rows.cu.
 #include "basis.hpp"
 #include "chunks.cuh"
 #include "convert.cuh"
@@ -129,8 +129,9 @@ unsigned limit_bits(std::int64_t group) {
 }  // namespace
 
 void change_basis(const Launch& launch, const BasisJob& job) {
-  const bool whole = job.group == 0 && is_packed(job.source) && is_packed(job.target) && job.target.rows > 0 &&
-                     job.source.rows == job.target.rows && job.source.cols == job.target.cols;
+  const bool whole = job.group == 0 && is_packed(job.source) && is_packed(job.target) &&
+                     job.target.rows > 0 && job.source.rows == job.target.rows &&
+                     job.source.cols == job.target.cols;
   const View source = whole ? flattened(job.source) : job.source;
   const View target = whole ? flattened(job.target) : job.target;
   const Change args{{source, job.check, limit_bits(job.group), launch.ledger},
@@ -158,8 +159,7 @@ void find_absmax(const Launch& launch, const AbsmaxJob& job) {
                     job.overflow >= 0,
                     static_cast<std::uint32_t>(job.overflow < 0 ? 0 : job.overflow),
                     launch.record};
-  const std::size_t shared =
-      job.group != 0 ? static_cast<std::size_t>(args.chunks.width) * sizeof(float) : 0;
+  const std::size_t shared = job.group != 0 ? static_cast<std::size_t>(args.chunks.width) * sizeof(float) : 0;
   const unsigned blocks = grid_for(launch, absmax_kernel, args.chunks.count(), kChunkThreads, shared);
   absmax_kernel<<<blocks, kChunkThreads, shared, launch.stream>>>(args);
   check_launch("absmax");

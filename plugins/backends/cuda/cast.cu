@@ -99,8 +99,7 @@ __global__ void __launch_bounds__(kChunkThreads) cast_kernel(const Cast args) {
 
 template <std::uint32_t kFrom, std::uint32_t kTo>
 void launch_cast(const Launch& launch, const Cast& args) {
-  const unsigned blocks =
-      grid_for(launch, cast_kernel<kFrom, kTo>, args.chunks.count(), kChunkThreads);
+  const unsigned blocks = grid_for(launch, cast_kernel<kFrom, kTo>, args.chunks.count(), kChunkThreads);
   cast_kernel<kFrom, kTo><<<blocks, kChunkThreads, 0, launch.stream>>>(args);
   check_launch("cast");
 }
@@ -141,8 +140,9 @@ void cast_values(const Launch& launch, const CastJob& job) {
   const View source = whole ? flattened(job.source) : job.source;
   const View target = whole ? flattened(job.target) : job.target;
   const std::int64_t width = job.row_errors != nullptr && source.cols > 0 ? source.cols : kChunkColumns;
-  const Cast args{source,         target,        {source.rows, source.cols, width}, job.flags, job.errors,
-                  job.row_errors, launch.ledger, launch.record};
+  const Cast args{source,        target,       {source.rows, source.cols, width},
+                  job.flags,     job.errors,   job.row_errors,
+                  launch.ledger, launch.record};
   switch (source.dtype) {
     case OCTAVO_F32:
       return launch_from<OCTAVO_F32>(launch, args);

@@ -83,7 +83,8 @@ __global__ void __launch_bounds__(kChunkThreads)
   }
 }
 
-__global__ void whole_scale_kernel(const __grid_constant__ CellsJob job, const int index, const float absmax) {
+__global__ void whole_scale_kernel(const __grid_constant__ CellsJob job, const int index,
+                                   const float absmax) {
   const LevelPlan& level = job.levels[index];
   const float outer = outer_scale(job, index, {0, 0, 0, 0});
   level.values[0] = stored_scale(level, exact_scale(level, absmax, outer));
@@ -96,8 +97,7 @@ __device__ inline void store_range(const CellsJob& job, std::int64_t cell, float
   const double range = static_cast<double>(fmaxf(high, 0.0f)) - least;  // f32 could overflow
   const double steps = static_cast<double>(job.code.highest) - static_cast<double>(job.code.lowest);
   const float exact = __double2float_rn(range / steps);
-  const float scale =
-      rounded_to(level.dtype, fminf(fmaxf(exact, level.floor), largest_finite(level.dtype)));
+  const float scale = rounded_to(level.dtype, fminf(fmaxf(exact, level.floor), largest_finite(level.dtype)));
   const float lowest = scale > 0.0f ? __fdiv_rn(__double2float_rn(least), scale) : 0.0f;
   const float zero = nearest_code(job.code, __fsub_rn(job.code.lowest, rintf(lowest)));
   store_scale(level, scale, cell);
@@ -205,16 +205,14 @@ std::int64_t warps_of(std::int64_t cells) { return (cells + kWarps - 1) / kWarps
 
 void make_scales(const Launch& launch, const CellsJob& job, int index) {
   const LevelPlan& level = job.levels[index];
-  const unsigned blocks =
-      grid_for(launch, scales_kernel, warps_of(level.rows * level.cols), kChunkThreads);
+  const unsigned blocks = grid_for(launch, scales_kernel, warps_of(level.rows * level.cols), kChunkThreads);
   scales_kernel<<<blocks, kChunkThreads, 0, launch.stream>>>(job, index, launch.ledger);
   check_launch("quantize_nearest");
 }
 
 void make_ranges(const Launch& launch, const CellsJob& job) {
   const LevelPlan& level = job.levels[0];
-  const unsigned blocks =
-      grid_for(launch, ranges_kernel, warps_of(level.rows * level.cols), kChunkThreads);
+  const unsigned blocks = grid_for(launch, ranges_kernel, warps_of(level.rows * level.cols), kChunkThreads);
   ranges_kernel<<<blocks, kChunkThreads, 0, launch.stream>>>(job);
   check_launch("quantize_nearest");
 }

@@ -10,7 +10,7 @@
 namespace octavo::cuda {
 
 struct CellsJob {
-  float* values;      // [codes.rows, codes.cols] packed: the tile in the grid's basis, all finite
+  float* values;  // [codes.rows, codes.cols] packed: the tile in the grid's basis, all finite
   View codes;
   CodePlan code;
   LevelPlan levels[2];  // level 0 is the finest

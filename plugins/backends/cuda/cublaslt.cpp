@@ -85,13 +85,13 @@ std::string cublaslt_absence() {
 
 void check(cublasStatus_t status, const char* operation, const char* what) {
   if (status == CUBLAS_STATUS_SUCCESS) return;
-  const octavo_status code = status == CUBLAS_STATUS_ALLOC_FAILED      ? OCTAVO_NO_MEMORY
-                             : status == CUBLAS_STATUS_NOT_SUPPORTED   ? OCTAVO_UNSUPPORTED
-                             : status == CUBLAS_STATUS_ARCH_MISMATCH   ? OCTAVO_UNSUPPORTED
+  const octavo_status code = status == CUBLAS_STATUS_ALLOC_FAILED       ? OCTAVO_NO_MEMORY
+                             : status == CUBLAS_STATUS_NOT_SUPPORTED    ? OCTAVO_UNSUPPORTED
+                             : status == CUBLAS_STATUS_ARCH_MISMATCH    ? OCTAVO_UNSUPPORTED
                              : status == CUBLAS_STATUS_EXECUTION_FAILED ? OCTAVO_DEVICE_LOST
                                                                         : OCTAVO_FAILED;
-  throw PluginError(
-      code, fmt::format("[{}] cuBLASLt, {}: {}", operation, what, cublaslt().status_string(status)));
+  throw PluginError(code,
+                    fmt::format("[{}] cuBLASLt, {}: {}", operation, what, cublaslt().status_string(status)));
 }
 
 }  // namespace octavo::cuda

@@ -91,8 +91,7 @@ class CudaBackend final : public Backend {
   // The first operand of an operation on weights is the weight.
   static void check_operands(octavo_operation operation, std::span<const octavo_tensor> operands) {
     for (const octavo_tensor& operand : operands) {
-      if (operand.rank > 2)
-        cuda::unsupported("supports", fmt::format("a tensor of rank {}", operand.rank));
+      if (operand.rank > 2) cuda::unsupported("supports", fmt::format("a tensor of rank {}", operand.rank));
     }
     const bool reads_weight = operation == OCTAVO_OP_QUANTIZE_NEAREST || operation == OCTAVO_OP_ABSMAX ||
                               operation == OCTAVO_OP_TO_BASIS || operation == OCTAVO_OP_FROM_BASIS ||

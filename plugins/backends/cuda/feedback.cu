@@ -1,7 +1,7 @@
-// One thread has one row. The feedback of a column reaches all columns before it, so a thread keeps 32 columns
-// in registers and works through the block in strips of 32: first what the strips behind it add, then the 32
-// columns one after the other. Rows lie transposed in shared memory, where a warp reads and writes them in
-// whole lines; the factor is the same for all threads and comes out of the cache.
+// One thread has one row. The feedback of a column reaches all columns before it, so a thread keeps 32
+// columns in registers and works through the block in strips of 32: first what the strips behind it add, then
+// the 32 columns one after the other. Rows lie transposed in shared memory, where a warp reads and writes
+// them in whole lines; the factor is the same for all threads and comes out of the cache.
 #include "codes.cuh"
 #include "feedback.hpp"
 #include "status.hpp"
@@ -14,8 +14,8 @@ namespace {
 constexpr int kStrip = 32;
 constexpr int kMostRows = 256;
 
-// The memory of a warp's 32 rows: `columns` x (block's rows + 1) floats; the odd stride keeps reads along rows
-// and along columns free of bank conflicts.
+// The memory of a warp's 32 rows: `columns` x (block's rows + 1) floats; the odd stride keeps reads along
+// rows and along columns free of bank conflicts.
 struct Transposed {
   float* data;
   int stride;
@@ -88,8 +88,7 @@ __device__ inline void add_row(const float* factor_row, float residual, float (&
 // Rounds column kColumn of the strip and the ones before it.
 template <int kColumn>
 __device__ inline void round_columns(const FeedbackJob& job, int column, int row, const float* scales,
-                                     const Transposed& strip, const Transposed& rows,
-                                     float (&sums)[kStrip]) {
+                                     const Transposed& strip, const Transposed& rows, float (&sums)[kStrip]) {
   if (column + kColumn < job.source.cols) {
     const float scale = scale_of(job, scales, column + kColumn);
     const float code = code_of(job.code, sums[kColumn], scale);
@@ -107,8 +106,8 @@ __global__ void __launch_bounds__(kMostRows) round_block_kernel(const __grid_con
   extern __shared__ float memory[];
   const int cols = static_cast<int>(job.source.cols);
   const int stride = static_cast<int>(blockDim.x) + 1;
-  const Transposed rows{memory, stride};                       // work, then residuals
-  const Transposed strip{memory + cols * stride, stride};      // source, then codes
+  const Transposed rows{memory, stride};                   // work, then residuals
+  const Transposed strip{memory + cols * stride, stride};  // source, then codes
   const int row = static_cast<int>(threadIdx.x);
   const Place place{std::int64_t{blockIdx.x} * blockDim.x + row / 32 * 32, row / 32 * 32, row % 32};
   const bool is_there = place.first_row + place.lane < job.source.rows;
@@ -156,8 +155,8 @@ void round_block(const Launch& launch, const FeedbackJob& job) {
     return (cols + kStrip) * static_cast<std::size_t>(rows + 1) * sizeof(float);
   };
   // As many rows in a block as give every multiprocessor one, in whole warps.
-  const std::int64_t share = (job.source.rows + launch.residency.multiprocessors() - 1) /
-                             launch.residency.multiprocessors();
+  const std::int64_t share =
+      (job.source.rows + launch.residency.multiprocessors() - 1) / launch.residency.multiprocessors();
   std::int64_t rows = std::clamp<std::int64_t>((share + 31) / 32 * 32, 32, kMostRows);
   while (rows > 32 && shared_for(rows) > launch.residency.shared_limit()) rows -= 32;
   const std::size_t shared = shared_for(rows);

@@ -13,9 +13,9 @@ namespace octavo::cuda {
 constexpr int kFeedbackColumns = 128;
 
 struct FeedbackJob {
-  View source;    // f32 [rows, cols], cols <= kFeedbackColumns; all views below as octavo_feedback has them
-  View work;      // f32
-  View factor;    // f32 [cols, cols]; readable, 16-byte aligned, up to the next multiple of 32 columns
+  View source;  // f32 [rows, cols], cols <= kFeedbackColumns; all views below as octavo_feedback has them
+  View work;    // f32
+  View factor;  // f32 [cols, cols]; readable, 16-byte aligned, up to the next multiple of 32 columns
   View codes;
   View residual;  // f32
   CodePlan code;

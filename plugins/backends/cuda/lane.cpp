@@ -71,10 +71,9 @@ void CudaLane::copy(void* target, octavo_memory target_memory, const void* sourc
                     octavo_memory source_memory, std::uint64_t bytes) {
   if (bytes == 0) return;
   enter();
-  const cudaMemcpyKind kind = is_host(source_memory)
-                                  ? (is_host(target_memory) ? cudaMemcpyHostToHost : cudaMemcpyHostToDevice)
-                                  : (is_host(target_memory) ? cudaMemcpyDeviceToHost
-                                                            : cudaMemcpyDeviceToDevice);
+  const cudaMemcpyKind kind =
+      is_host(source_memory) ? (is_host(target_memory) ? cudaMemcpyHostToHost : cudaMemcpyHostToDevice)
+                             : (is_host(target_memory) ? cudaMemcpyDeviceToHost : cudaMemcpyDeviceToDevice);
   check(cudaMemcpyAsync(target, source, bytes, kind, stream_), "copy", "copy");
 }
 

@@ -66,8 +66,8 @@ class CudaLane final : public BackendLane {
     return Scratch<T>(stream_, count, operation);
   }
 
-  // Ways to quantize a tile: another float dtype; INT8 codes and an F32 scale for each row, 128 x 128 block or
-  // tensor; anything else.
+  // Ways to quantize a tile: another float dtype; INT8 codes and an F32 scale for each row, 128 x 128 block
+  // or tensor; anything else.
   void cast_tile(const octavo_tile& tile, const Launch& launch, double* row_errors);
   void nearest_int8(const octavo_tile& tile, const Launch& launch, double* row_errors);
   void nearest_any(const octavo_tile& tile, const Launch& launch, double* row_errors);

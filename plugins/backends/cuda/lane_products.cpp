@@ -111,8 +111,7 @@ void plan_scales(const octavo_feedback& feedback, FeedbackJob& job) {
                                                            : 1;
   job.block_cols = job.one_column ? 1 : level.block_cols;
   const std::int64_t last_row = (job.row_begin + job.source.rows - 1) / job.block_rows;
-  const std::int64_t last_col =
-      job.one_column ? 0 : (job.col_begin + job.source.cols - 1) / job.block_cols;
+  const std::int64_t last_col = job.one_column ? 0 : (job.col_begin + job.source.cols - 1) / job.block_cols;
   if (job.row_begin < 0 || job.col_begin < 0 || last_row >= scales.rows || last_col >= scales.cols)
     bad_argument("round_feedback", "the block lies outside of the scales");
 }

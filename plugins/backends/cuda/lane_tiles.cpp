@@ -179,8 +179,8 @@ std::vector<Scratch<float>> CudaLane::lay_out_levels(const octavo_tile& tile, Ce
   }
   if (grid.code == OCTAVO_CODE_INTEGER_ZERO) {
     const LevelPlan& plan = job.levels[0];
-    const View stored = checked_view(tile.zero_points, grid.zero_point_dtype, plan.rows, plan.cols, operation,
-                                     "zero_points");
+    const View stored =
+        checked_view(tile.zero_points, grid.zero_point_dtype, plan.rows, plan.cols, operation, "zero_points");
     levels.push_back(scratch<float>(plan.rows * plan.cols, operation));
     job.zero = {stored.data, stored.stride, stored.dtype, levels.back().get()};
   }
@@ -192,8 +192,7 @@ namespace {
 // Where level `index` of the tile is stored.
 void point_at_stored(const octavo_tile& tile, CellsJob& job, std::uint32_t index, const char* operation) {
   LevelPlan& plan = job.levels[index];
-  const View stored =
-      checked_view(tile.scales[index], plan.dtype, plan.rows, plan.cols, operation, "scales");
+  const View stored = checked_view(tile.scales[index], plan.dtype, plan.rows, plan.cols, operation, "scales");
   plan.stored = stored.data;
   plan.stride = stored.stride;
 }
@@ -321,8 +320,9 @@ void CudaLane::cast(const octavo_tensor& source, octavo_tensor& target, std::uin
     result.overflow_count = record.overflow;
     result.underflow_count = record.underflow;
   };
-  report(0, deliver,
-         [&](const Launch& launch, double*) { cast_values(launch, {from, to, flags, false, nullptr}); });
+  report(0, deliver, [&](const Launch& launch, double*) {
+    cast_values(launch, {from, to, flags, false, nullptr});
+  });
 }
 
 void CudaLane::merge_low_rank(const octavo_tensor& source, const octavo_tensor& up, const octavo_tensor& down,

@@ -32,8 +32,8 @@ class Residency {
 struct Launch {
   cudaStream_t stream;
   Residency& residency;
-  Ledger* ledger;   // device memory
-  Record* record;   // pinned; nullptr where the launch reports nothing
+  Ledger* ledger;  // device memory
+  Record* record;  // pinned; nullptr where the launch reports nothing
 };
 
 // Blocks for `work` pieces of which a block does one after the other: all that fit on the device at a time.

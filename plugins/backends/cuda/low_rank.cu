@@ -51,8 +51,7 @@ __device__ inline void add_products(const Stage& stage, int depth, int row, int 
 #pragma unroll
     for (int i = 0; i < kEach; ++i) {
 #pragma unroll
-      for (int j = 0; j < kEach; ++j)
-        sums[i][j] = __fadd_rn(sums[i][j], __fmul_rn(left[i], right[j]));
+      for (int j = 0; j < kEach; ++j) sums[i][j] = __fadd_rn(sums[i][j], __fmul_rn(left[i], right[j]));
     }
   }
 }
@@ -88,8 +87,8 @@ __global__ void __launch_bounds__(kThreads) merge_kernel(const Merge args) {
 
 }  // namespace
 
-void merge_low_rank(const Launch& launch, const View& source, const View& up, const View& down, float strength,
-                    const View& target) {
+void merge_low_rank(const Launch& launch, const View& source, const View& up, const View& down,
+                    float strength, const View& target) {
   const std::int64_t tiles = (target.rows + kTile - 1) / kTile * ((target.cols + kTile - 1) / kTile);
   if (tiles == 0) return;
   merge_kernel<<<static_cast<unsigned>(tiles), kThreads, 0, launch.stream>>>(

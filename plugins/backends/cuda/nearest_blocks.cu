@@ -71,8 +71,7 @@ __device__ inline void store_codes(const Blocks& args, std::int64_t first_row, i
       __stcs(reinterpret_cast<uint2*>(at), make_uint2(words[2 * c], words[2 * c + 1]));
       continue;
     }
-    for (int i = 0; i < 8; ++i)
-      at[i] = static_cast<std::int8_t>(words[2 * c + i / 4] >> (8 * (i % 4)));
+    for (int i = 0; i < 8; ++i) at[i] = static_cast<std::int8_t>(words[2 * c + i / 4] >> (8 * (i % 4)));
   }
 }
 

@@ -1,12 +1,12 @@
 // Nearest with a scale for each row: one read of the source, one write of the codes.
 //
 // A block takes a row at a time; while it works on one, the values of its next row are on their way into
-// registers. Each warp holds panels of 1024 columns, 32 values a thread. Plain: thread l holds columns 8l..8l+7
-// of each 256. ConvRot: thread l holds two runs of 16 consecutive columns, so strides 1 and 4 stay within a
-// thread; one exchange through shared memory gives it two columns of all 16 runs of a group, for strides 16
-// and 64. Then the largest magnitude of the row, the scale, the codes. In the second layout a thread's word has
-// two codes of each of two runs; its neighbour has the next two, so one shuffle makes words of consecutive
-// codes.
+// registers. Each warp holds panels of 1024 columns, 32 values a thread. Plain: thread l holds columns
+// 8l..8l+7 of each 256. ConvRot: thread l holds two runs of 16 consecutive columns, so strides 1 and 4 stay
+// within a thread; one exchange through shared memory gives it two columns of all 16 runs of a group, for
+// strides 16 and 64. Then the largest magnitude of the row, the scale, the codes. In the second layout a
+// thread's word has two codes of each of two runs; its neighbour has the next two, so one shuffle makes words
+// of consecutive codes.
 //
 // Values that are not usable (NaN, infinity, from 2^118 on in a rotated basis) show in the row's largest
 // magnitude. Only then is the row read again and every value looked at.
@@ -90,8 +90,8 @@ __device__ inline void exchange(float (&x)[32], float* shared) {
     float4* at = reinterpret_cast<float4*>(shared + run / 16 * kGroupStride + run % 16 * kRunStride);
 #pragma unroll
     for (int i = 0; i < 4; ++i)
-      at[i] = make_float4(x[16 * h + 4 * i], x[16 * h + 4 * i + 1], x[16 * h + 4 * i + 2],
-                          x[16 * h + 4 * i + 3]);
+      at[i] =
+          make_float4(x[16 * h + 4 * i], x[16 * h + 4 * i + 1], x[16 * h + 4 * i + 2], x[16 * h + 4 * i + 3]);
   }
   __syncwarp();
   const float* from = shared + lane / 8 * kGroupStride + lane % 8 * 2;
@@ -127,8 +127,8 @@ __device__ inline void rotate_panel(float (&x)[32], int group, float* shared) {
   }
 }
 
-// Bits of the row's largest magnitude, in every thread. `turn` alternates from call to call, so a warp that is
-// ahead does not write where another one still reads.
+// Bits of the row's largest magnitude, in every thread. `turn` alternates from call to call, so a warp that
+// is ahead does not write where another one still reads.
 __device__ inline unsigned row_max(unsigned bits, int turn) {
   __shared__ unsigned warps[2][kMostWarps];
   bits = warp_max(bits);

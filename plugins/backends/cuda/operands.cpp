@@ -1,10 +1,10 @@
 #include "operands.hpp"
 
+#include "basis.hpp"
+
 #include <octavo/grid.hpp>
 #include <octavo/plugin.hpp>
 #include <octavo/tensor.hpp>
-
-#include "basis.hpp"
 
 #include <fmt/format.h>
 
@@ -80,8 +80,7 @@ void check_level(const octavo_grid& grid, const octavo_scale_level& level, const
   const bool with_zero = grid.code == OCTAVO_CODE_INTEGER_ZERO;
   if (level.granularity < OCTAVO_PER_TENSOR || level.granularity > OCTAVO_PER_GROUP)
     unsupported(operation, fmt::format("scales of granularity {}", level.granularity));
-  if (!is_scale_dtype(level.dtype))
-    unsupported(operation, fmt::format("scales of dtype {}", level.dtype));
+  if (!is_scale_dtype(level.dtype)) unsupported(operation, fmt::format("scales of dtype {}", level.dtype));
   if (level.granularity == OCTAVO_PER_BLOCK && level.block_rows < 1)
     bad_argument(operation, fmt::format("blocks of {} rows", level.block_rows));
   if (level.granularity >= OCTAVO_PER_BLOCK && level.block_cols < 1)
@@ -118,7 +117,8 @@ View checked_view(const octavo_tensor& tensor, const char* operation, const char
   if (view.rows == 0 || view.cols == 0) return view;
   if (view.data == nullptr) bad_argument(operation, fmt::format("{} has no data", name));
   if (tensor.memory != OCTAVO_MEMORY_DEVICE)
-    bad_argument(operation, fmt::format("{} is in memory {}; device memory is expected", name, tensor.memory));
+    bad_argument(operation,
+                 fmt::format("{} is in memory {}; device memory is expected", name, tensor.memory));
   return view;
 }
 
@@ -204,10 +204,9 @@ LevelPlan level_plan(const octavo_grid& grid, std::uint32_t index, std::int64_t 
   const octavo_scale_level& level = grid.scales[index];
   const ScaleShape shape = scale_shape(level, rows, cols);
   const float inner = index == 0 ? 1.0f : largest_inner(grid);
-  LevelPlan plan{1,       std::max<std::int64_t>(cols, 1), shape.rows,
-                 shape.cols, nullptr,                        shape.cols,
-                 level.dtype, level.rule,                    largest_code(grid) * inner,
-                 level.floor, nullptr};
+  LevelPlan plan{
+      1,          std::max<std::int64_t>(cols, 1), shape.rows,  shape.cols, nullptr, shape.cols, level.dtype,
+      level.rule, largest_code(grid) * inner,      level.floor, nullptr};
   if (level.granularity == OCTAVO_PER_TENSOR) plan.block_rows = std::max<std::int64_t>(rows, 1);
   if (level.granularity == OCTAVO_PER_BLOCK) plan.block_rows = level.block_rows;
   if (level.granularity >= OCTAVO_PER_BLOCK) plan.block_cols = level.block_cols;

@@ -104,16 +104,16 @@ Products::~Products() {
 void Products::multiply(const Product& product, const char* operation) {
   const Types types = types_of(product.kind);
   const auto desc = description(library_, types, product.transpose_b, product.transpose_a);
-  const auto first = operand_layout(library_, types.operand, product.depth, product.cols,
-                                    product.transpose_b, product.b_stride);
+  const auto first = operand_layout(library_, types.operand, product.depth, product.cols, product.transpose_b,
+                                    product.b_stride);
   const auto second = operand_layout(library_, types.operand, product.rows, product.depth,
                                      product.transpose_a, product.a_stride);
   const auto result = layout(library_, types.result, product.cols, product.rows, product.c_stride);
-  const unsigned alignment = alignment_of(product.a) | alignment_of(product.b) << 10 |
-                             alignment_of(product.c) << 20;
-  const Key key{product.kind,        product.rows,     product.cols,        product.depth,
-                product.a_stride,    product.transpose_a, product.b_stride, product.transpose_b,
-                product.c_stride,    product.accumulate,  alignment};
+  const unsigned alignment =
+      alignment_of(product.a) | alignment_of(product.b) << 10 | alignment_of(product.c) << 20;
+  const Key key{product.kind,     product.rows,        product.cols,     product.depth,
+                product.a_stride, product.transpose_a, product.b_stride, product.transpose_b,
+                product.c_stride, product.accumulate,  alignment};
   auto settled = settled_.find(key);
   if (settled == settled_.end()) {
     const auto wanted = preference(library_, product);

@@ -23,8 +23,7 @@ __device__ inline unsigned warp_max(unsigned value) {
 }
 
 __device__ inline double warp_sum(double value) {
-  for (int distance = 16; distance > 0; distance /= 2)
-    value += __shfl_xor_sync(kAllLanes, value, distance);
+  for (int distance = 16; distance > 0; distance /= 2) value += __shfl_xor_sync(kAllLanes, value, distance);
   return value;
 }
 

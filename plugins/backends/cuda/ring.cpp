@@ -7,9 +7,8 @@
 #include <cuda_runtime_api.h>
 #include <fmt/format.h>
 
-#include <sys/mman.h>
-
 #include <algorithm>
+#include <sys/mman.h>
 #include <thread>
 
 namespace octavo::cuda {

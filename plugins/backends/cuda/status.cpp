@@ -60,10 +60,10 @@ void check(cudaError_t code, const char* operation, const char* what) {
   if (code == cudaSuccess) return;
   cudaGetLastError();  // a failure that is not sticky must not show up in a later call
   const octavo_status status = status_of(code);
-  throw PluginError(
-      status,
-      fmt::format("[{}] CUDA, {}: {} ({})", operation, what, cudaGetErrorString(code), cudaGetErrorName(code)),
-      hint_of(status));
+  throw PluginError(status,
+                    fmt::format("[{}] CUDA, {}: {} ({})", operation, what, cudaGetErrorString(code),
+                                cudaGetErrorName(code)),
+                    hint_of(status));
 }
 
 void check_launch(const char* operation) { check(cudaGetLastError(), operation, "launch"); }

@@ -115,7 +115,8 @@ void finish_outputs(const Launch& launch, const OutputJob& job) {
 
 void mirror(const Launch& launch, const View& matrix) {
   const dim3 threads(32, 8);
-  const dim3 blocks(static_cast<unsigned>((matrix.cols + 31) / 32), static_cast<unsigned>((matrix.rows + 7) / 8));
+  const dim3 blocks(static_cast<unsigned>((matrix.cols + 31) / 32),
+                    static_cast<unsigned>((matrix.rows + 7) / 8));
   if (matrix.cols == 0) return;
   mirror_kernel<<<blocks, threads, 0, launch.stream>>>(matrix);
   check_launch("gram");

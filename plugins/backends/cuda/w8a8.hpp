@@ -9,12 +9,12 @@
 namespace octavo::cuda {
 
 struct TokenJob {
-  View x;                   // [tokens, cols], any float dtype, in the grid's basis, rounded to compute_dtype
+  View x;  // [tokens, cols], any float dtype, in the grid's basis, rounded to compute_dtype
   std::uint32_t compute_dtype;
-  std::int8_t* codes;       // [padded tokens, stride], 4-byte aligned; what lies beyond x becomes 0
+  std::int8_t* codes;  // [padded tokens, stride], 4-byte aligned; what lies beyond x becomes 0
   std::int64_t padded_tokens;
   std::int64_t stride;
-  float* scales;            // [tokens]; NaN for a token with a value that is not finite
+  float* scales;  // [tokens]; NaN for a token with a value that is not finite
 };
 void quantize_tokens(const Launch& launch, const TokenJob& job);
 
