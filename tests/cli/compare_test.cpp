@@ -176,4 +176,38 @@ BOOST_AUTO_TEST_CASE(large_layers_in_bands) {
   }
 }
 
+// Each band finds its own scales: a reference that is code x scale everywhere is met exactly.
+BOOST_AUTO_TEST_CASE(scales_of_bands) {
+  constexpr uint64_t kRows = 1280, kCols = 2048;  // bands of 512 rows
+  const auto power = [](uint64_t n) { return static_cast<float>(1 << n % 5); };
+  struct Form {
+    const char* marker;
+    std::vector<uint64_t> shape;  // of the scale
+    uint64_t block_rows, block_cols;
+  };
+  const std::vector<Form> forms = {
+      {R"({"format": "int8_tensorwise"})", {kRows, 1}, 1, kCols},
+      {R"({"format": "int8_blockwise", "group_size": 128})", {kRows / 128, kCols / 128}, 128, 128}};
+  for (const Form& form : forms) {
+    std::vector<float> scale(form.shape[0] * form.shape[1]);
+    for (size_t i = 0; i < scale.size(); ++i) scale[i] = power(i * i + i / 7);
+    std::vector<float> values(kRows * kCols);
+    std::vector<int8_t> codes(values.size());
+    for (uint64_t i = 0; i < values.size(); ++i) {
+      codes[i] = static_cast<int8_t>(static_cast<int>(i * 31 % 255) - 127);
+      const uint64_t cell = i / kCols / form.block_rows * form.shape[1] + i % kCols / form.block_cols;
+      values[i] = static_cast<float>(codes[i]) * scale[cell];
+    }
+    const TemporaryFolder folder;
+    write_checkpoint(folder / "a.safetensors", {f32("net.a.weight", {kRows, kCols}, values)});
+    write_checkpoint(folder / "b.safetensors",
+                     {f32("net.a.weight_scale", form.shape, scale), i8("net.a.weight", {kRows, kCols}, codes),
+                      marker("net.a", form.marker)});
+    const auto json = run({"compare", folder / "a.safetensors", folder / "b.safetensors", "--json"}).json();
+    BOOST_REQUIRE(json["layers"].size() == 1u);
+    BOOST_TEST(json["layers"][0]["error_sum"] == 0, form.marker);
+    BOOST_TEST(json["layers"][0]["elements"] == kRows * kCols);
+  }
+}
+
 BOOST_AUTO_TEST_SUITE_END()
