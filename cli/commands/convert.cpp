@@ -219,6 +219,7 @@ std::vector<Option> options() {
   std::vector<Option> all = conversion_options();
   all.push_back(progress_option());
   all.push_back({.name = "dry-run",
+                 .value = "WHAT",
                  .help = "Show the plan and write nothing, or write a layer config that says the same",
                  .choices = {"analyze", "create-template"},
                  .bare = "analyze"});
@@ -233,7 +234,9 @@ Command convert_command() {
           .examples = {{"octavo convert model.safetensors", "INT8 with ConvRot, beside the input"},
                        {"octavo convert model.safetensors --format int8_tensorwise -o small.safetensors",
                         "plain INT8 rows, which the most programs load"},
-                       {"octavo convert diffusers-folder/ --format fp16 --shards 4", "FP16 in four files"}},
+                       {"octavo convert diffusers-folder/ --format fp16 --shards 4", "FP16 in four files"},
+                       {"octavo convert model.safetensors --dry-run create-template",
+                        "a layer config to edit, for --layer-config"}},
           .positional = {"input", "FILE", 0, 1},
           .options = options,
           .run = run,

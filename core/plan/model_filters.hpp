@@ -29,7 +29,7 @@ class ModelFilters {
   Verdict decide(std::size_t index) const;
 
   const std::vector<std::string>& ids() const { return ids_; }
-  // "flux2: 57 of 57 signature keys"; of a file with several parts "(model.diffusion_model.)" follows.
+  // "<id>: 57 of 57 signature keys"; of a file with several parts "(model.diffusion_model.)" follows.
   const std::vector<std::string>& reasons() const { return reasons_; }
 
  private:

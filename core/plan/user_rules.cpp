@@ -35,6 +35,11 @@ std::ptrdiff_t default_entry(const LayerRules& rules) {
 }  // namespace
 
 UserRules::UserRules(const LayerRules& rules, const checkpoint::Checkpoint& source) {
+  const std::size_t count = source.tensors().size();
+  config_.assign(count, -1);
+  custom_.assign(count, false);
+  excluded_.assign(count, false);
+  if (rules.config.empty() && !rules.custom && !rules.exclude) return;
   std::vector<std::string> keys;
   std::vector<std::string> layers;
   for (const checkpoint::TensorRef& tensor : source.tensors()) {
@@ -50,7 +55,6 @@ UserRules::UserRules(const LayerRules& rules, const checkpoint::Checkpoint& sour
 }
 
 void UserRules::match_config(const LayerRules& rules, const std::vector<std::string>& keys) {
-  config_.assign(keys.size(), -1);
   for (const std::size_t entry : by_closeness(rules)) {
     const Pattern& pattern = *rules.config[entry].pattern;
     bool any = false;

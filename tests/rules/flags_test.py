@@ -98,7 +98,7 @@ class FormatFlagsTest(FlagsTest):
 
     def test_key_schemes(self):
         self.assertIn("a.comfy_quant", self.stored("--comfy_quant"))
-        self.assert_stored(self.stored("--no-comfy-quant"), "int8_convrot", legacy=True)
+        self.assert_stored(self.stored("--no-comfy-quant", "--scaling_mode", "row"), "int8_tensorwise", legacy=True)
 
     def test_int8_and_fp16(self):
         self.assert_stored(self.stored("--int8"), "int8_convrot")
@@ -151,7 +151,7 @@ class FormatFlagsTest(FlagsTest):
         self.assertIn("--streaming has no effect", quiet.stderr)
         for level in ("DEBUG", "VERBOSE", "NORMAL"):
             self.assertEqual(octavo("plan", self.source, "--verbose", level).returncode, 0)
-        self.refuse(2, "plan", self.source, "--verbose", "LOUD")
+        self.refuse(2, "plan", self.source, "--verbose=LOUD")
 
     def test_low_memory(self):
         for flag in ("--low-memory", "-lm"):
