@@ -45,6 +45,7 @@ checkpoint::OutputOptions output_options(const Conversion& conversion, const che
   options.inputs = source.identities();
   options.durable = conversion.durable;
   options.discard = conversion.discard;
+  options.sink = conversion.sink;
   return options;
 }
 

@@ -1,9 +1,13 @@
-// The CPU backend: operations on host memory, one thread per lane. Kernels are in AVX-512 and AVX2; what they
-// do not cover, and every other machine, is done by the host's reference.
+// The CPU backend: operations on host memory, one thread per lane. Kernels are in AVX-512 and AVX2, products
+// of matrices are oneDNN's; what they do not cover, and every other machine, is done by the host's reference.
+#include "algebra.hpp"
+#include "convert.hpp"
+#include "lane_tools.hpp"
 #include "memory.hpp"
 #include "nearest.hpp"
-#include "row_kernels.hpp"
+#include "products.hpp"
 #include "simd.hpp"
+#include "support.hpp"
 
 #include <octavo/backend.hpp>
 
@@ -13,6 +17,7 @@
 
 #include <cstdlib>
 #include <cstring>
+#include <optional>
 
 namespace octavo::cpu {
 namespace {
@@ -23,9 +28,14 @@ int allowed_cpus() {
   return sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
 }
 
+// The kernels' way first, then the reference's.
 class Lane final : public BackendLane {
  public:
-  Lane(Simd simd, const octavo_operations& reference) : rows_(row_kernels(simd)), reference_(reference) {}
+  Lane(Simd simd, const octavo_operations& reference) : reference_(reference) {
+    if (simd != Simd::scalar)
+      tools_.emplace(
+          LaneTools{*row_kernels(simd), *value_kernels(simd), *algebra_kernels(simd), reference, {}, {}, {}});
+  }
 
   void* allocate(octavo_memory, std::uint64_t bytes) override { return allocate_aligned(bytes); }
   void release(octavo_memory, void* data) override { std::free(data); }
@@ -34,33 +44,79 @@ class Lane final : public BackendLane {
   }
 
   void quantize_nearest(const octavo_tile& tile, octavo_tile_result& result) override {
-    if (rows_ != nullptr && tile.grid != nullptr && nearest_refusal(*tile.grid, tile.source.dtype).empty() &&
-        quantize_tile(tools(), tile, result))
-      return;
-    octavo_error error = empty_error();
-    check(reference_.quantize_nearest(nullptr, &tile, &result, &error), error);
+    if (tools_ && tile.grid != nullptr && quantize_by_kernels(tile, result)) return;
+    refer([&](octavo_error* e) { return reference_.quantize_nearest(nullptr, &tile, &result, e); });
   }
-
   void absmax(const octavo_grid* grid, const octavo_tensor& source, std::uint32_t flags,
               octavo_absmax_result& result) override {
-    if (rows_ != nullptr && find_absmax(tools(), grid, source, result)) return;
-    octavo_error error = empty_error();
-    check(reference_.absmax(nullptr, grid, &source, flags, &result, &error), error);
+    if (tools_ && find_absmax(*tools_, grid, source, result)) return;
+    refer([&](octavo_error* e) { return reference_.absmax(nullptr, grid, &source, flags, &result, e); });
+  }
+  void to_basis(const octavo_grid& grid, const octavo_tensor& source, octavo_tensor& target) override {
+    if (tools_ && change_basis(*tools_, grid, source, target)) return;
+    refer([&](octavo_error* e) { return reference_.to_basis(nullptr, &grid, &source, &target, e); });
+  }
+  void from_basis(const octavo_grid& grid, const octavo_tensor& source, octavo_tensor& target) override {
+    if (tools_ && change_basis(*tools_, grid, source, target)) return;
+    refer([&](octavo_error* e) { return reference_.from_basis(nullptr, &grid, &source, &target, e); });
+  }
+  void dequantize(const octavo_tile& tile, bool plain, octavo_tensor& target) override {
+    if (tools_ && tile.grid != nullptr && dequantize_tile(*tools_, tile, plain, target)) return;
+    refer([&](octavo_error* e) { return reference_.dequantize(nullptr, &tile, plain ? 1 : 0, &target, e); });
+  }
+  void round_feedback(const octavo_feedback& feedback) override {
+    if (tools_ && round_with_feedback(*tools_, feedback)) return;
+    refer([&](octavo_error* e) { return reference_.round_feedback(nullptr, &feedback, e); });
+  }
+  void matmul(const octavo_matmul& matmul) override {
+    if (tools_ && multiply(*tools_, matmul)) return;
+    refer([&](octavo_error* e) { return reference_.matmul(nullptr, &matmul, e); });
+  }
+  void matmul_int8(const octavo_matmul_int8& matmul) override {
+    if (tools_ && multiply_int8(*tools_, matmul)) return;
+    refer([&](octavo_error* e) { return reference_.matmul_int8(nullptr, &matmul, e); });
+  }
+  void gram(const octavo_tensor& x, octavo_tensor& h, bool accumulate) override {
+    if (tools_ && add_gram(*tools_, x, h, accumulate)) return;
+    refer([&](octavo_error* e) { return reference_.gram(nullptr, &x, &h, accumulate ? 1 : 0, e); });
+  }
+  void error_sums(const octavo_tensor& a, const octavo_tensor& b, octavo_error_sums& sums) override {
+    if (tools_ && sum_differences(*tools_, a, b, sums)) return;
+    refer([&](octavo_error* e) { return reference_.error_sums(nullptr, &a, &b, &sums, e); });
+  }
+  void cast(const octavo_tensor& source, octavo_tensor& target, std::uint32_t flags,
+            octavo_cast_result& result) override {
+    if (tools_ && cast_values(*tools_, source, target, flags, result)) return;
+    refer([&](octavo_error* e) { return reference_.cast(nullptr, &source, &target, flags, &result, e); });
+  }
+  void merge_low_rank(const octavo_tensor& source, const octavo_tensor& up, const octavo_tensor& down,
+                      float strength, octavo_tensor& target) override {
+    if (tools_ && cpu::merge_low_rank(*tools_, source, up, down, strength, target)) return;
+    refer([&](octavo_error* e) {
+      return reference_.merge_low_rank(nullptr, &source, &up, &down, strength, &target, e);
+    });
   }
 
  private:
-  NearestTools tools() { return {*rows_, decoded_, rotated_, reference_}; }
+  bool quantize_by_kernels(const octavo_tile& tile, octavo_tile_result& result) {
+    if (tile.grid->code == OCTAVO_CODE_CAST) return cast_tile(*tools_, tile, result);
+    return nearest_refusal(*tile.grid, tile.source.dtype).empty() && quantize_tile(*tools_, tile, result);
+  }
 
-  const RowKernels* rows_;  // nullptr: the reference does everything
+  template <typename Operation>
+  static void refer(Operation operation) {
+    octavo_error error = empty_error();
+    check(operation(&error), error);
+  }
+
   const octavo_operations& reference_;
-  Scratch decoded_;
-  Scratch rotated_;
+  std::optional<LaneTools> tools_;  // none: the reference does everything
 };
 
 class Cpu final : public Backend {
  public:
   static constexpr LaneAdvice advice{0, 1};
-  static constexpr std::uint32_t operations = 1u << OCTAVO_OP_QUANTIZE_NEAREST | 1u << OCTAVO_OP_ABSMAX;
+  static constexpr std::uint32_t operations = (1u << OCTAVO_OP_COUNT) - 1;
 
   Cpu(const Host& host, const Params&) : host_(host), simd_(pick_simd()) {}
 
@@ -72,9 +128,9 @@ class Cpu final : public Backend {
     return std::make_unique<Lane>(simd_, host_.reference());
   }
 
-  std::string unsupported(octavo_operation, const octavo_grid*,
-                          std::span<const octavo_tensor>) const override {
-    return {};
+  std::string unsupported(octavo_operation operation, const octavo_grid* grid,
+                          std::span<const octavo_tensor> operands) const override {
+    return refusal(operation, grid, operands);
   }
 
  private:

@@ -4,7 +4,9 @@
 // finite, values above the absmax that the host gave) goes band by band to the reference.
 #include "nearest.hpp"
 
+#include "rotation.hpp"
 #include "source_rows.hpp"
+#include "tile_result.hpp"
 
 #include <octavo/grid.hpp>
 #include <octavo/plugin.hpp>
@@ -19,22 +21,9 @@
 namespace octavo::cpu {
 namespace {
 
-bool is_rotated(const octavo_grid& grid) { return grid.basis == OCTAVO_BASIS_CONVROT; }
-
-bool is_rotation_size(std::int64_t group) { return group == 16 || group == 64 || group == 256; }
-
-// The rotation without its last multiplication leaves multiples of this power of two.
-float rotation_unit(std::int64_t group) {
-  return group == 256 ? 1.0f / 16 : group == 64 ? 1.0f / 8 : 1.0f / 4;
-}
-
 // Bits from which a magnitude cannot be used.
 std::uint32_t limit_bits(const octavo_grid* grid) {
   return grid != nullptr && is_rotated(*grid) ? std::bit_cast<std::uint32_t>(kRotatedLimit) : 0x7f800000u;
-}
-
-bool basis_fits(const octavo_grid& grid, std::int64_t cols) {
-  return !is_rotated(grid) || cols % grid.basis_group == 0;
 }
 
 // Sums of a tile or of one band of it.
@@ -54,13 +43,13 @@ struct Totals {
 
 class TilePass {
  public:
-  TilePass(const NearestTools& tools, const octavo_tile& tile, octavo_tile_result& result)
+  TilePass(LaneTools& tools, const octavo_tile& tile, octavo_tile_result& result)
       : tools_(tools),
         tile_(tile),
         grid_(*tile.grid),
         level_(tile.grid->scales[0]),
         result_(result),
-        source_(tile.source, tools.decoded) {}
+        source_(tile.source, tools.values, tools.decoded) {}
 
   void run() {
     const bool blocks = level_.granularity == OCTAVO_PER_BLOCK || level_.granularity == OCTAVO_PER_GROUP;
@@ -87,15 +76,15 @@ class TilePass {
   // One row with a scale of its own or of the whole layer.
   bool quantize_row(std::int64_t row, Totals& band) {
     Values values = source_.at(row, 1, 0, cols());
-    const std::uint32_t bits = tools_.kernels.absmax(values);
+    const std::uint32_t bits = tools_.rows.absmax(values);
     if (bits >= limit_bits(&grid_)) return false;
     float absmax = std::bit_cast<float>(bits);
     float unit = 1.0f;  // what the values are multiples of, as against the basis
     if (is_rotated(grid_)) {
       unit = rotation_unit(grid_.basis_group);
       float* rotated = tools_.rotated.floats(values.cols);
-      absmax = unit * tools_.kernels.rotate(values.data, values.dtype, values.cols,
-                                            static_cast<std::size_t>(grid_.basis_group), false, rotated);
+      absmax = unit * tools_.rows.rotate(values.data, values.dtype, values.cols,
+                                         static_cast<std::size_t>(grid_.basis_group), false, rotated);
       values = {rotated, OCTAVO_F32, 1, values.cols, 0};
     }
     float scale;
@@ -106,8 +95,8 @@ class TilePass {
       scale = scale_for(absmax, band);
       *row_of<float>(tile_.scales[0], row) = scale;
     }
-    band.add(tools_.kernels.quantize(values, scale / unit, row_of<std::int8_t>(tile_.codes, row), 0,
-                                     source_.ahead(row + 1, 0)),
+    band.add(tools_.rows.quantize(values, scale / unit, row_of<std::int8_t>(tile_.codes, row), 0,
+                                  source_.ahead(row + 1, 0)),
              scale);
     return true;
   }
@@ -123,24 +112,23 @@ class TilePass {
                                   level_.granularity == OCTAVO_PER_BLOCK ? row / level_.block_rows : row);
     for (std::int64_t col = 0; col < cols(); col += level_.block_cols) {
       const Values values = source_.at(row, height, col, std::min(level_.block_cols, cols() - col));
-      const std::uint32_t bits = tools_.kernels.absmax(values);
+      const std::uint32_t bits = tools_.rows.absmax(values);
       if (bits >= limit_bits(&grid_)) return false;
       const float scale = scale_for(std::bit_cast<float>(bits), band);
       scales[col / level_.block_cols] = scale;
       std::int8_t* codes = row_of<std::int8_t>(tile_.codes, row) + col;
-      band.add(tools_.kernels.quantize(values, scale, codes, tile_.codes.row_stride, ahead(row, col)), scale);
+      band.add(tools_.rows.quantize(values, scale, codes, tile_.codes.row_stride, ahead(row, col)), scale);
     }
     return true;
   }
 
   void add_band(std::int64_t row, std::int64_t height, const Totals& band) {
-    result_.error_sum += band.error;
-    result_.signal_sum += band.signal;
-    result_.max_error = std::max(result_.max_error, band.largest);
+    const RowErrors errors{band.error, band.signal, band.largest};
     result_.floored_rows += band.floored;
-    if (height != 1) return;
-    if (result_.row_metric != nullptr) result_.row_metric[row] = band.error;
-    if (result_.row_nearest_metric != nullptr) result_.row_nearest_metric[row] = band.error;
+    if (height == 1)
+      add_row(result_, row, errors);
+    else
+      add_rows(result_, errors);
   }
 
   static void move_to_row(octavo_tensor& view, std::int64_t row, std::int64_t height) {
@@ -161,21 +149,10 @@ class TilePass {
       move_to_row(band.scales[0], row / level_.block_rows, 1);
     else if (level_.granularity != OCTAVO_PER_TENSOR)
       move_to_row(band.scales[0], row, height);
-    octavo_tile_result found = result_;
-    if (found.row_metric != nullptr) found.row_metric += row;
-    if (found.row_nearest_metric != nullptr) found.row_nearest_metric += row;
-    octavo_error error = empty_error();
-    check(tools_.reference.quantize_nearest(nullptr, &band, &found, &error), error);
-    result_.error_sum += found.error_sum;
-    result_.signal_sum += found.signal_sum;
-    result_.max_error = std::max(result_.max_error, found.max_error);
-    result_.floored_rows += found.floored_rows;
-    if (result_.nonfinite_count == 0 && found.nonfinite_count > 0)
-      result_.nonfinite_first = row * cols() + found.nonfinite_first;
-    result_.nonfinite_count += found.nonfinite_count;
+    add_reference(tools_.reference, band, row, cols(), result_);
   }
 
-  const NearestTools& tools_;
+  LaneTools& tools_;
   const octavo_tile& tile_;
   const octavo_grid& grid_;
   const octavo_scale_level& level_;
@@ -183,20 +160,11 @@ class TilePass {
   SourceRows source_;
 };
 
-void clear(octavo_tile_result& result) {
-  result.max_error = 0.0f;
-  result.error_sum = result.signal_sum = 0.0;
-  result.nonfinite_count = result.overflow_count = result.underflow_count = 0;
-  result.nonfinite_first = -1;
-  result.floored_rows = result.rows_sent_back = 0;
-  result.note[0] = '\0';
-}
-
 // Views as the kernels index them: rank 2 and of the same shape; block metrics per row are the reference's.
 bool shapes_fit(const octavo_tile& tile, const octavo_tile_result& result) {
   const octavo_scale_level& level = tile.grid->scales[0];
   if (tile.source.rank != 2 || tile.codes.rank != 2 || tile.codes.shape[0] != tile.source.shape[0] ||
-      tile.codes.shape[1] != tile.source.shape[1] || !basis_fits(*tile.grid, tile.source.shape[1]))
+      tile.codes.shape[1] != tile.source.shape[1] || !has_fast_basis(*tile.grid, tile.source.shape[1]))
     return false;
   if (level.granularity == OCTAVO_PER_BLOCK &&
       (result.row_metric != nullptr || result.row_nearest_metric != nullptr))
@@ -222,8 +190,7 @@ std::string nearest_refusal(const octavo_grid& grid, std::uint32_t source_dtype)
   const bool blocks = level.granularity == OCTAVO_PER_BLOCK || level.granularity == OCTAVO_PER_GROUP;
   if (blocks && (level.block_cols < 1 || (level.granularity == OCTAVO_PER_BLOCK && level.block_rows < 1)))
     return "empty blocks";
-  if (is_rotated(grid) ? blocks || !is_rotation_size(grid.basis_group)
-                       : grid.basis == OCTAVO_BASIS_INCOHERENT)
+  if (!has_fast_basis(grid, grid.basis_group) || (is_rotated(grid) && blocks))
     return "a basis other than plain, or convrot in groups of 16, 64 or 256 with scales for rows or the "
            "tensor";
   // Values below the normal ones of f32 are not rounded to the basis: they must be far below a code.
@@ -231,34 +198,31 @@ std::string nearest_refusal(const octavo_grid& grid, std::uint32_t source_dtype)
   return {};
 }
 
-bool quantize_tile(const NearestTools& tools, const octavo_tile& tile, octavo_tile_result& result) {
+bool quantize_tile(LaneTools& tools, const octavo_tile& tile, octavo_tile_result& result) {
   if (!shapes_fit(tile, result)) return false;
-  clear(result);
+  clear_result(result);
   TilePass(tools, tile, result).run();
-  if (tile.bias_delta.data != nullptr)
-    std::fill_n(static_cast<float*>(tile.bias_delta.data), tile.source.shape[0], 0.0f);
+  zero_bias_delta(tile);
   return true;
 }
 
-bool find_absmax(const NearestTools& tools, const octavo_grid* grid, const octavo_tensor& source,
+bool find_absmax(LaneTools& tools, const octavo_grid* grid, const octavo_tensor& source,
                  octavo_absmax_result& result) {
   if (source.rank != 2 || !is_weight_dtype(source.dtype)) return false;
   if (grid != nullptr && grid->code == OCTAVO_CODE_CAST) return false;
   const bool rotated = grid != nullptr && is_rotated(*grid);
-  if (rotated && (!is_rotation_size(grid->basis_group) || grid->cols > source.shape[1] ||
-                  !basis_fits(*grid, source.shape[1])))
-    return false;
-  if (grid != nullptr && grid->basis == OCTAVO_BASIS_INCOHERENT) return false;
-  const SourceRows rows(source, tools.decoded);
+  if (grid != nullptr && !has_fast_basis(*grid, source.shape[1])) return false;
+  if (rotated && grid->cols > source.shape[1]) return false;
+  const SourceRows rows(source, tools.values, tools.decoded);
   float largest = 0.0f;
   for (std::int64_t r = 0; r < source.shape[0]; ++r) {
-    const Values values = rows.at(r, 1, 0, source.shape[1]);
-    const std::uint32_t bits = tools.kernels.absmax(values);
+    const Values values = rows.row(r);
+    const std::uint32_t bits = tools.rows.absmax(values);
     if (bits >= limit_bits(grid)) return false;
     const float absmax = rotated ? rotation_unit(grid->basis_group) *
-                                       tools.kernels.rotate(values.data, values.dtype, values.cols,
-                                                            static_cast<std::size_t>(grid->basis_group),
-                                                            false, tools.rotated.floats(values.cols))
+                                       tools.rows.rotate(values.data, values.dtype, values.cols,
+                                                         static_cast<std::size_t>(grid->basis_group), false,
+                                                         tools.rotated.floats(values.cols))
                                  : std::bit_cast<float>(bits);
     largest = std::max(largest, absmax);
   }

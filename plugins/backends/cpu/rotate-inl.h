@@ -24,14 +24,6 @@ HWY_BEFORE_NAMESPACE();
 namespace octavo::cpu::HWY_NAMESPACE {
 #if OCTAVO_CPU_KERNEL_TARGET
 
-// What F32, BF16 and F16 values are called here, so that they can be told apart.
-struct Bf16Value {
-  std::uint16_t bits;
-};
-struct F16Value {
-  std::uint16_t bits;
-};
-
 // Quadruples in four vectors.
 HWY_INLINE void stage_across(VF& a, VF& b, VF& c, VF& d) {
   const VF two = hn::Set(DF(), 2.0f);
@@ -174,19 +166,6 @@ HWY_INLINE void rotate_256(const Value* from, Output& output, float* target) {
 }
 
 #else  // AVX2
-
-// One vector in memory order.
-HWY_INLINE VF load_straight(const float* from) { return hn::LoadU(DF(), from); }
-
-HWY_INLINE VF load_straight(const Bf16Value* from) {
-  const hn::Rebind<std::uint16_t, DF> du16;
-  const VU wide = hn::PromoteTo(DU(), hn::LoadU(du16, reinterpret_cast<const std::uint16_t*>(from)));
-  return hn::BitCast(DF(), hn::ShiftLeft<16>(wide));
-}
-
-HWY_INLINE VF load_straight(const F16Value* from) {
-  return F16Source::load_one(reinterpret_cast<const std::uint16_t*>(from));
-}
 
 // Quadruples in the four lanes of a 128-bit block.
 HWY_INLINE VF stage_in_block(VF x) {

@@ -76,6 +76,28 @@ struct Four {
   VF a, b, c, d;
 };
 
+// BF16 and F16 values, to be told apart.
+struct Bf16Value {
+  std::uint16_t bits;
+};
+struct F16Value {
+  std::uint16_t bits;
+};
+
+// One vector in memory order.
+HWY_INLINE VF load_straight(const float* from) { return hn::LoadU(DF(), from); }
+
+HWY_INLINE VF load_straight(const Bf16Value* from) {
+  const hn::Rebind<std::uint16_t, DF> du16;
+  const VU wide = hn::PromoteTo(DU(), hn::LoadU(du16, reinterpret_cast<const std::uint16_t*>(from)));
+  return hn::BitCast(DF(), hn::ShiftLeft<16>(wide));
+}
+
+HWY_INLINE VF load_straight(const F16Value* from) {
+  const hn::Rebind<hwy::float16_t, DF> half;
+  return hn::PromoteTo(DF(), hn::LoadU(half, reinterpret_cast<const hwy::float16_t*>(from)));
+}
+
 struct F32Source {
   using Element = float;
   static constexpr PackedOrder kOrder = straight_order();
@@ -105,13 +127,10 @@ struct Bf16Source {
 struct F16Source {
   using Element = std::uint16_t;
   static constexpr PackedOrder kOrder = straight_order();
-  static HWY_INLINE VF load_one(const std::uint16_t* from) {
-    const hn::Rebind<hwy::float16_t, DF> half;
-    return hn::PromoteTo(DF(), hn::LoadU(half, reinterpret_cast<const hwy::float16_t*>(from)));
-  }
   static HWY_INLINE Four load(const std::uint16_t* from) {
-    return {load_one(from), load_one(from + kLanes), load_one(from + 2 * kLanes),
-            load_one(from + 3 * kLanes)};
+    const F16Value* values = reinterpret_cast<const F16Value*>(from);
+    return {load_straight(values), load_straight(values + kLanes), load_straight(values + 2 * kLanes),
+            load_straight(values + 3 * kLanes)};
   }
 };
 

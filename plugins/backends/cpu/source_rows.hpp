@@ -3,6 +3,7 @@
 
 #include "memory.hpp"
 #include "row_kernels.hpp"
+#include "value_kernels.hpp"
 
 #include <octavo/abi/tensor.h>
 
@@ -12,8 +13,9 @@ namespace octavo::cpu {
 
 class SourceRows {
  public:
-  // The view has one of the weight dtypes; it and the scratch outlive this object.
-  SourceRows(const octavo_tensor& view, Scratch& scratch) : view_(view), scratch_(scratch) {}
+  // The view is a matrix of one of the weight dtypes; it, the kernels and the scratch outlive this object.
+  SourceRows(const octavo_tensor& view, const ValueKernels& kernels, Scratch& scratch)
+      : view_(view), kernels_(kernels), scratch_(scratch) {}
 
   // The view's memory from [row, col] on, to be fetched ahead of its use; nothing beyond the last row.
   Ahead ahead(std::int64_t row, std::int64_t col) const;
@@ -21,12 +23,18 @@ class SourceRows {
   // Columns [col, col + cols) of rows [row, row + rows). Valid until the next call.
   Values at(std::int64_t row, std::int64_t rows, std::int64_t col, std::int64_t cols) const;
 
+  // One whole row.
+  Values row(std::int64_t row) const { return at(row, 1, 0, view_.shape[1]); }
+
+  // One whole row as F32 in `target`.
+  void copy_row(std::int64_t row, float* target) const;
+
  private:
+  const char* start(std::int64_t row, std::int64_t col) const;
+
   const octavo_tensor& view_;
+  const ValueKernels& kernels_;
   Scratch& scratch_;
 };
-
-// F32 of `count` values of any weight dtype, F64 rounded half to even.
-void decode(const void* values, std::uint32_t dtype, std::int64_t count, float* target);
 
 }  // namespace octavo::cpu
