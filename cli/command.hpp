@@ -14,11 +14,11 @@ struct Example {
   std::string meaning;
 };
 
-// Options that print one part of the help: {"help-filters", {"-hf"}, "Model filters"}.
+// Options that print one part of the help: {"help-filters", {"-hf"}, {"Model filters"}}.
 struct HelpSection {
   std::string option;
   std::vector<std::string> also;
-  std::string group;  // the Option::group that is printed
+  std::vector<std::string> groups;  // every Option::group that is printed
 };
 
 struct Command {

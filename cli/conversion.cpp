@@ -3,11 +3,15 @@
 #include "base/bytes.hpp"
 #include "base/error.hpp"
 #include "checkpoint/dtypes.hpp"
+#include "layer_options.hpp"
+#include "original_flags.hpp"
+#include "session.hpp"
 #include "table.hpp"
 
 #include <fmt/format.h>
 
 #include <map>
+#include <random>
 
 namespace octavo::cli {
 namespace {
@@ -17,6 +21,7 @@ constexpr const char* kPlugins = "Plugins";
 constexpr const char* kWhere = "Where work runs";
 constexpr const char* kPolicies = "Policies";
 constexpr const char* kKeys = "Keys and markers";
+constexpr const char* kReport = "Report";
 constexpr const char* kMeasuring = "Measuring";
 
 std::vector<Option> plugin_options() {
@@ -123,6 +128,11 @@ std::vector<Option> run_options() {
        .value = "SIZE",
        .help = "memory for whole layers and factors; delays work, never changes it",
        .group = kWhere},
+      {.name = "low-memory",
+       .help = "the least memory: one lane on the CPU",
+       .group = kWhere,
+       .tail = true,
+       .also = {{"-lm"}}},
       {.name = "tile-size",
        .value = "SIZE",
        .help = "bytes of source in a tile",
@@ -142,12 +152,15 @@ std::vector<Option> run_options() {
   };
 }
 
-std::string format_of_scaling_mode(const std::string& mode) {
-  static const std::map<std::string, std::string> formats = {{"tensor", "int8_tensorwise:scale=tensor"},
-                                                             {"row", "int8_tensorwise:scale=row"},
-                                                             {"block", "int8_blockwise"},
-                                                             {"axis", "int8_axiswise"}};
-  return formats.at(mode);
+std::vector<Option> report_options() {
+  return {
+      {.name = "report-quality", .help = "a table of all layers with their errors", .group = kReport},
+      {.name = "quality-threshold",
+       .value = "DB",
+       .help = "layers below are flagged and counted in that table (default: 30)",
+       .group = kReport,
+       .tail = true},
+  };
 }
 
 plugin::Selection with_settings(plugin::Selection selection, const std::vector<plugin::Setting>& set) {
@@ -156,26 +169,46 @@ plugin::Selection with_settings(plugin::Selection selection, const std::vector<p
   return selection;
 }
 
+plugin::Selection asked_format(const Arguments& arguments, const std::string& optimizer) {
+  if (const auto format = arguments.text("format")) return plugin::parse_selection(*format, "--format");
+  if (arguments.flag("fp16")) return {"fp16", {}};
+  if (const auto mode = arguments.text("scaling-mode")) return format_of_scaling_mode(*mode);
+  const std::string by_flags = format_by_flags(arguments, optimizer);
+  return by_flags.empty() ? plugin::Selection{} : plugin::parse_selection(by_flags, "--quip-*");
+}
+
+std::vector<std::string> asked_models(const Arguments& arguments) {
+  std::vector<std::string> models = arguments.texts("model");
+  const std::vector<std::string> flags = models_by_flag(arguments);
+  models.insert(models.end(), flags.begin(), flags.end());
+  return models.empty() ? std::vector<std::string>{"auto"} : models;
+}
+
 void read_plugins(const Arguments& arguments, Conversion& conversion) {
   for (const std::string& text : arguments.texts("set"))
     conversion.set.push_back(plugin::parse_setting(text));
   plan::Settings& settings = conversion.settings;
   settings.optimizer =
-      with_settings(plugin::parse_selection(arguments.text("optimizer").value_or("nearest"), "--optimizer"),
-                    conversion.set);
+      with_settings(plugin::parse_selection(optimizer_by_flags(arguments), "--optimizer"), conversion.set);
   settings.default_format = kDefaultFormat;
-  if (const auto format = arguments.text("format")) {
-    settings.format = plugin::parse_selection(*format, "--format");
-  } else if (arguments.flag("fp16")) {
-    settings.format = plugin::parse_selection("fp16", "--fp16");
-  } else if (const auto mode = arguments.text("scaling-mode")) {
-    settings.format = plugin::parse_selection(format_of_scaling_mode(*mode), "--scaling-mode");
-  }
+  settings.format = asked_format(arguments, settings.optimizer.id);
   settings.set = conversion.set;
-  if (!arguments.texts("model").empty()) settings.models = arguments.texts("model");
+  settings.models = asked_models(arguments);
+  // Casting leaves nothing to choose, and the name of the output does not promise what did not happen.
+  if (settings.format.id == "fp16") settings.optimizer = {"nearest", {}};
 }
 
-void read_policies(const Arguments& arguments, plan::Settings& settings) {
+// -1 draws a seed.
+uint64_t read_seed(const Arguments& arguments, std::vector<std::string>& notes) {
+  const int64_t seed = arguments.integer("manual-seed", -1, INT64_MAX).value_or(0);
+  if (seed >= 0) return static_cast<uint64_t>(seed);
+  const uint64_t drawn = std::random_device{}();
+  notes.push_back(fmt::format("the seed of this run is {}", drawn));
+  return drawn;
+}
+
+void read_policies(const Arguments& arguments, Conversion& conversion) {
+  plan::Settings& settings = conversion.settings;
   const std::string nonfinite = arguments.text("nonfinite").value_or("error");
   settings.nonfinite = nonfinite == "keep"   ? plan::Nonfinite::keep
                        : nonfinite == "zero" ? plan::Nonfinite::zero
@@ -184,7 +217,7 @@ void read_policies(const Arguments& arguments, plan::Settings& settings) {
   settings.cast_overflow = overflow == "clamp"   ? plan::CastOverflow::clamp
                            : overflow == "error" ? plan::CastOverflow::error
                                                  : plan::CastOverflow::keep;
-  settings.seed = static_cast<uint64_t>(arguments.integer("manual-seed", 0, INT64_MAX).value_or(0));
+  settings.seed = read_seed(arguments, conversion.notes);
   settings.legacy_keys = !arguments.flag("comfy-quant", true);
   settings.full_precision_matmul = arguments.flag("full-precision-matrix-mult");
   settings.input_scale = arguments.flag("input-scale");
@@ -240,11 +273,12 @@ std::map<plan::Decision, Count> count(const plan::Plan& plan) {
 }
 
 void print_tensors(const plan::Plan& plan, Terminal& terminal) {
-  Table table({{"tensor"}, {"dtype"}, {"shape"}, {"decision"}, {"stored as"}, {"reason"}});
+  Table table({{"tensor"}, {"dtype"}, {"shape"}, {"decision"}, {"stored as"}, {"rule"}, {"reason"}});
   for (const plan::PlannedTensor& tensor : plan.tensors) {
     const checkpoint::TensorInfo& info = tensor.source->info;
     table.add({printable(info.name), checkpoint::name(info.dtype), format_shape(info.shape),
-               plan::name(tensor.verdict.decision), tensor.format, printable(tensor.verdict.reason)});
+               plan::name(tensor.verdict.decision), tensor.format, printable(tensor.verdict.rule),
+               printable(tensor.verdict.reason)});
   }
   terminal.print(table.text());
 }
@@ -253,7 +287,8 @@ void print_tensors(const plan::Plan& plan, Terminal& terminal) {
 
 std::vector<Option> conversion_options() {
   std::vector<Option> all;
-  for (const auto& part : {output_options(), plugin_options(), policy_options(), run_options()}) {
+  for (const auto& part : {output_options(), plugin_options(), layer_options(), policy_options(),
+                           run_options(), report_options(), original_options()}) {
     all.insert(all.end(), part.begin(), part.end());
   }
   return all;
@@ -271,12 +306,24 @@ Conversion read_conversion(const Arguments& arguments) {
   Conversion conversion;
   read_output(arguments, conversion);
   read_plugins(arguments, conversion);
-  read_policies(arguments, conversion.settings);
-  conversion.device = run::parse_device(arguments.text("device").value_or("auto"));
-  conversion.run.lanes = static_cast<uint32_t>(arguments.integer("lanes", 1, 1024).value_or(0));
+  read_policies(arguments, conversion);
+  const std::vector<std::string> ignored = read_layer_options(arguments, conversion.settings);
+  conversion.notes.insert(conversion.notes.end(), ignored.begin(), ignored.end());
+  const bool low_memory = arguments.flag("low-memory");
+  conversion.device = run::parse_device(arguments.text("device").value_or(low_memory ? "cpu" : "auto"));
+  conversion.run.lanes =
+      static_cast<uint32_t>(arguments.integer("lanes", 1, 1024).value_or(low_memory ? 1 : 0));
   conversion.run.tile_bytes = arguments.size("tile-size").value_or(plan::kTileBytes);
+  const double threshold = arguments.number("quality-threshold", -400, 400).value_or(30);
+  if (arguments.flag("report-quality")) conversion.quality_threshold = threshold;
   conversion.max_ram = arguments.size("max-ram").value_or(0);
   return conversion;
+}
+
+void complete_conversion(Conversion& conversion, const Arguments& arguments, Session& session) {
+  for (const std::string& note : conversion.notes) Session::note(note);
+  for (const std::string& line : apply_original_flags(arguments, conversion.settings, session.catalog()))
+    Session::note(line);
 }
 
 std::filesystem::path output_path(const Conversion& conversion, const plan::Plan& plan) {
@@ -304,6 +351,7 @@ nlohmann::ordered_json plan_json(const Conversion& conversion, const plan::Plan&
                {"size_exact", plan.size_exact},
                {"memory", memory},
                {"notes", plan.notes},
+               {"warnings", plan.warnings},
                {"tensors", Json::array()}};
   Json& tensors = json["tensors"];
   tensors.get_ref<Json::array_t&>().reserve(plan.tensors.size());

@@ -19,6 +19,8 @@
 
 namespace octavo::cli {
 
+class Session;
+
 // A conversion as it was asked for on the command line.
 struct Conversion {
   std::filesystem::path input;
@@ -34,12 +36,18 @@ struct Conversion {
   std::vector<plugin::Setting> set;  // of all plugins, in the order given
   run::RunOptions run;
   uint64_t max_ram = 0;
+  std::optional<double> quality_threshold;  // in dB; given if every layer is to be reported
+  std::vector<std::string> notes;           // what the user should know before anything runs
 };
 
 std::vector<Option> conversion_options();
 
 // Throws Error usage for values that are wrong or contradict one another.
 Conversion read_conversion(const Arguments& arguments);
+
+// What needs the installed plugins: flags that are parameters of an optimizer. Says the notes, and one line
+// for every flag without effect. Throws Error usage for a wrong value.
+void complete_conversion(Conversion& conversion, const Arguments& arguments, Session& session);
 
 // The parameters that --set gives to one plugin.
 std::vector<plugin::Assignment> settings_of(const std::vector<plugin::Setting>& set, const std::string& id);
@@ -59,6 +67,6 @@ void print_plan(const Conversion& conversion, const plan::Plan& plan, uint64_t f
                 Terminal& terminal);
 
 // `octavo plan`, and `octavo convert --dry-run`. Returns the exit code.
-int show_plan(const Conversion& conversion, const Arguments& arguments, Terminal& terminal);
+int show_plan(Conversion conversion, const Arguments& arguments, Terminal& terminal);
 
 }  // namespace octavo::cli

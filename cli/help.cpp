@@ -114,9 +114,11 @@ std::string command_help(const Command& command, HelpLength length) {
   return more ? text + "\n--help-all shows every option.\n" : text;
 }
 
-std::string section_help(const Command& command, const std::string& group) {
+std::string section_help(const Command& command, const std::vector<std::string>& groups) {
   std::vector<Option> options = all_options(command);
-  std::erase_if(options, [&](const Option& option) { return option.group != group; });
+  std::erase_if(options, [&](const Option& option) {
+    return std::find(groups.begin(), groups.end(), option.group) == groups.end();
+  });
   return options_text(options, HelpLength::all).substr(1);
 }
 

@@ -13,7 +13,7 @@ enum class HelpLength { common, all };
 std::string program_help();
 // Examples first, then usage and options; `common` leaves out the options of the tail.
 std::string command_help(const Command& command, HelpLength length);
-// The options of one group.
-std::string section_help(const Command& command, const std::string& group);
+// The options of these groups.
+std::string section_help(const Command& command, const std::vector<std::string>& groups);
 
 }  // namespace octavo::cli

@@ -88,7 +88,7 @@ bool print_help(const Invocation& invocation, Terminal& terminal) {
   for (const HelpSection& section : command.sections) {
     bool asked = contains(tokens, "--" + section.option);
     for (const std::string& also : section.also) asked = asked || contains(tokens, also);
-    if (asked) return terminal.print(section_help(command, section.group)), true;
+    if (asked) return terminal.print(section_help(command, section.groups)), true;
   }
   if (contains(tokens, "--help-all")) return terminal.print(command_help(command, HelpLength::all)), true;
   if (!contains(tokens, "--help") && !contains(tokens, "-h")) return false;

@@ -2,7 +2,10 @@
 #include "base/error.hpp"
 #include "commands.hpp"
 #include "conversion.hpp"
+#include "layer_template.hpp"
+#include "original_flags.hpp"
 #include "progress.hpp"
+#include "quality_report.hpp"
 #include "run/output.hpp"
 #include "run/signals.hpp"
 #include "session.hpp"
@@ -59,6 +62,7 @@ Outcome convert(const Conversion& conversion, const checkpoint::Checkpoint& sour
 
   Outcome outcome;
   outcome.plan = fixed_plan(conversion, source, session, device, options);
+  for (const std::string& warning : outcome.plan.warnings) Session::note(warning);
   outcome.path = output_path(conversion, outcome.plan);
   outcome.device = device.id;
   run::Output output(outcome.plan, outcome.path, conversion.shards ? &*conversion.shards : nullptr);
@@ -127,6 +131,8 @@ void print_json(const Conversion& conversion, const Outcome& outcome, Terminal& 
   json["sqnr_db"] = decibel_json(total.error, total.signal);
   json["layers"] = nlohmann::ordered_json::array();
   for (const run::LayerResult& layer : outcome.report.layers) json["layers"].push_back(layer_json(layer));
+  if (conversion.quality_threshold)
+    json["quality"] = quality_json(outcome.report, *conversion.quality_threshold);
   terminal.print_json(json);
 }
 
@@ -176,7 +182,11 @@ void print_summary(const Conversion& conversion, const Outcome& outcome, Termina
   terminal.print(fmt::format("  quality  {} over all {} layers\n", decibel_text(total.error, total.signal),
                              outcome.report.layers.size()));
   print_counts(outcome.report, terminal);
-  print_worst(outcome.report, terminal);
+  if (const auto quality = conversion.quality_threshold) {
+    print_quality(outcome.report, *quality, terminal);
+  } else {
+    print_worst(outcome.report, terminal);
+  }
   terminal.print(
       fmt::format("  time     {} on {} with {} lanes, {}/s, peak memory {}\n",
                   format_duration(outcome.seconds), outcome.device, outcome.report.lanes,
@@ -188,9 +198,12 @@ void print_summary(const Conversion& conversion, const Outcome& outcome, Termina
 }
 
 int run(const Arguments& arguments, Terminal& terminal) {
-  const Conversion conversion = read_conversion(arguments);
-  if (arguments.has("dry-run")) return show_plan(conversion, arguments, terminal);
+  Conversion conversion = read_conversion(arguments);
+  const std::string dry_run = arguments.text("dry-run").value_or("");
+  if (dry_run == "create-template") return write_layer_template(std::move(conversion), arguments, terminal);
+  if (!dry_run.empty()) return show_plan(std::move(conversion), arguments, terminal);
   Session session(arguments, conversion.max_ram);
+  complete_conversion(conversion, arguments, session);
   ProgressReporter progress(progress_style(arguments, terminal), terminal);
   const checkpoint::Checkpoint source = checkpoint::Checkpoint::open(conversion.input);
   const Outcome outcome = convert(conversion, source, session, progress);
@@ -207,8 +220,9 @@ std::vector<Option> options() {
   std::vector<Option> all = conversion_options();
   all.push_back(progress_option());
   all.push_back({.name = "dry-run",
-                 .help = "Show the plan and write nothing",
-                 .choices = {"analyze"},
+                 .value = "WHAT",
+                 .help = "Show the plan and write nothing, or write a layer config that says the same",
+                 .choices = {"analyze", "create-template"},
                  .bare = "analyze"});
   return all;
 }
@@ -221,10 +235,13 @@ Command convert_command() {
           .examples = {{"octavo convert model.safetensors", "INT8 with ConvRot, beside the input"},
                        {"octavo convert model.safetensors --format int8_tensorwise -o small.safetensors",
                         "plain INT8 rows, which the most programs load"},
-                       {"octavo convert diffusers-folder/ --format fp16 --shards 4", "FP16 in four files"}},
+                       {"octavo convert diffusers-folder/ --format fp16 --shards 4", "FP16 in four files"},
+                       {"octavo convert model.safetensors --dry-run create-template",
+                        "a layer config to edit, for --layer-config"}},
           .positional = {"input", "FILE", 0, 1},
           .options = options,
           .run = run,
+          .sections = flag_sections(),
           .program_names = {"convert_to_quant", "ctq"}};
 }
 

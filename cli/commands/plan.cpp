@@ -1,5 +1,6 @@
 #include "commands.hpp"
 #include "conversion.hpp"
+#include "original_flags.hpp"
 #include "run/output.hpp"
 #include "session.hpp"
 #include "table.hpp"
@@ -13,11 +14,13 @@ int run(const Arguments& arguments, Terminal& terminal) {
 
 }  // namespace
 
-int show_plan(const Conversion& conversion, const Arguments& arguments, Terminal& terminal) {
+int show_plan(Conversion conversion, const Arguments& arguments, Terminal& terminal) {
   Session session(arguments, conversion.max_ram);
+  complete_conversion(conversion, arguments, session);
   const checkpoint::Checkpoint source = checkpoint::Checkpoint::open(conversion.input);
   const plan::Plan plan =
       plan::make_plan(conversion.settings, source, session.catalog(), session.services().host());
+  for (const std::string& warning : plan.warnings) Session::note(warning);
   const run::Output output(plan, output_path(conversion, plan),
                            conversion.shards ? &*conversion.shards : nullptr);
   if (arguments.flag("json")) {
@@ -36,7 +39,8 @@ Command plan_command() {
                        {"octavo plan model.safetensors --model none", "as if every 2-D weight were a layer"}},
           .positional = {"input", "FILE", 0, 1},
           .options = conversion_options,
-          .run = run};
+          .run = run,
+          .sections = flag_sections()};
 }
 
 }  // namespace octavo::cli

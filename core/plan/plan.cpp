@@ -2,7 +2,6 @@
 
 #include "base/error.hpp"
 #include "checkpoint/dtypes.hpp"
-#include "plan/open_plugin.hpp"
 #include "plan/provenance.hpp"
 
 #include <fmt/format.h>
@@ -31,24 +30,19 @@ class Planner {
  public:
   Planner(const Settings& settings, const checkpoint::Checkpoint& source, plugin::Catalog& catalog,
           const octavo_host* host, const Unfit* unfit)
-      : source_(source), rules_(settings, source, catalog, host), unfit_(unfit) {
+      : source_(source),
+        rules_(settings, source, catalog, host),
+        opener_(settings, catalog, host),
+        unfit_(unfit) {
     plan_.settings = settings;
-    auto optimizer = open_plugin<plugin::Optimizer>(catalog, OCTAVO_KIND_OPTIMIZER, settings.optimizer,
-                                                    settings.set, host);
-    optimizer_ = std::make_shared<plugin::Optimizer>(std::move(optimizer.handle));
-    plugin::Selection selection = settings.format;
-    if (selection.id.empty()) {
-      const std::string own = optimizer_->default_format();
-      selection = plugin::parse_selection(own.empty() ? settings.default_format : own, "--format");
-    }
-    auto format = open_plugin<plugin::Format>(catalog, OCTAVO_KIND_FORMAT, selection, settings.set, host);
-    format_ = std::make_shared<plugin::Format>(std::move(format.handle));
-    plan_.format = {selection.id, format.params};
-    plan_.optimizer = {settings.optimizer.id, optimizer.params};
+    for (const Treatment& treatment : rules_.treatments()) treatments_.push_back(opener_.open(treatment));
+    plan_.format = treatments_.front().format.plugin;
+    plan_.optimizer = treatments_.front().optimizer.plugin;
   }
 
   Plan make() {
     plan_.model_reasons = rules_.model_reasons();
+    plan_.warnings = rules_.warnings();
     for (size_t i = 0; i < source_.tensors().size(); ++i) place(i);
     if (plan_.layers.empty()) refuse_empty();
     plan_.metadata = output_metadata(plan_, source_, rules_.model_ids());
@@ -90,15 +84,17 @@ class Planner {
     layer->source = &tensor;
     layer->name = base;
     layer->layer = describe(*layer);
-    const plugin::Placement placement = format_->grid(layer->layer);
+    const OpenedTreatment& treatment = treatments_[planned.verdict.treatment];
+    const std::string& format = treatment.format.plugin.id;
+    const plugin::Placement placement = treatment.format.handle->grid(layer->layer);
     if (!placement.grid) {
-      planned.verdict = {Decision::keep, "format " + plan_.format.id, placement.note};
+      planned.verdict = {Decision::keep, "format " + format, placement.note};
       return;
     }
     layer->grid = *placement.grid;
-    layer->stored_as = placement.fallback ? placement.stored_as : plan_.format.id;
+    layer->stored_as = placement.fallback ? placement.stored_as : format;
     if (placement.fallback) layer->note = placement.note;
-    finish(*layer);
+    finish(*layer, treatment);
     planned.format = layer->stored_as;
     planned.optimizer = layer->optimizer_id;
     planned.bytes_out = layer->bytes_out;
@@ -119,17 +115,26 @@ class Planner {
     return described;
   }
 
-  void finish(PlannedLayer& layer) {
-    layer.format = format_;
-    layer.optimizer = optimizer_;
-    layer.optimizer_id = plan_.optimizer.id;
-    layer.wants = optimizer_->wants(layer.layer, layer.grid, false);
+  // A grid that only casts leaves an optimizer nothing to choose.
+  SharedPlugin<plugin::Optimizer> optimizer_for(const octavo_grid& grid, const OpenedTreatment& treatment) {
+    return grid.code == OCTAVO_CODE_CAST ? opener_.nearest() : treatment.optimizer;
+  }
+
+  void finish(PlannedLayer& layer, const OpenedTreatment& treatment) {
+    const SharedPlugin<plugin::Optimizer> optimizer = optimizer_for(layer.grid, treatment);
+    layer.format = treatment.format.handle;
+    layer.full_precision_matmul = treatment.full_precision_matmul;
+    layer.format_spec = spec_of(treatment.format.plugin);
+    layer.optimizer = optimizer.handle;
+    layer.optimizer_id = optimizer.plugin.id;
+    layer.optimizer_spec = spec_of(optimizer.plugin);
+    layer.wants = layer.optimizer->wants(layer.layer, layer.grid, false);
     layer.bytes_in = layer.source->info.bytes();
     uint32_t flags = 0;
-    if (plan_.settings.full_precision_matmul) flags |= OCTAVO_ENTRIES_FULL_PRECISION_MATMUL;
+    if (layer.full_precision_matmul) flags |= OCTAVO_ENTRIES_FULL_PRECISION_MATMUL;
     if (plan_.settings.legacy_keys) flags |= OCTAVO_ENTRIES_LEGACY_KEYS;
     if (plan_.settings.input_scale) flags |= OCTAVO_ENTRIES_INPUT_SCALE;
-    for (plugin::Entry& entry : format_->entries(layer.layer, layer.grid, flags))
+    for (plugin::Entry& entry : layer.format->entries(layer.layer, layer.grid, flags))
       add_output(layer, std::move(entry));
     const bool may_change =
         plan_.settings.nonfinite == Nonfinite::keep ||
@@ -183,12 +188,12 @@ class Planner {
                 "octavo plan shows why for each tensor; --model none takes every 2-D weight");
   }
 
+  Plan plan_;
   const checkpoint::Checkpoint& source_;
   Rules rules_;
+  TreatmentOpener opener_;
+  std::vector<OpenedTreatment> treatments_;  // of rules_, in its order
   const Unfit* unfit_;
-  std::shared_ptr<plugin::Optimizer> optimizer_;
-  std::shared_ptr<plugin::Format> format_;
-  Plan plan_;
 };
 
 }  // namespace

@@ -3,6 +3,7 @@
 
 #include "checkpoint/layout.hpp"
 #include "checkpoint/reader.hpp"
+#include "plan/opened_treatments.hpp"
 #include "plan/rules.hpp"
 #include "plan/settings.hpp"
 #include "plugin/catalog.hpp"
@@ -46,8 +47,11 @@ struct PlannedLayer {
   std::shared_ptr<plugin::Optimizer> optimizer;
   std::string stored_as;  // id of the format, or what it fell back to
   std::string optimizer_id;
-  std::string note;    // why it is not stored as asked for; "" if it is
-  uint32_t wants = 0;  // OCTAVO_WANTS_*
+  std::string format_spec;  // as asked for, with parameters: "id:name=value"
+  std::string optimizer_spec;
+  bool full_precision_matmul = false;  // its marker asks for it
+  std::string note;                    // why it is not stored as asked for; "" if it is
+  uint32_t wants = 0;                  // OCTAVO_WANTS_*
   std::vector<LayerOutput> outputs;
   uint64_t bytes_in = 0;
   uint64_t bytes_out = 0;
@@ -66,12 +70,6 @@ struct PlannedConstant {
   std::string bytes;
 };
 
-// A plugin that makes the output, with the parameters that are not its defaults.
-struct PlannedPlugin {
-  std::string id;
-  std::string params;
-};
-
 struct Plan {
   Settings settings;
   std::vector<PlannedTensor> tensors;  // in the order of the source: by name
@@ -82,8 +80,9 @@ struct Plan {
   std::vector<std::string> groups;  // of outputs: what stays in one shard
   std::map<std::string, std::string> metadata;
   std::vector<std::string> model_reasons;
-  std::vector<std::string> notes;  // what a person should know, one sentence each
-  PlannedPlugin format;            // as asked for
+  std::vector<std::string> notes;     // what a person should know, one sentence each
+  std::vector<std::string> warnings;  // what a person probably did not mean
+  PlannedPlugin format;               // as asked for
   PlannedPlugin optimizer;
   uint64_t bytes_in = 0;   // of the source's tensors
   uint64_t bytes_out = 0;  // of the output's tensors

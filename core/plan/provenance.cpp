@@ -35,17 +35,53 @@ Json describe(const PlannedPlugin& plugin) {
   return described;
 }
 
+Json describe(const plugin::Selection& selection) {
+  std::string params;
+  for (const plugin::Assignment& assignment : selection.assignments)
+    params += (params.empty() ? "" : ",") + assignment.name + "=" + assignment.value;
+  return describe(PlannedPlugin{selection.id, params});
+}
+
+Json describe(const Treatment& treatment) {
+  Json described = {{"optimizer", describe(treatment.optimizer)},
+                    {"full_precision_matrix_mult", treatment.full_precision_matmul}};
+  if (!treatment.format.id.empty()) described["format"] = describe(treatment.format);
+  if (treatment.block_size != 0) described["block_size"] = treatment.block_size;
+  if (treatment.heuristic) described["heuristic"] = true;
+  return described;
+}
+
+// An empty object where there are none. A config's file is not named, only its content.
+Json describe(const LayerRules& rules) {
+  Json described = Json::object();
+  if (!rules.config_hash.empty()) {
+    described["layer_config_xxh3_128"] = rules.config_hash;
+    described["full_match"] = rules.full_match;
+  }
+  if (rules.custom) {
+    described["custom"] = describe(rules.custom->treatment);
+    described["custom"]["pattern"] = rules.custom->pattern.text();
+  }
+  if (rules.exclude) described["exclude"] = rules.exclude->text();
+  if (rules.fallback) described["fallback"] = describe(*rules.fallback);
+  return described;
+}
+
 Json describe(const Plan& plan, const std::vector<std::string>& model_ids) {
   const Settings& settings = plan.settings;
-  return {{"format", describe(plan.format)},
-          {"optimizer", describe(plan.optimizer)},
-          {"models", model_ids},
-          {"seed", settings.seed},
-          {"nonfinite", text(settings.nonfinite)},
-          {"fp16_overflow", text(settings.cast_overflow)},
-          {"full_precision_matrix_mult", settings.full_precision_matmul},
-          {"legacy_keys", settings.legacy_keys},
-          {"input_scale", settings.input_scale}};
+  Json described = {{"format", describe(plan.format)},
+                    {"optimizer", describe(plan.optimizer)},
+                    {"models", model_ids},
+                    {"seed", settings.seed},
+                    {"nonfinite", text(settings.nonfinite)},
+                    {"fp16_overflow", text(settings.cast_overflow)},
+                    {"full_precision_matrix_mult", settings.full_precision_matmul},
+                    {"legacy_keys", settings.legacy_keys},
+                    {"input_scale", settings.input_scale}};
+  if (settings.block_size != 0) described["block_size"] = settings.block_size;
+  if (settings.heuristic) described["heuristic"] = true;
+  if (const Json rules = describe(settings.rules); !rules.empty()) described["rules"] = rules;
+  return described;
 }
 
 }  // namespace

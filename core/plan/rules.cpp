@@ -2,126 +2,51 @@
 
 #include "base/error.hpp"
 #include "checkpoint/dtypes.hpp"
-#include "plan/open_plugin.hpp"
 
+#include <octavo/model_patterns.hpp>
 #include <octavo/tensor.hpp>
 
 #include <fmt/format.h>
 
-#include <algorithm>
-#include <set>
+#include <utility>
 
 namespace octavo::plan {
 namespace {
 
-// Numbered blocks of a checkpoint: how many different numbers follow the first name component that is
-// numbered at all ("double_blocks.0.", "layers.17.").
-int64_t count_blocks(const checkpoint::Checkpoint& source) {
-  std::set<std::string> blocks;
-  for (const checkpoint::TensorRef& tensor : source.tensors()) {
-    const std::string& key = tensor.info.name;
-    for (size_t dot = key.find('.'); dot != std::string::npos; dot = key.find('.', dot + 1)) {
-      const size_t end = key.find_first_not_of("0123456789", dot + 1);
-      if (end != std::string::npos && end > dot + 1 && key[end] == '.') {
-        blocks.insert(key.substr(0, end));
-        break;
-      }
-    }
-  }
-  return static_cast<int64_t>(blocks.size());
-}
+// The heuristic's block where a treatment has none of its own.
+constexpr uint64_t kHeuristicBlock = 128;
 
-// Remove wins over keep and high precision, which win over quantize.
-int strength(octavo_decision decision) {
-  switch (decision) {
-    case OCTAVO_DECISION_REFUSE:
-      return 4;
-    case OCTAVO_DECISION_REMOVE:
-      return 3;
-    case OCTAVO_DECISION_HIGH_PRECISION:
-    case OCTAVO_DECISION_KEEP:
-      return 2;
-    default:
-      return 1;
-  }
-}
-
-Decision decision_of(octavo_decision decision) {
-  switch (decision) {
-    case OCTAVO_DECISION_QUANTIZE:
-      return Decision::quantize;
-    case OCTAVO_DECISION_HIGH_PRECISION:
-      return Decision::high_precision;
-    case OCTAVO_DECISION_REMOVE:
-      return Decision::remove;
-    default:
-      return Decision::keep;
-  }
+bool is_layer(const checkpoint::TensorInfo& info) {
+  return info.shape.size() == 2 && info.elements() > 0 && octavo::is_weight_dtype(info.dtype) &&
+         octavo::is_weight_key(info.name);
 }
 
 }  // namespace
 
-const char* name(Decision decision) {
-  switch (decision) {
-    case Decision::quantize:
-      return "quantize";
-    case Decision::high_precision:
-      return "high_precision";
-    case Decision::remove:
-      return "remove";
-    default:
-      return "keep";
-  }
-}
-
 Rules::Rules(const Settings& settings, const checkpoint::Checkpoint& source, plugin::Catalog& catalog,
              const octavo_host* host)
-    : source_(source),
-      header_(source),
-      quantized_(plan::quantized_layers(source)),
-      block_count_(count_blocks(source)) {
-  for (const std::string& id : settings.models) {
-    if (id == "none") continue;
-    if (id == "auto") {
-      detect(settings, catalog, host);
-    } else {
-      add_model(id,
-                open_plugin<plugin::Model>(catalog, OCTAVO_KIND_MODEL, {id, {}}, settings.set, host).handle,
-                id + ": asked for");
-    }
-  }
+    : settings_(settings),
+      source_(source),
+      filters_(settings, source, catalog, host),
+      user_(settings.rules, source),
+      quantized_(plan::quantized_layers(source)) {
+  collect_treatments();
 }
 
-void Rules::add_model(std::string id, plugin::Model model, std::string reason) {
-  model_reasons_.push_back(std::move(reason));
-  model_ids_.push_back(std::move(id));
-  models_.push_back(std::move(model));
-}
-
-void Rules::detect(const Settings& settings, plugin::Catalog& catalog, const octavo_host* host) {
-  struct Candidate {
-    std::string id;
-    plugin::Model model;
-    plugin::Detection detection;
+void Rules::collect_treatments() {
+  treatments_.push_back({.format = settings_.format,
+                         .optimizer = settings_.optimizer,
+                         .block_size = settings_.block_size,
+                         .heuristic = settings_.heuristic,
+                         .full_precision_matmul = settings_.full_precision_matmul});
+  const auto add = [this](const Treatment& treatment) {
+    treatments_.push_back(treatment);
+    return treatments_.size() - 1;
   };
-  std::optional<Candidate> best;
-  for (const plugin::Record& record : catalog.records()) {
-    if (record.kind != OCTAVO_KIND_MODEL || !plugin::is_usable(record)) continue;
-    if ((record.descriptor.flags & (OCTAVO_MODEL_AUTO | OCTAVO_MODEL_FALLBACK)) == 0) continue;
-    Candidate candidate{
-        record.id,
-        open_plugin<plugin::Model>(catalog, OCTAVO_KIND_MODEL, {record.id, {}}, settings.set, host).handle,
-        {}};
-    candidate.detection = candidate.model.detect({header_, "", block_count_});
-    if (candidate.detection.score == 0) continue;
-    // Of equal scores the first in alphabetical order: records are sorted.
-    if (!best || candidate.detection.score > best->detection.score) best = std::move(candidate);
-  }
-  if (!best) {
-    throw Error(ErrorCode::unsupported, "[plan] no model filter is there to choose layers with",
-                "name one with --model, or pass --model none to quantize every layer");
-  }
-  add_model(best->id, std::move(best->model), fmt::format("{}: {}", best->id, best->detection.reason));
+  for (const ConfiguredLayers& entry : settings_.rules.config)
+    config_treatments_.push_back(entry.treatment ? add(*entry.treatment) : 0);
+  if (settings_.rules.custom) custom_treatment_ = add(settings_.rules.custom->treatment);
+  if (settings_.rules.fallback) fallback_treatment_ = add(*settings_.rules.fallback);
 }
 
 Verdict Rules::decide(size_t index) const {
@@ -134,33 +59,52 @@ Verdict Rules::decide(size_t index) const {
   if (info.name.find('\0') != std::string::npos) {
     return {Decision::keep, "name", "its name holds a zero byte, which plugins cannot be told"};
   }
-  Verdict verdict = ask_models(index);
+  Verdict verdict = filters_.decide(index);
+  if (verdict.decision == Decision::remove) return verdict;
+  if (is_layer(info)) return apply_heuristic(index, decide_layer(index, std::move(verdict)));
   if (verdict.decision != Decision::quantize) return verdict;
-  const bool is_layer = info.shape.size() == 2 && info.elements() > 0 && octavo::is_weight_dtype(info.dtype);
-  if (!is_layer) {
-    return {Decision::keep, "not a layer",
-            fmt::format("a {} tensor of rank {}; layers are 2-D float weights", checkpoint::name(info.dtype),
-                        info.shape.size())};
-  }
-  return verdict;
+  return {Decision::keep, "not a layer",
+          fmt::format("a {} tensor of rank {}; layers are 2-D float weights", checkpoint::name(info.dtype),
+                      info.shape.size())};
 }
 
-Verdict Rules::ask_models(size_t index) const {
-  Verdict verdict{Decision::quantize, "no filter", "every layer is quantized"};
-  int strongest = 0;
-  for (size_t i = 0; i < models_.size(); ++i) {
-    const plugin::Classification made = models_[i].classify({header_, "", block_count_}, index);
-    if (made.decision == OCTAVO_DECISION_REFUSE) {
-      throw Error(ErrorCode::unsupported,
-                  fmt::format("[plan] model filter {} refuses tensor {}: {}", model_ids_[i],
-                              printable(source_.tensors()[index].info.name), made.reason));
-    }
-    if (strength(made.decision) <= strongest) continue;
-    strongest = strength(made.decision);
-    verdict = {decision_of(made.decision), fmt::format("model {}: {}", model_ids_[i], made.rule),
-               made.reason};
+Verdict Rules::decide_layer(size_t index, Verdict by_model) const {
+  if (const std::ptrdiff_t entry = user_.config_entry(index); entry >= 0) return by_config(entry);
+  if (user_.is_custom(index)) {
+    return {Decision::quantize, "--custom-layers",
+            fmt::format("'{}' matches", printable(settings_.rules.custom->pattern.text())),
+            custom_treatment_};
   }
-  return verdict;
+  Verdict verdict = std::move(by_model);
+  if (user_.is_excluded(index) && !verdict.fixed) {
+    verdict = {Decision::keep, "--exclude-layers",
+               fmt::format("'{}' matches", printable(settings_.rules.exclude->text()))};
+  }
+  if (verdict.decision == Decision::quantize || verdict.fixed || !settings_.rules.fallback) return verdict;
+  return {Decision::quantize, "--fallback", fmt::format("excluded by {}: {}", verdict.rule, verdict.reason),
+          fallback_treatment_};
+}
+
+Verdict Rules::by_config(std::ptrdiff_t entry) const {
+  const auto place = static_cast<size_t>(entry);
+  const ConfiguredLayers& configured = settings_.rules.config[place];
+  const std::string rule = fmt::format("--layer-config: {}", printable(configured.name));
+  if (!configured.treatment) return {Decision::keep, rule, "its entry says skip"};
+  return {Decision::quantize, rule, "its entry in the layer config", config_treatments_[place]};
+}
+
+Verdict Rules::apply_heuristic(size_t index, Verdict verdict) const {
+  const Treatment& treatment = treatments_[verdict.treatment];
+  const checkpoint::TensorInfo& info = source_.tensors()[index].info;
+  if (verdict.decision != Decision::quantize || !treatment.heuristic ||
+      info.name.find("lora_") != std::string::npos) {
+    return verdict;
+  }
+  const uint64_t block = treatment.block_size != 0 ? treatment.block_size : kHeuristicBlock;
+  // A side below the block is never a multiple of it: it has elements.
+  if (info.shape[0] % block == 0 && info.shape[1] % block == 0) return verdict;
+  return {Decision::keep, "heuristic",
+          fmt::format("blocks of {} do not fit {} x {}", block, info.shape[0], info.shape[1])};
 }
 
 }  // namespace octavo::plan

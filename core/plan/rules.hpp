@@ -1,58 +1,56 @@
-// Which tensors are quantized: the rules in their order of precedence, each with the reason it gives.
+// Which tensors are quantized, and how: the rules in their order of precedence, each with the reason it
+// gives.
 #pragma once
 
 #include "checkpoint/reader.hpp"
+#include "plan/model_filters.hpp"
 #include "plan/settings.hpp"
 #include "plan/source_layers.hpp"
+#include "plan/user_rules.hpp"
+#include "plan/verdict.hpp"
 #include "plugin/catalog.hpp"
-#include "plugin/header.hpp"
-#include "plugin/model.hpp"
 
-#include <memory>
 #include <string>
 #include <vector>
 
 namespace octavo::plan {
 
-enum class Decision { quantize, keep, high_precision, remove };
-
-const char* name(Decision decision);  // "quantize", "keep", "high_precision", "remove"
-
-struct Verdict {
-  Decision decision = Decision::keep;
-  std::string rule;    // what decided: "model generic: norm", "already quantized"
-  std::string reason;  // for people
-};
-
-// Precedence: a part of a layer that is quantized already, what is no layer, then the model filters (remove,
-// then keep and high precision, then quantize).
+// Precedence: a part of a layer that is quantized already; what a model filter leaves out; what is no layer;
+// the layer config; --custom-layers; --exclude-layers; the model filters. --fallback takes what the last two
+// exclude. At the end the heuristic keeps what the blocks of its treatment do not fit.
 class Rules {
  public:
-  // Opens the filters that settings name, or detects them. Throws Error usage or unsupported for an unknown
-  // one.
+  // Opens the filters that settings name, or detects them. `settings` outlives the rules. Throws Error usage
+  // or unsupported for an unknown one.
   Rules(const Settings& settings, const checkpoint::Checkpoint& source, plugin::Catalog& catalog,
         const octavo_host* host);
 
   // `index`: of the tensor in the source.
   Verdict decide(size_t index) const;
 
+  // The run's own first. Verdict::treatment is an index into it.
+  const std::vector<Treatment>& treatments() const { return treatments_; }
   // Ids of the filters at work, and why they were taken ("id: 57 of 57 signature keys").
-  const std::vector<std::string>& model_ids() const { return model_ids_; }
-  const std::vector<std::string>& model_reasons() const { return model_reasons_; }
+  const std::vector<std::string>& model_ids() const { return filters_.ids(); }
+  const std::vector<std::string>& model_reasons() const { return filters_.reasons(); }
+  const std::vector<std::string>& warnings() const { return user_.warnings(); }
   const std::map<std::string, std::string, std::less<>>& quantized_layers() const { return quantized_; }
 
  private:
-  void detect(const Settings& settings, plugin::Catalog& catalog, const octavo_host* host);
-  void add_model(std::string id, plugin::Model model, std::string reason);
-  Verdict ask_models(size_t index) const;
+  void collect_treatments();
+  Verdict decide_layer(size_t index, Verdict by_model) const;
+  Verdict by_config(std::ptrdiff_t entry) const;
+  Verdict apply_heuristic(size_t index, Verdict verdict) const;
 
+  const Settings& settings_;
   const checkpoint::Checkpoint& source_;
-  plugin::Header header_;
+  ModelFilters filters_;
+  UserRules user_;
   std::map<std::string, std::string, std::less<>> quantized_;
-  std::vector<plugin::Model> models_;
-  std::vector<std::string> model_ids_;
-  std::vector<std::string> model_reasons_;
-  int64_t block_count_ = 0;
+  std::vector<Treatment> treatments_;
+  std::vector<size_t> config_treatments_;  // of each entry of the layer config
+  size_t custom_treatment_ = 0;
+  size_t fallback_treatment_ = 0;
 };
 
 }  // namespace octavo::plan

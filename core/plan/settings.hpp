@@ -1,9 +1,12 @@
 // What a conversion was asked to do, as far as it decides bytes. Where and how fast it runs is not here.
 #pragma once
 
+#include "plan/pattern.hpp"
+#include "plan/treatment.hpp"
 #include "plugin/params.hpp"
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -14,6 +17,28 @@ enum class Nonfinite { error, keep, zero };
 // What happens to a tensor with values beyond the dtype it is cast to.
 enum class CastOverflow { keep, clamp, error };
 
+// Layers whose key a pattern is found in, and how they are converted.
+struct CustomLayers {
+  Pattern pattern;
+  Treatment treatment;
+};
+
+// An entry of the layer config. A pattern is looked for in the key without ".weight".
+struct ConfiguredLayers {
+  std::optional<Pattern> pattern;      // nothing: every layer that no other entry matches
+  std::string name;                    // as written in the file
+  std::optional<Treatment> treatment;  // nothing: the layers stay as they are
+};
+
+struct LayerRules {
+  std::vector<ConfiguredLayers> config;  // in the file's order
+  std::string config_hash;               // XXH3-128 of the file; "" without one
+  bool full_match = false;               // patterns of the config match the whole key
+  std::optional<CustomLayers> custom;
+  std::optional<Pattern> exclude;
+  std::optional<Treatment> fallback;  // of layers that are excluded, by a filter or by `exclude`
+};
+
 struct Settings {
   plugin::Selection format;    // id empty: the optimizer's default format
   std::string default_format;  // where the optimizer has none
@@ -21,9 +46,12 @@ struct Settings {
   std::vector<plugin::Setting> set;  // `--set id.name=value` for every plugin that is not asked for by name
   std::vector<std::string> models = {"auto"};  // ids of filters; "auto" detects, "none" quantizes every layer
   bool full_precision_matmul = false;          // markers ask the loader to dequantize at every forward
-  bool legacy_keys = false;                    // `.scale_weight`, no markers
-  bool input_scale = false;                    // a unit activation scale for each layer
-  bool save_quant_metadata = false;            // markers also in `__metadata__`
+  std::uint32_t block_size = 0;                // as in Treatment
+  bool heuristic = false;
+  LayerRules rules;
+  bool legacy_keys = false;          // `.scale_weight`, no markers
+  bool input_scale = false;          // a unit activation scale for each layer
+  bool save_quant_metadata = false;  // markers also in `__metadata__`
   Nonfinite nonfinite = Nonfinite::error;
   CastOverflow cast_overflow = CastOverflow::keep;
   uint64_t seed = 0;

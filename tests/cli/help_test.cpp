@@ -109,7 +109,7 @@ BOOST_AUTO_TEST_CASE(one_section) {
                           return std::vector<Option>{{.name = "one", .help = "first", .group = "A"},
                                                      {.name = "two", .help = "second", .group = "B"}};
                         }};
-  const std::string text = section_help(command, "B");
+  const std::string text = section_help(command, {"B"});
   BOOST_TEST(text.starts_with("B:\n"));
   BOOST_TEST(text.find("--two") != std::string::npos);
   BOOST_TEST(text.find("--one") == std::string::npos);
