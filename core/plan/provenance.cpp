@@ -37,15 +37,21 @@ Json describe(const PlannedPlugin& plugin) {
 
 Json describe(const Plan& plan, const std::vector<std::string>& model_ids) {
   const Settings& settings = plan.settings;
-  return {{"format", describe(plan.format)},
-          {"optimizer", describe(plan.optimizer)},
-          {"models", model_ids},
-          {"seed", settings.seed},
-          {"nonfinite", text(settings.nonfinite)},
-          {"fp16_overflow", text(settings.cast_overflow)},
-          {"full_precision_matrix_mult", settings.full_precision_matmul},
-          {"legacy_keys", settings.legacy_keys},
-          {"input_scale", settings.input_scale}};
+  Json described = {{"format", describe(plan.format)},
+                    {"optimizer", describe(plan.optimizer)},
+                    {"models", model_ids},
+                    {"seed", settings.seed},
+                    {"nonfinite", text(settings.nonfinite)},
+                    {"fp16_overflow", text(settings.cast_overflow)},
+                    {"full_precision_matrix_mult", settings.full_precision_matmul},
+                    {"legacy_keys", settings.legacy_keys},
+                    {"input_scale", settings.input_scale}};
+  if (settings.requantize) described["requantize"] = true;
+  for (const LoraTrace& lora : settings.loras) {
+    described["loras"].push_back(
+        {{"data_xxh3_128", lora.data_hash}, {"bytes", lora.bytes}, {"strength", lora.strength}});
+  }
+  return described;
 }
 
 }  // namespace

@@ -10,6 +10,8 @@
 
 #include <algorithm>
 #include <set>
+#include <span>
+#include <utility>
 
 namespace octavo::plan {
 namespace {
@@ -59,6 +61,24 @@ Decision decision_of(octavo_decision decision) {
   }
 }
 
+// The source's header as filters see it: codes that will be dequantized are floats there.
+std::vector<plugin::HeaderEntry> shown_to_filters(const checkpoint::Checkpoint& source,
+                                                  const std::set<size_t>& dequantized) {
+  std::vector<plugin::HeaderEntry> entries;
+  for (const checkpoint::TensorRef& tensor : source.tensors()) {
+    const checkpoint::TensorInfo& info = tensor.info;
+    const octavo_dtype dtype = dequantized.contains(entries.size()) ? OCTAVO_BF16 : info.dtype;
+    entries.push_back({info.name, dtype, {info.shape.begin(), info.shape.end()}, info.bytes()});
+  }
+  return entries;
+}
+
+plugin::Header::ReadMarker marker_reader(const checkpoint::Checkpoint& source) {
+  return [&source](uint64_t index, std::vector<uint8_t>& bytes) {
+    source.read(source.tensors()[index], 0, std::as_writable_bytes(std::span(bytes)));
+  };
+}
+
 }  // namespace
 
 const char* name(Decision decision) {
@@ -75,9 +95,10 @@ const char* name(Decision decision) {
 }
 
 Rules::Rules(const Settings& settings, const checkpoint::Checkpoint& source, plugin::Catalog& catalog,
-             const octavo_host* host)
+             const octavo_host* host, std::set<size_t> dequantized)
     : source_(source),
-      header_(source),
+      dequantized_(std::move(dequantized)),
+      header_(shown_to_filters(source, dequantized_), source.metadata(), marker_reader(source)),
       quantized_(plan::quantized_layers(source)),
       block_count_(count_blocks(source)) {
   for (const std::string& id : settings.models) {
@@ -126,7 +147,8 @@ void Rules::detect(const Settings& settings, plugin::Catalog& catalog, const oct
 
 Verdict Rules::decide(size_t index) const {
   const checkpoint::TensorInfo& info = source_.tensors()[index].info;
-  if (const std::string_view owner = owner_of(info.name, quantized_); !owner.empty()) {
+  const bool dequantized = dequantized_.contains(index);
+  if (const std::string_view owner = owner_of(info.name, quantized_); !owner.empty() && !dequantized) {
     return {Decision::keep, "already quantized",
             fmt::format("part of layer {}, which is quantized already ({})", printable(owner),
                         printable(quantized_.find(owner)->second))};
@@ -136,7 +158,8 @@ Verdict Rules::decide(size_t index) const {
   }
   Verdict verdict = ask_models(index);
   if (verdict.decision != Decision::quantize) return verdict;
-  const bool is_layer = info.shape.size() == 2 && info.elements() > 0 && octavo::is_weight_dtype(info.dtype);
+  const bool holds_weights = dequantized || octavo::is_weight_dtype(info.dtype);
+  const bool is_layer = info.shape.size() == 2 && info.elements() > 0 && holds_weights;
   if (!is_layer) {
     return {Decision::keep, "not a layer",
             fmt::format("a {} tensor of rank {}; layers are 2-D float weights", checkpoint::name(info.dtype),

@@ -9,6 +9,7 @@
 #include "plugin/model.hpp"
 
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -29,9 +30,10 @@ struct Verdict {
 class Rules {
  public:
   // Opens the filters that settings name, or detects them. Throws Error usage or unsupported for an unknown
-  // one.
+  // one. `dequantized`: weights of the source, by index, that are decided like float layers although they are
+  // stored as codes.
   Rules(const Settings& settings, const checkpoint::Checkpoint& source, plugin::Catalog& catalog,
-        const octavo_host* host);
+        const octavo_host* host, std::set<size_t> dequantized = {});
 
   // `index`: of the tensor in the source.
   Verdict decide(size_t index) const;
@@ -47,6 +49,7 @@ class Rules {
   Verdict ask_models(size_t index) const;
 
   const checkpoint::Checkpoint& source_;
+  std::set<size_t> dequantized_;
   plugin::Header header_;
   std::map<std::string, std::string, std::less<>> quantized_;
   std::vector<plugin::Model> models_;
