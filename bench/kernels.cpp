@@ -222,6 +222,130 @@ void absmax(benchmark::State& state, std::uint32_t dtype) {
   });
 }
 
+void dequantize(benchmark::State& state, std::int64_t rotation) {
+  Lane lane;
+  const Tile tile(lane, OCTAVO_BF16, octavo::scale_level(OCTAVO_PER_ROW), rotation);
+  const octavo_tile view = tile.view();
+  octavo_tensor target = lane.matrix(OCTAVO_F32, kRows / kThreads, kCols);
+  octavo_error error = octavo::empty_error();
+  measure(state, kElements, kElements * 5.0,
+          [&] { require(lane.operations().dequantize(lane.raw(), &view, 1, &target, &error), error); });
+}
+
+void from_basis(benchmark::State& state) {
+  Lane lane;
+  const Tile tile(lane, OCTAVO_F32, octavo::scale_level(OCTAVO_PER_ROW), 256);
+  octavo_tensor target = lane.matrix(OCTAVO_F32, kRows / kThreads, kCols);
+  octavo_error error = octavo::empty_error();
+  measure(state, kElements, kElements * 8.0, [&] {
+    require(lane.operations().from_basis(lane.raw(), &tile.grid, &tile.source, &target, &error), error);
+  });
+}
+
+void cast(benchmark::State& state, std::uint32_t dtype) {
+  Lane lane;
+  const octavo_tensor source = lane.weights(dtype, kRows / kThreads, kCols);
+  octavo_tensor target = lane.matrix(OCTAVO_F16, kRows / kThreads, kCols);
+  octavo_cast_result result{};
+  octavo_error error = octavo::empty_error();
+  measure(state, kElements, kElements * (static_cast<double>(octavo::bytes_of(dtype)) + 2.0),
+          [&] { require(lane.operations().cast(lane.raw(), &source, &target, 0, &result, &error), error); });
+}
+
+void error_sums(benchmark::State& state) {
+  Lane lane;
+  const octavo_tensor a = lane.weights(OCTAVO_BF16, kRows / kThreads, kCols);
+  const octavo_tensor b = lane.weights(OCTAVO_F32, kRows / kThreads, kCols);
+  octavo_error_sums sums{};
+  octavo_error error = octavo::empty_error();
+  measure(state, kElements, kElements * 6.0,
+          [&] { require(lane.operations().error_sums(lane.raw(), &a, &b, &sums, &error), error); });
+}
+
+// Elements are multiply-adds here and below.
+void merge_low_rank(benchmark::State& state) {
+  Lane lane;
+  constexpr std::int64_t kRank = 64;
+  const octavo_tensor source = lane.weights(OCTAVO_BF16, kRows / kThreads, kCols);
+  const octavo_tensor up = lane.weights(OCTAVO_F32, kRows / kThreads, kRank);
+  const octavo_tensor down = lane.weights(OCTAVO_F32, kRank, kCols);
+  octavo_tensor target = lane.matrix(OCTAVO_F32, kRows / kThreads, kCols);
+  octavo_error error = octavo::empty_error();
+  measure(state, kElements * kRank, kElements * 6.0, [&] {
+    require(lane.operations().merge_low_rank(lane.raw(), &source, &up, &down, 0.5f, &target, &error), error);
+  });
+}
+
+void round_feedback(benchmark::State& state) {
+  Lane lane;
+  constexpr std::int64_t kBlock = 128, kBlockRows = 4096;
+  octavo_layer layer{};
+  layer.rows = kBlockRows;
+  layer.cols = kBlock;
+  const octavo_grid grid = octavo::int8_grid(layer, octavo::scale_level(OCTAVO_PER_ROW));
+  octavo_feedback feedback{};
+  feedback.struct_size = sizeof feedback;
+  feedback.grid = &grid;
+  feedback.source = lane.weights(OCTAVO_F32, kBlockRows, kBlock);
+  feedback.work = feedback.source;
+  feedback.factor = lane.weights(OCTAVO_F32, kBlock, kBlock);
+  feedback.scales = lane.matrix(OCTAVO_F32, kBlockRows, 1);
+  for (std::int64_t r = 0; r < kBlockRows; ++r) *octavo::row_of<float>(feedback.scales, r) = 1e-3f;
+  feedback.codes = lane.matrix(OCTAVO_I8, kBlockRows, kBlock);
+  feedback.residual = lane.matrix(OCTAVO_F32, kBlockRows, kBlock);
+  octavo_error error = octavo::empty_error();
+  measure(state, double{kBlockRows} * kBlock * kBlock / 2, double{kBlockRows} * kBlock * 13,
+          [&] { require(lane.operations().round_feedback(lane.raw(), &feedback, &error), error); });
+}
+
+void matmul(benchmark::State& state, std::uint32_t dtype) {
+  Lane lane;
+  constexpr std::int64_t kSide = 2048;
+  octavo_matmul product{};
+  product.struct_size = sizeof product;
+  product.transpose_b = 1;
+  product.a = lane.weights(dtype, kSide, kSide);
+  product.b = lane.weights(dtype, kSide, kSide);
+  product.c = lane.matrix(OCTAVO_F32, kSide, kSide);
+  octavo_error error = octavo::empty_error();
+  measure(state, double{kSide} * kSide * kSide, double{kSide} * kSide * 8,
+          [&] { require(lane.operations().matmul(lane.raw(), &product, &error), error); });
+}
+
+void matmul_int8(benchmark::State& state, std::int64_t rotation) {
+  Lane lane;
+  constexpr std::int64_t kTokens = 1024, kOut = 3072;
+  octavo_layer layer{};
+  layer.rows = kOut;
+  layer.cols = kCols;
+  octavo_grid grid = octavo::int8_grid(layer, octavo::scale_level(OCTAVO_PER_ROW));
+  if (rotation != 0) {
+    grid.basis = OCTAVO_BASIS_CONVROT;
+    grid.basis_group = rotation;
+  }
+  octavo_matmul_int8 product{};
+  product.struct_size = sizeof product;
+  product.compute_dtype = OCTAVO_BF16;
+  product.grid = &grid;
+  product.x = lane.weights(OCTAVO_BF16, kTokens, kCols);
+  product.codes = lane.matrix(OCTAVO_I8, kOut, kCols);
+  product.scales = lane.matrix(OCTAVO_F32, kOut, 1);
+  product.y = lane.matrix(OCTAVO_BF16, kTokens, kOut);
+  octavo_error error = octavo::empty_error();
+  measure(state, double{kTokens} * kOut * kCols, double{kTokens} * kCols * 4,
+          [&] { require(lane.operations().matmul_int8(lane.raw(), &product, &error), error); });
+}
+
+void gram(benchmark::State& state, std::uint32_t dtype) {
+  Lane lane;
+  constexpr std::int64_t kSamples = 1024;
+  const octavo_tensor x = lane.weights(dtype, kSamples, kCols);
+  octavo_tensor h = lane.matrix(OCTAVO_F32, kCols, kCols);
+  octavo_error error = octavo::empty_error();
+  measure(state, double{kSamples} * kCols * kCols / 2, double{kCols} * kCols * 4,
+          [&] { require(lane.operations().gram(lane.raw(), &x, &h, 0, &error), error); });
+}
+
 template <typename Function, typename... Arguments>
 void add(const std::string& name, Function function, Arguments... arguments) {
   benchmark::RegisterBenchmark(name.c_str(), function, arguments...)
@@ -261,6 +385,20 @@ int main(int argc, char** argv) {
   add("copy", copy);
   add_nearest();
   add("absmax/bf16", absmax, OCTAVO_BF16);
+  add("dequantize/row", dequantize, 0);
+  add("dequantize/convrot256", dequantize, 256);
+  add("from_basis/convrot256", from_basis);
+  add("cast/f32_to_f16", cast, OCTAVO_F32);
+  add("cast/bf16_to_f16", cast, OCTAVO_BF16);
+  add("error_sums/bf16_f32", error_sums);
+  add("merge_low_rank/64", merge_low_rank);
+  add("round_feedback/128", round_feedback);
+  add("matmul/f32", matmul, OCTAVO_F32);
+  add("matmul/bf16", matmul, OCTAVO_BF16);
+  add("matmul_int8/row", matmul_int8, 0);
+  add("matmul_int8/convrot256", matmul_int8, 256);
+  add("gram/f32", gram, OCTAVO_F32);
+  add("gram/bf16", gram, OCTAVO_BF16);
   benchmark::RunSpecifiedBenchmarks();
   return 0;
 }

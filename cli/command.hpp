@@ -23,8 +23,8 @@ struct HelpSection {
 
 struct Command {
   std::string name;
-  std::string summary;            // one line, no full stop
-  std::vector<Example> examples;  // three of them open the help
+  std::string summary;                 // one line, no full stop
+  std::vector<Example> examples = {};  // three of them open the help
   Positional positional = {};
   std::vector<Option> (*options)() = nullptr;  // its own ones, without the global ones; nullptr: none
   // Returns the exit code; failures are thrown as octavo::Error.

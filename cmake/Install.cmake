@@ -12,6 +12,13 @@ endif()
 if(NOT ONEDNN_LIBRARY MATCHES "^(/usr)?/lib")
   install(CODE "file(INSTALL \"${ONEDNN_LIBRARY}\" DESTINATION \"\${CMAKE_INSTALL_PREFIX}/lib/octavo\"
     TYPE SHARED_LIBRARY FOLLOW_SYMLINK_CHAIN)" COMPONENT octavo)
+  get_filename_component(octavo_onednn_folder "${ONEDNN_LIBRARY}" DIRECTORY)
+  file(GLOB octavo_onednn_files "${octavo_onednn_folder}/libdnnl.so*")
+  file(MAKE_DIRECTORY "${PROJECT_BINARY_DIR}/lib/octavo")
+  foreach(file ${octavo_onednn_files})  # the build tree has the shape of the installed one
+    get_filename_component(name "${file}" NAME)
+    file(CREATE_LINK "${file}" "${PROJECT_BINARY_DIR}/lib/octavo/${name}" SYMBOLIC)
+  endforeach()
 endif()
 
 get_property(octavo_plugin_targets GLOBAL PROPERTY OCTAVO_PLUGIN_TARGETS)
@@ -19,7 +26,9 @@ foreach(target ${octavo_plugin_targets})
   get_target_property(octavo_plugin_id ${target} OCTAVO_PLUGIN_ID)
   get_target_property(octavo_plugin_kind ${target} OCTAVO_PLUGIN_KIND)
   set(octavo_plugin_folder "lib/octavo/plugins/${octavo_plugin_kind}s")
+  # The same in the build tree: CMake pads what it will change with empty entries, and those mean the current folder.
   set_property(TARGET ${target} APPEND PROPERTY INSTALL_RPATH "$ORIGIN/../..")
+  set_target_properties(${target} PROPERTIES BUILD_WITH_INSTALL_RPATH ON)
   install(TARGETS ${target} LIBRARY DESTINATION ${octavo_plugin_folder} COMPONENT octavo)
   install(FILES "$<TARGET_FILE_DIR:${target}>/${octavo_plugin_id}.json" DESTINATION ${octavo_plugin_folder}
     COMPONENT octavo)

@@ -73,9 +73,9 @@ std::vector<BackendCheck> check_backends(Session& session, const std::vector<Plu
     for (const int32_t device : devices) {
       BackendCheck check{report.record.id, device, "", {}};
       try {
-        const auto backend = plan::open_plugin<plugin::Backend>(
-            session.catalog(), OCTAVO_KIND_BACKEND, {check.id, {}}, {}, session.services().host());
-        check.operations = report::self_test(backend.handle, device, *session.services().host());
+        const auto opened = plan::open_plugin<plugin::Backend>(session.catalog(), OCTAVO_KIND_BACKEND,
+                                                               {check.id, {}}, {}, session.services().host());
+        check.operations = report::self_test(opened.handle, device, *session.services().host());
       } catch (const Error& error) {
         check.failure = error.what();
       }

@@ -38,7 +38,13 @@ struct Verdict {
   double seconds = 0;
 };
 
+// Everything that only the strict rules forbid is among the notes of a lenient reading: then the refusal,
+// which named the first of it, says nothing more.
 void add_notes(Verdict& verdict, bool lenient) {
+  const auto& notes = verdict.file->notes();
+  const bool explained = std::any_of(
+      notes.begin(), notes.end(), [](const std::string& note) { return note.find(kTolerated) != note.npos; });
+  if (explained) verdict.verification.findings.clear();
   for (const std::string& note : verdict.file->notes()) {
     const bool tolerated = note.find(kTolerated) != note.npos;
     const uint32_t severity = !tolerated ? report::kNote : lenient ? report::kWarning : report::kError;

@@ -156,15 +156,28 @@ bool is_tmpfs(const File& file) {
   return ::fstatfs(file.descriptor(), &kind) == 0 && static_cast<long>(kind.f_type) == TMPFS_MAGIC;
 }
 
+// On tmpfs a mapping costs half as much again in system time as positioned writes (1.3 GB in, 0.7 GB out:
+// 0.72 s against 0.48 s), for zeroing pages ahead and faulting them in. It pays where there are cores to
+// spare for that: many writers of one file wait for its lock, many copies into a mapping do not.
+bool has_cores_for_mapping() { return std::thread::hardware_concurrency() > 4; }
+
 }  // namespace
 
 std::unique_ptr<ByteSink> make_sink(const File& file, uint64_t bytes, SinkKind kind) {
-  if (kind == SinkKind::automatic) kind = is_tmpfs(file) ? SinkKind::mapping : SinkKind::positioned;
-  const uint64_t first = kind == SinkKind::mapping ? std::min(bytes, kReservePiece) : bytes;
-  const bool reserved = file.reserve(0, first);
+  const bool tmpfs = is_tmpfs(file);
+  if (kind == SinkKind::automatic) {
+    kind = tmpfs && has_cores_for_mapping() ? SinkKind::mapping : SinkKind::positioned;
+  }
+  if (kind == SinkKind::mapping && bytes > 0) {
+    const uint64_t first = std::min(bytes, kReservePiece);
+    if (file.reserve(0, first)) {
+      file.resize(bytes);
+      return std::make_unique<MappedSink>(file, bytes, first);
+    }
+  } else if (!tmpfs) {  // there it would create every page twice over: zeroed now, filled later
+    file.reserve(0, bytes);
+  }
   file.resize(bytes);
-  if (kind == SinkKind::mapping && reserved && bytes > 0)
-    return std::make_unique<MappedSink>(file, bytes, first);
   return std::make_unique<PositionedSink>(file);
 }
 

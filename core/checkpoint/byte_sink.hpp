@@ -23,10 +23,11 @@ class ByteSink {
 
 enum class SinkKind { automatic, mapping, positioned };
 
-// Makes `file` `bytes` long and allocates its blocks, at once or ahead of the writes. automatic: a mapping on
-// tmpfs (its pages are created fastest by one thread, fallocate, and copied into by many), positioned writes
-// elsewhere. Where the file system cannot allocate ahead there is never a mapping: a full disk would be
-// SIGBUS. `file` must outlive the sink.
+// Makes `file` `bytes` long and allocates its blocks, at once or ahead of the writes (on tmpfs positioned
+// writes create their own). automatic: a mapping on tmpfs if there are more than four cores (its pages are
+// created fastest by one thread, fallocate, and copied into by many), positioned writes elsewhere. Where the
+// file system cannot allocate ahead there is never a mapping: a full disk would be SIGBUS. `file` must
+// outlive the sink.
 std::unique_ptr<ByteSink> make_sink(const File& file, uint64_t bytes, SinkKind kind = SinkKind::automatic);
 
 }  // namespace octavo::checkpoint

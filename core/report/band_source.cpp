@@ -128,10 +128,9 @@ octavo_tensor BandSource::read_float(BandLane& lane, BandBuffers& buffers, int64
   const octavo_tensor uploaded = buffers.lane_source.upload(lane, source);
   if (dtype == OCTAVO_F32) return uploaded;
   octavo_tensor values = buffers.lane_values.reserve(lane, tensor_view(nullptr, OCTAVO_F32, {count, cols_}));
-  octavo_cast_result result{};
-  result.struct_size = sizeof result;
+  buffers.cast_result.struct_size = sizeof buffers.cast_result;
   lane.run("cast", [&](octavo_lane* raw, octavo_error* error) {
-    return lane.operations().cast(raw, &uploaded, &values, 0, &result, error);
+    return lane.operations().cast(raw, &uploaded, &values, 0, &buffers.cast_result, error);
   });
   return values;
 }

@@ -17,6 +17,7 @@ namespace octavo::report {
 struct BandBuffers {
   std::vector<std::byte> source, scales[2], zero_points;  // host
   LaneBuffer lane_source, lane_scales[2], lane_zero_points, lane_values;
+  octavo_cast_result cast_result{};  // written by the lane until it has finished
 };
 
 // Reads the codes, scales and zero points of rows [tile.row_begin, + the codes' rows) of a layer into the

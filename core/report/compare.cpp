@@ -273,6 +273,7 @@ void measure_all(const Side& a, const Side& b, std::vector<Pair>& pairs, const C
   }
   for (Band& band : changed) band.bytes = 0;  // counted once
   measure(pairs, changed, workers, meter, values);
+  meter.finish();
 }
 
 void report_pair(const Pair& pair, Comparison& result) {

@@ -26,14 +26,27 @@ class Meter {
   void add(uint64_t bytes, const std::string& tensor) {
     const std::lock_guard lock(mutex_);
     progress_.bytes_done += bytes;
-    progress_.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
+    progress_.seconds = seconds();
     if (!listener_ || progress_.seconds < next_seconds_) return;
     next_seconds_ = progress_.seconds + 0.05;
     progress_.tensor = tensor;
     listener_(progress_);
   }
 
+  // All is done: the listener hears of it in any case.
+  void finish() {
+    const std::lock_guard lock(mutex_);
+    progress_.tensors_done = progress_.tensors_total;
+    progress_.tensor.clear();
+    progress_.seconds = seconds();
+    if (listener_) listener_(progress_);
+  }
+
  private:
+  double seconds() const {
+    return std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
+  }
+
   const std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
   const ProgressFunction listener_;
   std::mutex mutex_;

@@ -7,10 +7,10 @@
 
 #include <octavo/tensor.hpp>
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <limits>
-#include <type_traits>
 
 namespace octavo::report {
 namespace {
@@ -37,9 +37,9 @@ void visit_odd(std::span<const std::byte> bytes, IsOdd is_odd, Each each) {
   const size_t count = bytes.size() / sizeof(Bits);
   for (size_t begin = 0; begin < count; begin += kBlock) {
     const size_t end = std::min(count, begin + kBlock);
-    std::make_unsigned_t<Bits> odd = 0;
+    Bits odd = 0;
     for (size_t i = begin; i < end; ++i) {
-      odd |= static_cast<std::make_unsigned_t<Bits>>(is_odd(element<Bits>(bytes.data(), i)) ? 1 : 0);
+      odd |= static_cast<Bits>(is_odd(element<Bits>(bytes.data(), i)) ? 1 : 0);
     }
     if (odd == 0) continue;
     for (size_t i = begin; i < end; ++i) {
@@ -129,8 +129,11 @@ NonFinite scan_nonfinite(octavo_dtype dtype, std::span<const std::byte> bytes, u
 
 Found scan_codes(std::span<const std::byte> bytes, int32_t least, int32_t most, uint64_t first) {
   Found result;
-  visit_odd<int8_t>(
-      bytes, [&](int8_t code) { return code < least || code > most; },
+  const int32_t low = std::max<int32_t>(least, INT8_MIN), high = std::min<int32_t>(most, INT8_MAX);
+  // One unsigned comparison of bytes: code - low wraps around for codes below low.
+  const auto offset = static_cast<uint8_t>(low), range = static_cast<uint8_t>(high - low);
+  visit_odd<uint8_t>(
+      bytes, [&](uint8_t code) { return static_cast<uint8_t>(code - offset) > range; },
       [&](size_t i) { result.add(first + i); });
   return result;
 }

@@ -121,6 +121,7 @@ uint64_t read_data(const checkpoint::Checkpoint& file, std::vector<Task>& tasks,
     }
     meter.add(piece.bytes, tasks[piece.task].tensor->info.name);
   });
+  meter.finish();
   return total;
 }
 

@@ -16,16 +16,19 @@
 #include <algorithm>
 #include <chrono>
 #include <exception>
+#include <fstream>
 #include <mutex>
-#include <sys/resource.h>
 
 namespace octavo::run {
 namespace {
 
+// getrusage would count what the parent process held before it became this program.
 uint64_t peak_resident_bytes() {
-  rusage usage{};
-  getrusage(RUSAGE_SELF, &usage);
-  return static_cast<uint64_t>(usage.ru_maxrss) * 1024;
+  std::ifstream status("/proc/self/status");
+  for (std::string line; std::getline(status, line);) {
+    if (line.starts_with("VmHWM:")) return std::stoull(line.substr(6)) * 1024;
+  }
+  return 0;
 }
 
 // The first error of any lane, kept until all have ended.

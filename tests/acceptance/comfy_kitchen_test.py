@@ -239,7 +239,8 @@ class ProductTest(ComfyKitchenTest):
         # A rotated value may round to its neighbour, and a code of a token with it.
         for dtype, bound in ((torch.float32, 1e-3), (torch.bfloat16, 5e-3), (torch.float16, 2e-3)):
             kind = str(dtype).split(".")[1]
-            for tokens, cols, rows, group in ((64, 512, 128, 256), (17, 320, 96, 64), (1, 256, 1, 256), (33, 96, 40, 16)):
+            shapes = ((64, 512, 128, 256), (17, 320, 96, 64), (1, 256, 1, 256), (33, 96, 40, 16))
+            for tokens, cols, rows, group in shapes:
                 x, codes, scales, bias = self.operands(tokens, cols, rows, dtype)
                 self.add(f"{kind}_{tokens}x{cols}x{rows}", x, codes, scales, group, bias)
             for name, ours, theirs in self.results():

@@ -116,7 +116,7 @@ class PlaceTest(OutputTest):
         for target in (self.source / "out.safetensors", self.folder / "missing" / "out.safetensors"):
             started = time.monotonic()
             self.refuse(5, "convert", self.source, "-o", target)
-            self.assertLess(time.monotonic() - started, 10 if SANITIZED else 1)
+            self.assertLess(time.monotonic() - started, 10 if SANITIZED else 5)
         self.assert_files("source.safetensors")
 
     def test_a_folder_of_somebody_else(self):
@@ -136,8 +136,8 @@ class PlaceTest(OutputTest):
         os.link(self.source, hard)
         (self.folder / "sub").mkdir()
         detour = self.folder / "sub" / ".." / name
-        for source, target in ((self.source, self.source), (self.source, link), (self.source, hard), (link, self.source),
-                               (hard, self.source), (self.source, detour), (name, f"./{name}")):
+        pairs = [(self.source, target) for target in (self.source, link, hard, detour)]
+        for source, target in [*pairs, (link, self.source), (hard, self.source), (name, f"./{name}")]:
             for arguments in ((), ("--force",)):
                 with self.subTest(source=source, target=target):
                     done = octavo("convert", source, "-o", target, *arguments, cwd=self.folder)
@@ -245,7 +245,7 @@ class ConcurrentTest(OutputTest):
         for arguments in ((), ("--force",)):
             started = time.monotonic()
             error = self.refuse(5, "convert", self.source, "-o", self.target, *arguments)
-            self.assertLess(time.monotonic() - started, 10 if SANITIZED else 1)
+            self.assertLess(time.monotonic() - started, 10 if SANITIZED else 5)
             self.assertIn("another run", error)
         self.assertEqual(self.finish(first)[0], 0)
         self.assert_files("source.safetensors", "large.safetensors", "out.safetensors")

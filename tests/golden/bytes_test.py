@@ -1,8 +1,10 @@
 """Every byte of a converted file against an independent computation: keys, dtypes, shapes, order, codes, scales,
 markers, metadata and what is passed through, for every class A format, source dtype and awkward shape."""
 
+import functools
 import json
 import re
+import types
 import unittest
 
 import numpy as np
@@ -27,10 +29,21 @@ PACKAGE_DTYPES = {
 }
 
 
-def expected_tensors(layers, others, spec, **flags):
-    expected = dict(others)
-    for base, weight in layers.items():
-        expected.update(stored_layer(base, weight, spec, **flags))
+LAYERS = odd_layers(20240601)
+OTHERS = companions(7)
+
+
+@functools.lru_cache(maxsize=None)
+def stored_layers(spec, **flags):
+    stored = {base: stored_layer(base, weight, spec, **flags) for base, weight in LAYERS.items()}
+    return types.MappingProxyType(stored)
+
+
+def expected_tensors(spec, layers=LAYERS, **flags):
+    """What a file with these of the layers, and the other tensors, has to hold."""
+    expected = dict(OTHERS)
+    for base in layers:
+        expected.update(stored_layers(spec, **flags)[base])
     return expected
 
 
@@ -45,9 +58,7 @@ def package_bytes(tensors, metadata):
 class BytesTest(ConversionTest):
     def setUp(self):
         super().setUp()
-        self.layers = odd_layers(20240601)
-        self.others = companions(7)
-        self.source = self.write("source.safetensors", self.layers, self.others, METADATA)
+        self.source = self.write("source.safetensors", LAYERS, OTHERS, METADATA)
 
     def write(self, name, layers, others, metadata):
         tensors = {base + ".weight": weight for base, weight in layers.items()}
@@ -71,7 +82,7 @@ class BytesTest(ConversionTest):
         for spec in FORMATS:
             with self.subTest(format=spec):
                 _, stored, target = self.converted(spec)
-                expected = expected_tensors(self.layers, self.others, spec)
+                expected = expected_tensors(spec)
                 self.assert_same_tensors(stored.tensors, expected)
                 # Order, padding, spacing and metadata: the whole file again, our metadata taken as it is.
                 metadata = dict(sorted({**METADATA, "octavo": stored.metadata["octavo"]}.items()))
@@ -90,7 +101,8 @@ class BytesTest(ConversionTest):
             ("int8_blockwise", 320): '{"format": "int8_tensorwise"}',
             ("int8_axiswise", 256): '{"format": "int8_axiswise"}',
         }
-        layers = {f"k{cols}": checkpoint_file.encode(gaussian(cols, (256, cols)), "BF16") for cols in (96, 255, 256, 320, 384)}
+        weights = {cols: gaussian(cols, (256, cols)) for cols in (96, 255, 256, 320, 384)}
+        layers = {f"k{cols}": checkpoint_file.encode(weight, "BF16") for cols, weight in weights.items()}
         source = self.write("markers.safetensors", layers, {}, None)
         for (spec, cols), text in exact.items():
             with self.subTest(format=spec, cols=cols):
@@ -100,7 +112,7 @@ class BytesTest(ConversionTest):
     def test_flags_that_change_the_file(self):
         _, stored, _ = self.converted("int8_convrot", "--full_precision_matrix_mult")
         self.assert_same_tensors(
-            stored.tensors, expected_tensors(self.layers, self.others, "int8_convrot", full_precision=True))
+            stored.tensors, expected_tensors("int8_convrot", full_precision=True))
         _, stored, _ = self.converted("int8_blockwise", "--full_precision_matrix_mult")
         self.assertEqual(
             stored.tensors["f32.layer_256x384.comfy_quant"].data,
@@ -109,12 +121,12 @@ class BytesTest(ConversionTest):
             with self.subTest(legacy=spec):
                 _, stored, _ = self.converted(spec, "--no-comfy_quant")
                 self.assert_same_tensors(
-                    stored.tensors, expected_tensors(self.layers, self.others, spec, legacy=True))
+                    stored.tensors, expected_tensors(spec, legacy=True))
 
     def test_input_scale(self):
         _, stored, _ = self.converted("int8_tensorwise", "--input_scale")
-        expected = expected_tensors(self.layers, self.others, "int8_tensorwise")
-        for base in self.layers:
+        expected = expected_tensors("int8_tensorwise")
+        for base in LAYERS:
             expected[base + ".input_scale"] = Tensor("F32", (), np.float32(1).tobytes())
         self.assert_same_tensors(stored.tensors, expected)
 
@@ -152,12 +164,12 @@ class BytesTest(ConversionTest):
         self.assertEqual(document["schema"], "octavo.convert/1")
 
     def test_the_reference_reader_accepts_the_files(self):
-        layers = {base: weight for base, weight in self.layers.items() if not weight.dtype.endswith("FNUZ")}
-        source = self.write("known.safetensors", layers, self.others, None)
+        layers = {base: weight for base, weight in LAYERS.items() if not weight.dtype.endswith("FNUZ")}
+        source = self.write("known.safetensors", layers, OTHERS, None)
         for spec in FORMATS:
             with self.subTest(format=spec):
                 _, stored, target = self.converted(spec, source=source)
-                expected = expected_tensors(layers, self.others, spec)
+                expected = expected_tensors(spec, layers)
                 # One metadata key has one order, so that the package writes these bytes exactly.
                 self.assertEqual(sorted(stored.metadata), ["octavo"])
                 self.assertEqual(target.read_bytes(), package_bytes(expected, stored.metadata))
@@ -177,9 +189,9 @@ class BytesTest(ConversionTest):
                 if plan["size_exact"]:
                     self.assertEqual(plan["bytes_out"], document["bytes_out"])
                 decisions = {tensor["name"]: tensor["decision"] for tensor in plan["tensors"]}
-                for base in self.layers:
+                for base in LAYERS:
                     self.assertEqual(decisions[base + ".weight"], "quantize")
-                for name in self.others:
+                for name in OTHERS:
                     self.assertEqual(decisions[name], "keep")
 
     def test_the_name_of_the_output(self):

@@ -1,5 +1,5 @@
-"""Class A: one SHA-256, whatever the lanes, the instruction set, the size of a tile, the name of the file, and how often
-it is run."""
+"""Class A: one SHA-256, whatever the lanes, the instruction set, the size of a tile, and the name of the file, and each
+time it is run."""
 
 import itertools
 import shutil

@@ -47,8 +47,8 @@ class InstalledTest(unittest.TestCase):
 
     def run_installed(self, *arguments, program=None, expected=0):
         done = subprocess.run(
-            [program or self.tree / "bin" / "octavo", *map(str, arguments)], cwd=self.bare, env={"PATH": "/usr/bin:/bin"},
-            capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=120)
+            [program or self.tree / "bin" / "octavo", *map(str, arguments)], cwd=self.bare,
+            env={"PATH": "/usr/bin:/bin"}, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=120)
         self.assertEqual(done.returncode, expected, f"{arguments}\n{done.stdout}\n{done.stderr}")
         return done
 
@@ -83,8 +83,8 @@ class InstalledTest(unittest.TestCase):
         checkpoint_file.write(output, tensors)
         self.assertFalse(self.document("verify", output, expected=7)["ok"])
         output.write_bytes(output.read_bytes()[:-1])
-        done = self.run_installed("verify", output, expected=7)
-        self.assertIn("truncated", done.stdout)
+        self.assertIn("truncated", self.run_installed("verify", output, expected=7).stdout)
+        self.assertIn("truncated", self.run_installed("inspect", output, expected=3).stderr)
 
     def test_the_same_bytes_as_from_the_build_tree(self):
         digests = set()

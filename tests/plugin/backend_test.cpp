@@ -49,6 +49,9 @@ BOOST_AUTO_TEST_CASE(a_probe_that_fails_is_a_score_of_0) {
   const Probe found = probe(catalog.open(OCTAVO_KIND_BACKEND, "probe_throws"), test::services().host());
   BOOST_TEST(found.score == 0u);
   BOOST_TEST(found.reason.find("no driver") != std::string::npos);
+  const Backend laneless(catalog.open(OCTAVO_KIND_BACKEND, "probe_throws"), test::services().host(), {});
+  BOOST_CHECK_EXCEPTION(laneless.open_lane(request_for(-1)), Error,
+                        error_with(ErrorCode::failed, "the backend made no lane"));
   BOOST_TEST(probe(catalog.open(OCTAVO_KIND_FORMAT, "valid"), test::services().host()).score ==
              1u);  // has no probe
 }

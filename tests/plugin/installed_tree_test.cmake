@@ -13,6 +13,17 @@ file(GLOB installed RELATIVE "${WORK}/after" "${WORK}/after/lib/octavo/plugins/*
 if(NOT built STREQUAL installed)
   message(FATAL_ERROR "built: ${built}\ninstalled: ${installed}")
 endif()
+# An empty entry in a library's search path means the current folder.
+file(GLOB libraries "${BUILD}/lib/octavo/plugins/*/*.so" "${BUILD}/lib/octavo/*.so" "${WORK}/after/lib/octavo/*.so"
+  "${WORK}/after/lib/octavo/plugins/*/*.so")
+foreach(library ${libraries})
+  file(READ_ELF "${library}" RPATH rpath RUNPATH runpath CAPTURE_ERROR failure)
+  foreach(path IN ITEMS "${rpath}" "${runpath}")
+    if(path MATCHES "^;|;;|;$|^:|::|:$" OR failure)
+      message(FATAL_ERROR "${library} is searched for its libraries in '${path}' ${failure}")
+    endif()
+  endforeach()
+endforeach()
 foreach(plugin ${installed})
   execute_process(COMMAND "${WORK}/after/bin/octavo-manifest" "${WORK}/after/${plugin}" RESULT_VARIABLE failure)
   if(failure)
@@ -20,6 +31,12 @@ foreach(plugin ${installed})
   endif()
 endforeach()
 
+# Runs every operation of the backends, also those in libraries that are opened when they are needed.
+execute_process(COMMAND "${WORK}/after/bin/octavo" doctor WORKING_DIRECTORY / OUTPUT_VARIABLE report
+  RESULT_VARIABLE failure)
+if(failure)
+  message(FATAL_ERROR "octavo doctor failed (${failure}):\n${report}")
+endif()
 execute_process(COMMAND "${WORK}/after/bin/octavo" plugins --json WORKING_DIRECTORY / OUTPUT_VARIABLE listing
   RESULT_VARIABLE failure)
 if(failure)

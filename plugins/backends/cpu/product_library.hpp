@@ -23,8 +23,10 @@ struct Product {
 };
 
 struct ProductLibrary {
-  // What this processor does itself; the other products are made of F32 ones.
-  bool has_bf16;
+  // Products of BF16 are faster than those of the same values in F32 (the results are as good: bf16 products
+  // are exact in f32).
+  bool prefers_bf16;
+  // I8 products do not saturate in between; else they are to be made of F32 ones.
   bool has_exact_int8;
   // Runs in the calling thread alone. false: `message` says why.
   bool (*multiply)(const Product& product, char* message, std::uint64_t size);

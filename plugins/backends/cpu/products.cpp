@@ -247,7 +247,8 @@ bool multiply(LaneTools& tools, const octavo_matmul& matmul) {
   if (b.shape[flip_b ? 1 : 0] != k || !is_matrix(c, OCTAVO_F32, m, n)) return false;
   const bool rounded = matmul.precision == OCTAVO_PRECISION_BF16;
   const bool both_bf16 = a.dtype == OCTAVO_BF16 && b.dtype == OCTAVO_BF16;
-  const std::uint32_t dtype = (rounded || both_bf16) && product_library().has_bf16 ? OCTAVO_BF16 : OCTAVO_F32;
+  const std::uint32_t dtype =
+      (rounded || both_bf16) && product_library().prefers_bf16 ? OCTAVO_BF16 : OCTAVO_F32;
   const Operand left(tools, a, dtype, rounded), right(tools, b, dtype, rounded);
   const std::int64_t a_row = left.view().row_stride, b_row = right.view().row_stride;
   run({m, n, k, left.view().data, flip_a ? 1 : a_row, flip_a ? a_row : 1, right.view().data,
@@ -259,7 +260,7 @@ bool add_gram(LaneTools& tools, const octavo_tensor& x, const octavo_tensor& h, 
   if (x.rank != 2 || !is_product_dtype(x.dtype)) return false;
   const std::int64_t cols = x.shape[1];
   if (!is_matrix(h, OCTAVO_F32, cols, cols)) return false;
-  const bool bf16 = x.dtype == OCTAVO_BF16 && product_library().has_bf16;
+  const bool bf16 = x.dtype == OCTAVO_BF16 && product_library().prefers_bf16;
   const Operand samples(tools, x, bf16 ? OCTAVO_BF16 : OCTAVO_F32, false);
   constexpr std::int64_t kPanel = 512;
   for (std::int64_t first = 0; first < cols; first += kPanel)

@@ -99,6 +99,7 @@ struct BackendTrampolines {
                                  octavo_error* error) noexcept {
     return guard(error, [&] {
       std::unique_ptr<BackendLane> made = static_cast<Plugin*>(self)->open_lane(*request);
+      if (made == nullptr) throw PluginError(OCTAVO_FAILED, "the backend made no lane");
       lane->memory = made->memory();
       lane->device = made->device();
       lane->operations = &operations;

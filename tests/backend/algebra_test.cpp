@@ -1,0 +1,185 @@
+// Low-rank merges (bit for bit) and rounding with feedback (by its definition).
+#include "backend_under_test.hpp"
+#include "reference/operations.hpp"
+#include "weights.hpp"
+
+#include <octavo/grid.hpp>
+#include <octavo/plugin.hpp>
+#include <octavo/tensor.hpp>
+
+#include <boost/test/unit_test.hpp>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <random>
+#include <string>
+
+namespace octavo::test {
+namespace {
+
+BackendUnderTest& backend() { return BackendUnderTest::get(); }
+
+void compare_merge(HostTensor source, std::int64_t rank, float strength) {
+  HostTensor up = gaussian(OCTAVO_F32, source.rows, rank, 1, 3),
+             down = gaussian(OCTAVO_F32, rank, source.cols, 2, 5);
+  HostTensor target = matrix(OCTAVO_F32, source.rows, source.cols, 1);
+  const LaneTensor lane_source(source), lane_up(up), lane_down(down), lane_target(target);
+  octavo_error error = empty_error();
+  const octavo_tensor s = source.view(), u = up.view(), d = down.view();
+  octavo_tensor t = target.view();
+  require_ok(reference::operations().merge_low_rank(nullptr, &s, &u, &d, strength, &t, &error), error);
+  const octavo_tensor lane_s = lane_source.view(), lane_u = lane_up.view(), lane_d = lane_down.view();
+  octavo_tensor lane_t = lane_target.view();
+  require_ok(backend().operations().merge_low_rank(backend().lane(), &lane_s, &lane_u, &lane_d, strength,
+                                                   &lane_t, &error),
+             error);
+  BOOST_CHECK_EQUAL(difference(lane_target.bytes(), target.bytes), "");
+}
+
+// A block of columns in the middle of a layer, with everything that round_feedback needs.
+struct Block {
+  octavo_grid grid;
+  std::int64_t row_begin, col_begin;
+  HostTensor source, work, factor, scales;
+
+  Block(octavo_scale_level level, std::int64_t rows, std::int64_t cols, std::int32_t qmax)
+      : row_begin(level.granularity == OCTAVO_PER_BLOCK ? level.block_rows : 3),
+        col_begin(cols),
+        source(gaussian(OCTAVO_F32, rows, cols, 5, 2)),
+        work(gaussian(OCTAVO_F32, rows, cols, 6)),
+        factor(gaussian(OCTAVO_F32, cols, cols, 7, 1)) {
+    octavo_layer layer{};
+    layer.rows = row_begin + rows + 2;
+    layer.cols = 3 * cols;
+    grid = int8_grid(layer, level);
+    grid.qmax = qmax;
+    grid.qmin = -qmax;
+    for (std::int64_t r = 0; r < rows; ++r) {
+      for (std::int64_t c = 0; c < cols; ++c)
+        work.row<float>(r)[c] = source.row<float>(r)[c] + 0.05f * work.row<float>(r)[c];
+    }
+    for (std::int64_t i = 0; i < cols; ++i) {
+      for (std::int64_t k = 0; k < cols; ++k) {
+        float& entry = factor.row<float>(i)[k];
+        entry = i == k ? 1.0f : i > k ? 0.3f * entry : std::nanf("");  // above the diagonal nothing is read
+      }
+    }
+    const ScaleShape shape = scale_shape(level, layer.rows, layer.cols);
+    scales = matrix(OCTAVO_F32, shape.rows, shape.cols);
+    std::mt19937 random(8);
+    std::uniform_real_distribution<float> between(0.8f, 1.2f);
+    for (std::int64_t i = 0; i < shape.rows * shape.cols; ++i)
+      scales.row<float>(0)[i] = between(random) * 3.0f / static_cast<float>(qmax);
+  }
+
+  float scale_at(std::int64_t row, std::int64_t col) {
+    const octavo_scale_level& level = grid.scales[0];
+    const std::int64_t r = row_begin + row, c = col_begin + col;
+    switch (level.granularity) {
+      case OCTAVO_PER_TENSOR:
+        return *scales.row<float>(0);
+      case OCTAVO_PER_BLOCK:
+        return scales.row<float>(r / level.block_rows)[c / level.block_cols];
+      case OCTAVO_PER_GROUP:
+        return scales.row<float>(r)[c / level.block_cols];
+      default:
+        return *scales.row<float>(r);
+    }
+  }
+};
+
+struct Rounded {
+  HostTensor codes, residual;
+};
+
+Rounded round_block(Block& block) {
+  Rounded made{matrix(OCTAVO_I8, block.source.rows, block.source.cols, 3),
+               matrix(OCTAVO_F32, block.source.rows, block.source.cols, 4)};
+  const LaneTensor source(block.source), work(block.work), factor(block.factor), scales(block.scales),
+      codes(made.codes), residual(made.residual);
+  octavo_feedback feedback{};
+  feedback.struct_size = sizeof feedback;
+  feedback.grid = &block.grid;
+  feedback.row_begin = block.row_begin;
+  feedback.col_begin = block.col_begin;
+  feedback.source = source.view();
+  feedback.work = work.view();
+  feedback.factor = factor.view();
+  feedback.scales = scales.view();
+  feedback.codes = codes.view();
+  feedback.residual = residual.view();
+  octavo_error error = empty_error();
+  require_ok(backend().operations().round_feedback(backend().lane(), &feedback, &error), error);
+  made.codes.bytes = codes.bytes();
+  made.residual.bytes = residual.bytes();
+  return made;
+}
+
+// From the residuals that the backend wrote: every code is the rounding of its own feedback, in f64, unless
+// that lies within the rounding of an f32 sum of a tie.
+void check_definition(Block& block, Rounded& made) {
+  for (std::int64_t r = 0; r < block.source.rows; ++r) {
+    for (std::int64_t k = 0; k < block.source.cols; ++k) {
+      double f = block.work.row<float>(r)[k], magnitude = std::fabs(f);
+      for (std::int64_t i = k + 1; i < block.source.cols; ++i) {
+        const double term = double{made.residual.row<float>(r)[i]} * double{block.factor.row<float>(i)[k]};
+        f += term;
+        magnitude += std::fabs(term);
+      }
+      const double scale = block.scale_at(r, k), t = f / scale, code = made.codes.row<std::int8_t>(r)[k];
+      const double doubt = 1e-5 * magnitude / scale + 1e-6;
+      const double low =
+          std::clamp(std::nearbyint(t - doubt), double(block.grid.qmin), double(block.grid.qmax));
+      const double high =
+          std::clamp(std::nearbyint(t + doubt), double(block.grid.qmin), double(block.grid.qmax));
+      BOOST_REQUIRE_MESSAGE(code >= low && code <= high,
+                            fmt::format("[{}, {}]: code {} for {}", r, k, code, t));
+      const double left = double{block.source.row<float>(r)[k]} - code * scale;
+      BOOST_REQUIRE_SMALL(left - double{made.residual.row<float>(r)[k]},
+                          1e-6 * (std::fabs(code * scale) + 1.0));
+    }
+  }
+}
+
+}  // namespace
+
+BOOST_AUTO_TEST_SUITE(algebra)
+
+BOOST_AUTO_TEST_CASE(low_rank_merge) {
+  for (const std::uint32_t dtype : kWeightDtypes) {
+    for (const std::int64_t rank : {1, 3, 16, 65}) {
+      BOOST_TEST_CONTEXT(dtype_name(dtype) << ", rank " << rank) {
+        compare_merge(weights(Weights::gaussian, dtype, 7, 131, 2), rank, 0.7f);
+        compare_merge(weights(Weights::gaussian, dtype, 1, 1), rank, -1.0f);
+        compare_merge(weights(Weights::gaussian, dtype, 37, 64), rank, 1.0f);
+        compare_merge(weights(Weights::gaussian, dtype, 4, 517), rank, 1e-3f);
+      }
+    }
+  }
+}
+
+BOOST_AUTO_TEST_CASE(rounding_with_feedback) {
+  const std::pair<const char*, octavo_scale_level> levels[] = {
+      {"row", scale_level(OCTAVO_PER_ROW)},
+      {"tensor", scale_level(OCTAVO_PER_TENSOR)},
+      {"block 16", scale_level(OCTAVO_PER_BLOCK, 16, 16)},
+      {"group 32", scale_level(OCTAVO_PER_GROUP, 0, 32)}};
+  for (const auto& [name, level] : levels) {
+    for (const auto& [rows, cols] :
+         {std::pair{1, 1}, {1, 128}, {16, 128}, {37, 128}, {5, 61}, {33, 7}, {64, 8}}) {
+      for (const std::int32_t qmax : {127, 7}) {
+        BOOST_TEST_CONTEXT(name << ", " << rows << " x " << cols << ", codes to " << qmax) {
+          Block block(level, rows, cols, qmax);
+          Rounded made = round_block(block);
+          check_definition(block, made);
+        }
+      }
+    }
+  }
+}
+
+BOOST_AUTO_TEST_SUITE_END()
+
+}  // namespace octavo::test

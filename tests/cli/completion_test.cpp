@@ -1,0 +1,49 @@
+// The scripts for shells: bash's is run, the others are looked at.
+#include "command.hpp"
+#include "program.hpp"
+#include "unit/temporary_folder.hpp"
+
+#include <boost/test/unit_test.hpp>
+
+using namespace octavo::test;
+
+namespace {
+
+// What bash proposes for the last of `words`.
+std::string proposals(const std::string& words, int last) {
+  return run_shell("source <(\"$octavo\" completion bash); COMP_WORDS=(octavo " + words +
+                   "); COMP_CWORD=" + std::to_string(last) + "; _octavo; echo \"${COMPREPLY[@]}\"")
+      .out;
+}
+
+}  // namespace
+
+BOOST_AUTO_TEST_SUITE(completion)
+
+BOOST_AUTO_TEST_CASE(bash) {
+  BOOST_TEST(proposals("veri", 1) == "verify\n");
+  BOOST_TEST(proposals("verify --exp", 2) == "--explain\n");
+  BOOST_TEST(proposals("verify --color a", 3) == "auto always\n");
+  BOOST_TEST(proposals("completion z", 2) == "zsh\n");
+  const TemporaryFolder folder;
+  write_file(folder / "model.safetensors", "");
+  const std::string begin = folder / "mod";
+  BOOST_TEST(proposals("inspect " + begin, 2) == begin + "el.safetensors\n");
+}
+
+BOOST_AUTO_TEST_CASE(every_shell_has_every_option) {
+  for (const char* shell : {"bash", "zsh", "fish"}) {
+    const Outcome outcome = run({"completion", shell});
+    BOOST_TEST(outcome.code == 0);
+    for (const auto& command : octavo::cli::commands()) {
+      BOOST_TEST(outcome.out.find(command.name) != std::string::npos, shell << " " << command.name);
+      for (const auto& option : octavo::cli::all_options(command)) {
+        const std::string word = std::string(shell) == "fish" ? "-l " + option.name : "--" + option.name;
+        BOOST_TEST(outcome.out.find(word) != std::string::npos, shell << " " << word);
+      }
+    }
+  }
+  BOOST_TEST(run({"completion", "tcsh"}).code == 2);
+}
+
+BOOST_AUTO_TEST_SUITE_END()
