@@ -3,6 +3,7 @@
 #include "base/bytes.hpp"
 #include "base/error.hpp"
 #include "checkpoint/dtypes.hpp"
+#include "lora_options.hpp"
 #include "table.hpp"
 
 #include <fmt/format.h>
@@ -243,7 +244,8 @@ void print_tensors(const plan::Plan& plan, Terminal& terminal) {
 
 std::vector<Option> conversion_options() {
   std::vector<Option> all;
-  for (const auto& part : {output_options(), plugin_options(), policy_options(), run_options()}) {
+  for (const auto& part :
+       {output_options(), plugin_options(), policy_options(), lora_options(), run_options()}) {
     all.insert(all.end(), part.begin(), part.end());
   }
   return all;
@@ -262,6 +264,8 @@ Conversion read_conversion(const Arguments& arguments) {
   read_output(arguments, conversion);
   read_plugins(arguments, conversion);
   read_policies(arguments, conversion.settings);
+  conversion.loras = read_loras(arguments);
+  conversion.settings.requantize = arguments.flag("requantize");
   conversion.device = run::parse_device(arguments.text("device").value_or("auto"));
   conversion.run.lanes = static_cast<uint32_t>(arguments.integer("lanes", 1, 1024).value_or(0));
   conversion.run.tile_bytes = arguments.size("tile-size").value_or(plan::kTileBytes);

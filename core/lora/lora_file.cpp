@@ -74,6 +74,7 @@ class Reader {
   Reader(const std::filesystem::path& path, const checkpoint::Checkpoint& source) : source_(source) {
     file_.name = path.filename().string();
     file_.bytes = source.source_bytes();
+    file_.identities = source.identities();
   }
 
   LoraFile read() {

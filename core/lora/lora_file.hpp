@@ -1,6 +1,7 @@
 // A LoRA file as a list of updates, all in memory as f32.
 #pragma once
 
+#include "base/file.hpp"
 #include "lora/adapter.hpp"
 
 #include <cstdint>
@@ -27,6 +28,7 @@ struct LoraFile {
   std::string name;       // of the file, without its folder
   std::string data_hash;  // XXH3-128 of names and values, so that two trainings of one shape differ
   uint64_t bytes = 0;     // of the file
+  std::vector<FileIdentity> identities;
   std::vector<Target> updates;
   std::vector<Problem> problems;  // missing partners, shapes that do not fit together, what is not supported
 };

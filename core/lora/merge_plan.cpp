@@ -183,8 +183,10 @@ MergePlan plan_merges(const Request& request, const checkpoint::Checkpoint& sour
   const Targets targets(source);
   double dampening = 1;
   for (const WantedFile& wanted : request.files) {
-    FileMerger merger(source, targets, open_lora(wanted.path),
-                      wanted.strength * request.strength * dampening);
+    LoraFile file = open_lora(wanted.path);
+    plan.identities.insert(plan.identities.end(), file.identities.begin(), file.identities.end());
+    const double strength = wanted.strength * request.strength * dampening;
+    FileMerger merger(source, targets, std::move(file), strength);
     plan.files.push_back(merger.merge(plan));
     if (request.dampen) dampening *= kDampening;
   }

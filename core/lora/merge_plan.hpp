@@ -57,6 +57,7 @@ struct MergePlan {
   std::map<std::string, std::vector<Delta>, std::less<>>
       deltas;  // by the tensor's key, in the order of merging
   std::vector<MergedFile> files;
+  std::vector<FileIdentity> identities;  // of the files, to keep an output off them
   bool allow_partial = false;
 
   // nullptr where nothing is merged into the tensor.
