@@ -15,6 +15,7 @@
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
+#include <nlohmann/json.hpp>
 
 #include <algorithm>
 #include <charconv>
@@ -67,6 +68,29 @@ std::vector<float> to_f32(std::span<std::byte> raw, octavo_dtype dtype, uint64_t
   const octavo_status status = reference::operations().cast(nullptr, &source, &target, 0, &result, &error);
   if (status != OCTAVO_OK) throw Error(ErrorCode::failed, fmt::format("[lora] {}", error.message));
   return values;
+}
+
+// Diffusers writes PEFT's configuration as JSON, its keys behind the network's name:
+// "transformer.lora_alpha", "transformer.alpha_pattern" (by layer), "transformer.use_rslora" (alpha /
+// sqrt(rank) in place of alpha / rank). `rank`: of the layer, and its alpha where nothing is said.
+double adapter_alpha(const std::map<std::string, std::string>& metadata, const std::string& layer,
+                     double rank) {
+  const auto said = metadata.find("lora_adapter_metadata");
+  if (said == metadata.end()) return rank;
+  const nlohmann::json config = nlohmann::json::parse(said->second, nullptr, false);
+  if (!config.is_object()) throw Unusable{"lora_adapter_metadata of the file is not JSON"};
+  const std::string network = layer.substr(0, layer.find('.') + 1);
+  double alpha = rank;
+  if (const auto all = config.find(network + "lora_alpha"); all != config.end() && all->is_number())
+    alpha = all->get<double>();
+  if (const auto some = config.find(network + "alpha_pattern"); some != config.end() && some->is_object()) {
+    for (const auto& [name, value] : some->items()) {
+      if (value.is_number() && ("." + layer).ends_with("." + name)) alpha = value.get<double>();
+    }
+  }
+  const auto rooted = config.find(network + "use_rslora");
+  const bool is_rooted = rooted != config.end() && rooted->is_boolean() && rooted->get<bool>();
+  return is_rooted ? alpha * std::sqrt(rank) : alpha;
 }
 
 class Reader {
@@ -164,7 +188,7 @@ class Reader {
     std::string key = layer;
     std::replace(key.begin(), key.end(), '.', '_');
     const auto said = source_.metadata().find(key + "_alpha");
-    if (said == source_.metadata().end()) return otherwise;
+    if (said == source_.metadata().end()) return adapter_alpha(source_.metadata(), layer, otherwise);
     double value = 0;
     const char* end = said->second.data() + said->second.size();
     if (std::from_chars(said->second.data(), end, value).ptr != end || !std::isfinite(value))

@@ -34,8 +34,8 @@ struct LoraFile {
 };
 
 // Reads, pairs and checks. The scale of an update is alpha / rank: alpha is the tensor `.alpha`, else
-// `<layer with '_'>_alpha` in the file's metadata, else the rank. Throws Error as opening a checkpoint does,
-// and bad_input for a value that is not finite.
+// `<layer with '_'>_alpha` in the file's metadata, else what PEFT's configuration there says, else the rank.
+// Throws Error as opening a checkpoint does, and bad_input for a value that is not finite.
 LoraFile open_lora(const std::filesystem::path& path);
 
 }  // namespace octavo::lora

@@ -1,6 +1,7 @@
 """Merged weights against float64: every naming scheme, several files, every kind of update, kept and quantized
 layers."""
 
+import json
 import unittest
 
 import numpy as np
@@ -93,6 +94,63 @@ class MergeTest(ConversionTest):
         made.alpha = 1.5
         _, path = self.merged(source, "--merge-lora", file)
         self.assert_near(stored(path)[SMALL + ".weight"], before[SMALL + ".weight"] + made.delta())
+
+    def test_alpha_of_the_adapters_configuration(self):
+        source, before = model(self.folder, self.weights())
+        pairs = {LARGE: pair(self.random, 128, 192, 8), SMALL: pair(self.random, 48, 96, 4)}
+        for extra, alphas in (
+            ({}, (2, 2)),
+            ({"transformer.alpha_pattern": {"img_mlp.2": 3}}, (2, 3)),
+            ({"transformer.use_rslora": True}, (2 * np.sqrt(8), 2 * np.sqrt(4))),
+        ):
+            config = {"transformer.r": 8, "transformer.lora_alpha": 2, "text_encoder.lora_alpha": 64, **extra}
+            file = lora(
+                self.folder / "lora.safetensors", entries_of(pairs, "diffusers"),
+                metadata={"lora_adapter_metadata": json.dumps(config)})
+            _, path = self.merged(source, "--merge-lora", file)
+            pairs[LARGE].alpha, pairs[SMALL].alpha = alphas
+            self.assert_near(stored(path)[SMALL + ".weight"], before[SMALL + ".weight"] + pairs[SMALL].delta())
+            self.assert_quantized(path, LARGE, before[LARGE + ".weight"] + pairs[LARGE].delta())
+            pairs[LARGE].alpha = pairs[SMALL].alpha = None
+
+    def test_one_scale_for_the_layer(self):
+        """The pass that finds the largest magnitude sees the merged weight too, of every kind."""
+        source, before = model(self.folder, {"big.weight": values(self.random, 128, 192)}, "BF16")
+        made, whole = pair(self.random, 128, 192, 4), values(self.random, 128, 192, scale=0.5)
+        for entries, update in (
+            (entries_of({"big": made}, "kohya"), made.delta()),
+            ({"lora_unet_big.diff": whole}, whole.astype(np.float64)),
+        ):
+            file = lora(self.folder / "lora.safetensors", entries)
+            for policy in ("error", "keep"):  # keep: a measuring pass before
+                _, path = self.merged(
+                    source, "--merge-lora", file, "--format", "int8_tensorwise:scale=tensor", "--tile-size", "16K",
+                    "--nonfinite", policy)
+                expected = before["big.weight"] + update
+                actual, scale = dequantized(path, "big")
+                np.testing.assert_allclose(scale, np.abs(expected).max() / 127, rtol=1e-6)
+                self.assertLessEqual(np.abs(actual - expected).max() / scale, 0.5 + 1e-3)
+
+    def test_values_beyond_the_dtype(self):
+        source, before = model(self.folder, self.weights(), "F16")
+        file = lora(self.folder / "lora.safetensors", {SMALL + ".diff": np.full((48, 96), 7e4)})
+        arguments = ("--model", "generic", "--merge-lora", file, "-o", self.folder / "out.safetensors")
+        self.assertIn(SMALL, self.refuse(3, "convert", source, *arguments))
+        self.assert_files("model.safetensors", "lora.safetensors")
+        _, path = self.merged(source, "--merge-lora", file, "--fp16-overflow", "clamp")
+        self.assertTrue((stored(path)[SMALL + ".weight"] == 65504).all())
+
+    def test_several_files(self):
+        """An output of several files holds the same tensors."""
+        source, _ = model(self.folder, self.weights())
+        made = pair(self.random, 48, 96, 4)
+        file = lora(self.folder / "lora.safetensors", entries_of({SMALL: made}, "kohya"))
+        _, one = self.merged(source, "--merge-lora", file)
+        _, folder = self.merged(source, "--merge-lora", file, "--shards", "2", name="shards")
+        tensors = {}
+        for shard in folder.glob("*.safetensors"):
+            tensors |= checkpoint_file.read(shard).tensors
+        self.assertEqual(tensors, checkpoint_file.read(one).tensors)
 
     def test_three_files_are_dampened_once(self):
         source, before = model(self.folder, self.weights())
