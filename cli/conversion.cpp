@@ -130,6 +130,12 @@ std::vector<Option> run_options() {
        .group = kMeasuring,
        .tail = true},
       {.name = "discard", .help = "compute everything and write nothing", .group = kMeasuring, .tail = true},
+      {.name = "sink",
+       .value = "KIND",
+       .help = "how bytes reach the file",
+       .choices = {"automatic", "mapping", "positioned"},
+       .group = kMeasuring,
+       .tail = true},
       {.name = "no-fsync",
        .help = "do not wait for the disk: the output may be lost or torn if the machine stops",
        .group = kMeasuring,
@@ -211,6 +217,10 @@ void read_output(const Arguments& arguments, Conversion& conversion) {
                                          : checkpoint::VerifyLevel::sampled;
   conversion.discard = arguments.flag("discard");
   conversion.durable = !arguments.flag("no-fsync");
+  const std::string sink = arguments.text("sink").value_or("automatic");
+  conversion.sink = sink == "mapping"      ? checkpoint::SinkKind::mapping
+                    : sink == "positioned" ? checkpoint::SinkKind::positioned
+                                           : checkpoint::SinkKind::automatic;
 }
 
 struct Count {

@@ -1,6 +1,7 @@
 // What `convert` and `plan` share: their options, and how these become settings.
 #pragma once
 
+#include "checkpoint/byte_sink.hpp"
 #include "checkpoint/shards.hpp"
 #include "checkpoint/write_log.hpp"
 #include "lora/merge_plan.hpp"
@@ -30,6 +31,7 @@ struct Conversion {
   checkpoint::VerifyLevel verify = checkpoint::VerifyLevel::sampled;
   bool discard = false;
   bool durable = true;
+  checkpoint::SinkKind sink = checkpoint::SinkKind::automatic;
   run::DeviceRequest device;
   std::vector<plugin::Setting> set;  // of all plugins, in the order given
   run::RunOptions run;

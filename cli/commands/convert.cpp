@@ -45,6 +45,7 @@ checkpoint::OutputOptions output_options(const Conversion& conversion, const Con
   options.inputs.insert(options.inputs.end(), loras.begin(), loras.end());
   options.durable = conversion.durable;
   options.discard = conversion.discard;
+  options.sink = conversion.sink;
   return options;
 }
 

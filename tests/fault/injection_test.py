@@ -27,6 +27,8 @@ def is_memory(folder):
 
 
 class InjectionTest(ConversionTest):
+    sink = "positioned"  # the way of writing that is under test
+
     def setUp(self):
         super().setUp()
         tensors = {f"layer{i}.weight": checkpoint_file.encode(gaussian(i, (128, 256)), "BF16") for i in range(3)}
@@ -44,7 +46,8 @@ class InjectionTest(ConversionTest):
     def run_with(self, *arguments, **faults):
         self.log.unlink(missing_ok=True)
         env = environment(LD_PRELOAD=SHIM, FAULT_LOG=self.log, **faults)
-        return octavo("convert", self.source, "-o", self.target, "--model", "none", "--lanes", "1", *arguments, env=env)
+        return octavo("convert", self.source, "-o", self.target, "--model", "none", "--lanes", "1", "--sink",
+                      self.sink, *arguments, env=env)
 
     def fail_each(self, call, number, *, lasting=0, force=True, may_be_new=False, arguments=()):
         """Returns how many calls there were."""
@@ -122,7 +125,9 @@ class InjectionTest(ConversionTest):
 
 
 class MemoryFileSystemTest(InjectionTest):
-    """The same where files live in memory: there the output is written through a mapping."""
+    """The same through a mapping, where files live in memory."""
+
+    sink = "mapping"
 
     parent = "/dev/shm"
 

@@ -89,7 +89,8 @@ typedef struct octavo_grid {
   int64_t row_multiple;      /* tiles hold a multiple of this many rows, but for the last one */
   int64_t rows;              /* of the codes: the layer's, or padded */
   int64_t cols;
-  float codebook[16]; /* CODEBOOK */
+  float codebook[16];   /* CODEBOOK */
+  uint64_t reserved[8]; /* 0. Room for later minor versions: grids lie by value inside other structs */
 } octavo_grid;
 
 /* A band of whole rows of one layer. `source` is read; everything else with data is written. Views are in the

@@ -1,0 +1,115 @@
+// The CUDA backend's plugin: opens lanes on GPUs.
+#include "cublaslt.hpp"
+#include "lane.hpp"
+#include "operands.hpp"
+#include "probe.hpp"
+#include "ring.hpp"
+#include "status.hpp"
+
+#include <octavo/backend.hpp>
+#include <octavo/plugin.hpp>
+#include <octavo/tensor.hpp>
+
+#include <cuda_runtime_api.h>
+#include <fmt/format.h>
+
+#include <future>
+#include <mutex>
+#include <set>
+
+namespace octavo::cuda {
+namespace {
+
+// Scratch memory that a device's pool keeps instead of giving it back at every synchronization.
+constexpr std::uint64_t kPoolKeeps = std::uint64_t{256} << 20;
+
+// Creates the device's context, if the process has none yet (0.2 to 0.3 s).
+void create_context(int device) {
+  check(cudaSetDevice(device), "lane", "device");
+  check(cudaFree(nullptr), "lane", "context");
+  cudaMemPool_t pool = nullptr;
+  check(cudaDeviceGetDefaultMemPool(&pool, device), "lane", "memory pool");
+  std::uint64_t keeps = kPoolKeeps;
+  check(cudaMemPoolSetAttribute(pool, cudaMemPoolAttrReleaseThreshold, &keeps), "lane", "memory pool");
+}
+
+class CudaBackend final : public Backend {
+ public:
+  // As many lanes with two slots of 4 MB each as kept PCIe busy in both directions on an H200.
+  static constexpr LaneAdvice advice{12, 2};
+  static constexpr std::uint32_t operations = (1u << OCTAVO_OP_COUNT) - 1;
+  static ProbeResult probe(const Host&) { return probe_devices(); }
+
+  CudaBackend(const Host&, const Params&) {}
+
+  // The first lane of a device waits for its context; while that comes up, the ring's pages are touched.
+  std::unique_ptr<BackendLane> open_lane(const octavo_lane_request& request) override {
+    const int device = request.device < 0 ? 0 : request.device;
+    {
+      const std::lock_guard lock(mutex_);
+      std::future<void> context;
+      if (!ready_.contains(device)) context = std::async(std::launch::async, create_context, device);
+      ring_->map(request.count * request.slots, request.slot_bytes);
+      if (context.valid()) context.get();
+      ready_.insert(device);
+      check(cudaSetDevice(device), "lane", "device");
+      ring_->pin();
+    }
+    return std::make_unique<CudaLane>(ring_, device, request.index == 0);
+  }
+
+  std::string unsupported(octavo_operation operation, const octavo_grid* grid,
+                          std::span<const octavo_tensor> operands) const override {
+    try {
+      check_grid(operation, grid);
+      check_operands(operation, operands);
+    } catch (const PluginError& error) {
+      return error.what();
+    }
+    return operation == OCTAVO_OP_MATMUL || operation == OCTAVO_OP_MATMUL_INT8 || operation == OCTAVO_OP_GRAM
+               ? cublaslt_absence()
+               : std::string();
+  }
+
+ private:
+  static void check_grid(octavo_operation operation, const octavo_grid* grid) {
+    constexpr const char* kOperation = "supports";
+    if (grid == nullptr) return;
+    if (basis_group(*grid, kOperation) > 256 &&
+        (operation == OCTAVO_OP_QUANTIZE_NEAREST || operation == OCTAVO_OP_ABSMAX))
+      cuda::unsupported(kOperation, "rotations in groups of more than 256 columns");
+    const bool uses_codes = operation == OCTAVO_OP_QUANTIZE_NEAREST || operation == OCTAVO_OP_DEQUANTIZE ||
+                            operation == OCTAVO_OP_ROUND_FEEDBACK;
+    if (!uses_codes || grid->code == OCTAVO_CODE_CAST) return;
+    check_codes(*grid, kOperation);
+    check_levels(*grid, kOperation);
+    if (operation == OCTAVO_OP_ROUND_FEEDBACK &&
+        (grid->code == OCTAVO_CODE_INTEGER_ZERO || grid->scale_levels != 1))
+      cuda::unsupported(kOperation, "feedback with zero points or two levels of scales");
+  }
+
+  // The first operand of an operation on weights is the weight.
+  static void check_operands(octavo_operation operation, std::span<const octavo_tensor> operands) {
+    for (const octavo_tensor& operand : operands) {
+      if (operand.rank > 2) cuda::unsupported("supports", fmt::format("a tensor of rank {}", operand.rank));
+    }
+    const bool reads_weight = operation == OCTAVO_OP_QUANTIZE_NEAREST || operation == OCTAVO_OP_ABSMAX ||
+                              operation == OCTAVO_OP_TO_BASIS || operation == OCTAVO_OP_FROM_BASIS ||
+                              operation == OCTAVO_OP_ERROR_SUMS || operation == OCTAVO_OP_CAST ||
+                              operation == OCTAVO_OP_MERGE_LOW_RANK;
+    if (reads_weight && !operands.empty() && !is_weight_dtype(operands[0].dtype))
+      cuda::unsupported("supports", fmt::format("a weight of dtype {}", operands[0].dtype));
+  }
+
+  std::mutex mutex_;
+  std::set<int> ready_;
+  std::shared_ptr<PinnedRing> ring_ = std::make_shared<PinnedRing>();
+};
+
+}  // namespace
+}  // namespace octavo::cuda
+
+OCTAVO_BACKEND_PLUGIN(octavo::cuda::CudaBackend,
+                      {.id = "cuda",
+                       .version = OCTAVO_PLUGIN_VERSION,
+                       .summary = "NVIDIA GPUs, from Turing on: fused kernels, cuBLASLt for products"})

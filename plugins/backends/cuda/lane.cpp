@@ -1,0 +1,112 @@
+#include "lane.hpp"
+
+#include "operands.hpp"
+#include "status.hpp"
+
+#include <octavo/plugin.hpp>
+
+#include <cstddef>
+#include <cstdlib>
+
+namespace octavo::cuda {
+namespace {
+
+bool is_host(octavo_memory memory) { return memory != OCTAVO_MEMORY_DEVICE; }
+
+}  // namespace
+
+CudaLane::CudaLane(std::shared_ptr<PinnedRing> ring, int device, bool primary)
+    : ring_(std::move(ring)), device_(device), residency_(device) {
+  enter();
+  if (!primary) {
+    check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "lane", "stream");
+    own_stream_ = true;
+  }
+  check(cudaMalloc(reinterpret_cast<void**>(&ledger_), sizeof(Ledger)), "lane", "ledger");
+  check(cudaMemsetAsync(ledger_, 0, sizeof(Ledger), stream_), "lane", "ledger");
+  check(cudaMemsetAsync(reinterpret_cast<std::byte*>(ledger_) + offsetof(Ledger, first), 0xff,
+                        sizeof(Ledger::first), stream_),
+        "lane", "ledger");
+}
+
+CudaLane::~CudaLane() {
+  cudaSetDevice(device_);
+  cudaStreamSynchronize(stream_);
+  products_.reset();
+  for (cudaEvent_t event : events_) cudaEventDestroy(event);
+  cudaFree(ledger_);
+  if (own_stream_) cudaStreamDestroy(stream_);
+}
+
+void CudaLane::enter() const { check(cudaSetDevice(device_), "lane", "device"); }
+
+void* CudaLane::allocate(octavo_memory memory, std::uint64_t bytes) {
+  enter();
+  if (memory == OCTAVO_MEMORY_PINNED) return ring_->allocate(bytes);
+  void* data = nullptr;
+  if (memory == OCTAVO_MEMORY_DEVICE) {
+    check(cudaMalloc(&data, bytes > 0 ? bytes : 1), "allocate", "device memory");
+    return data;
+  }
+  data = std::aligned_alloc(64, (bytes + 64) / 64 * 64);
+  if (data == nullptr) throw std::bad_alloc();
+  return data;
+}
+
+void CudaLane::release(octavo_memory memory, void* data) {
+  if (memory == OCTAVO_MEMORY_HOST) {
+    std::free(data);
+    return;
+  }
+  enter();
+  // Work that still uses it may be on its way.
+  check(cudaStreamSynchronize(stream_), "release", "the lane's work");
+  if (memory == OCTAVO_MEMORY_PINNED)
+    ring_->release(data);
+  else
+    check(cudaFree(data), "release", "device memory");
+}
+
+void CudaLane::copy(void* target, octavo_memory target_memory, const void* source,
+                    octavo_memory source_memory, std::uint64_t bytes) {
+  if (bytes == 0) return;
+  enter();
+  const cudaMemcpyKind kind =
+      is_host(source_memory) ? (is_host(target_memory) ? cudaMemcpyHostToHost : cudaMemcpyHostToDevice)
+                             : (is_host(target_memory) ? cudaMemcpyDeviceToHost : cudaMemcpyDeviceToDevice);
+  check(cudaMemcpyAsync(target, source, bytes, kind, stream_), "copy", "copy");
+}
+
+void CudaLane::record(std::uint32_t slot) {
+  enter();
+  while (events_.size() <= slot) {
+    cudaEvent_t event = nullptr;
+    check(cudaEventCreateWithFlags(&event, cudaEventBlockingSync | cudaEventDisableTiming), "record",
+          "event");
+    events_.push_back(event);
+  }
+  check(cudaEventRecord(events_[slot], stream_), "record", "event");
+  reports_.assign(slot);
+}
+
+void CudaLane::wait(std::uint32_t slot) {
+  if (slot >= events_.size()) return;
+  enter();
+  const cudaError_t code = cudaEventSynchronize(events_[slot]);
+  if (code != cudaSuccess) reports_.forget(slot);
+  check(code, "wait", "the lane's work");
+  reports_.deliver(slot);
+}
+
+void CudaLane::report(std::int64_t row_count, Reports::Delivery deliver,
+                      const std::function<void(const Launch&, double* rows)>& issue) {
+  const Reports::Ticket ticket = reports_.promise(row_count, std::move(deliver));
+  try {
+    issue(launch(ticket.record), ticket.rows);
+  } catch (...) {
+    reports_.revoke();
+    throw;
+  }
+}
+
+}  // namespace octavo::cuda

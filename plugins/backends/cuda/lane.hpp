@@ -1,0 +1,103 @@
+// A lane on a GPU: a stream, its memory and its operations.
+#pragma once
+
+#include "cells.hpp"
+#include "launch.hpp"
+#include "memory.hpp"
+#include "nearest.hpp"
+#include "product.hpp"
+#include "reports.hpp"
+#include "ring.hpp"
+
+#include <octavo/backend.hpp>
+
+#include <cuda_runtime_api.h>
+
+#include <cstddef>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <vector>
+
+namespace octavo::cuda {
+
+// Work is issued and not waited for. Lane 0 is the primary one and uses the device's default stream, which
+// LibTorch uses too; the other streams do not wait for that one.
+class CudaLane final : public BackendLane {
+ public:
+  // `ring` outlives the lane; the device has a context.
+  CudaLane(std::shared_ptr<PinnedRing> ring, int device, bool primary);
+  ~CudaLane() override;
+
+  octavo_memory memory() const override { return OCTAVO_MEMORY_DEVICE; }
+  std::int32_t device() const override { return device_; }
+  void* allocate(octavo_memory memory, std::uint64_t bytes) override;
+  void release(octavo_memory memory, void* data) override;
+  void copy(void* target, octavo_memory target_memory, const void* source, octavo_memory source_memory,
+            std::uint64_t bytes) override;
+  void record(std::uint32_t slot) override;
+  void wait(std::uint32_t slot) override;
+
+  void quantize_nearest(const octavo_tile& tile, octavo_tile_result& result) override;
+  void absmax(const octavo_grid* grid, const octavo_tensor& source, std::uint32_t flags,
+              octavo_absmax_result& result) override;
+  void to_basis(const octavo_grid& grid, const octavo_tensor& source, octavo_tensor& target) override;
+  void from_basis(const octavo_grid& grid, const octavo_tensor& source, octavo_tensor& target) override;
+  void dequantize(const octavo_tile& tile, bool plain, octavo_tensor& target) override;
+  void round_feedback(const octavo_feedback& feedback) override;
+  void matmul(const octavo_matmul& matmul) override;
+  void matmul_int8(const octavo_matmul_int8& matmul) override;
+  void gram(const octavo_tensor& x, octavo_tensor& h, bool accumulate) override;
+  void error_sums(const octavo_tensor& a, const octavo_tensor& b, octavo_error_sums& sums) override;
+  void cast(const octavo_tensor& source, octavo_tensor& target, std::uint32_t flags,
+            octavo_cast_result& result) override;
+  void merge_low_rank(const octavo_tensor& source, const octavo_tensor& up, const octavo_tensor& down,
+                      float strength, octavo_tensor& target) override;
+
+ private:
+  // Makes the lane's device the calling thread's.
+  void enter() const;
+  Launch launch(Record* record = nullptr) { return {stream_, residency_, ledger_, record}; }
+  // Runs `issue` with a launch that reports; `deliver` is called in wait().
+  void report(std::int64_t row_count, Reports::Delivery deliver,
+              const std::function<void(const Launch&, double* rows)>& issue);
+  template <typename T>
+  Scratch<T> scratch(std::int64_t count, const char* operation) const {
+    return Scratch<T>(stream_, count, operation);
+  }
+
+  // Ways to quantize a tile: another float dtype; INT8 codes and an F32 scale for each row, 128 x 128 block
+  // or tensor; anything else.
+  void cast_tile(const octavo_tile& tile, const Launch& launch, double* row_errors);
+  void nearest_int8(const octavo_tile& tile, const Launch& launch, double* row_errors);
+  void nearest_any(const octavo_tile& tile, const Launch& launch, double* row_errors);
+  void change_basis_of(const char* operation, const octavo_grid& grid, const octavo_tensor& source,
+                       octavo_tensor& target);
+
+  // Memory for the levels of `job`, and where they are stored in the tile.
+  std::vector<Scratch<float>> lay_out_levels(const octavo_tile& tile, CellsJob& job, const char* operation);
+
+  // An operand with elements of the kind's type: the view itself, or a copy in scratch memory.
+  struct Operand {
+    View view;
+    std::optional<Scratch<std::byte>> copy;
+  };
+  Operand operand(const View& view, ProductKind kind, const char* operation);
+  Products& products();
+  // y of some of the tokens.
+  void multiply_tokens(const octavo_matmul_int8& matmul, const View& x, const View& weight, const View& y);
+  // A block of at most kFeedbackColumns columns.
+  void round_columns(const octavo_feedback& feedback, std::int64_t begin, std::int64_t end);
+
+  std::shared_ptr<PinnedRing> ring_;
+  int device_;
+  cudaStream_t stream_ = nullptr;
+  bool own_stream_ = false;
+  Residency residency_;
+  Ledger* ledger_ = nullptr;
+  Reports reports_;
+  std::vector<cudaEvent_t> events_;
+  std::unique_ptr<Products> products_;
+};
+
+}  // namespace octavo::cuda

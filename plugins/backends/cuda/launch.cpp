@@ -1,0 +1,35 @@
+#include "launch.hpp"
+
+#include "status.hpp"
+
+#include <algorithm>
+
+namespace octavo::cuda {
+
+Residency::Residency(int device) {
+  int count = 0;
+  check(cudaDeviceGetAttribute(&count, cudaDevAttrMultiProcessorCount, device), "lane", "multiprocessors");
+  multiprocessors_ = static_cast<unsigned>(std::max(count, 1));
+  check(cudaDeviceGetAttribute(&count, cudaDevAttrMaxSharedMemoryPerBlockOptin, device), "lane",
+        "shared memory");
+  shared_limit_ = static_cast<std::size_t>(count);
+}
+
+unsigned Residency::blocks(const void* kernel, unsigned threads, std::size_t shared_bytes) {
+  const auto key = std::make_tuple(kernel, threads, shared_bytes);
+  if (const auto found = known_.find(key); found != known_.end()) return found->second;
+  constexpr std::size_t kUsualLimit = 48 * 1024;
+  if (shared_bytes > kUsualLimit) {
+    check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                               static_cast<int>(shared_bytes)),
+          "launch", "shared memory");
+  }
+  int resident = 0;
+  check(cudaOccupancyMaxActiveBlocksPerMultiprocessor(&resident, kernel, static_cast<int>(threads),
+                                                      shared_bytes),
+        "launch", "occupancy");
+  const unsigned per_multiprocessor = static_cast<unsigned>(std::max(resident, 1));
+  return known_[key] = std::min(per_multiprocessor * multiprocessors_, kMaxBlocks);
+}
+
+}  // namespace octavo::cuda

@@ -1,0 +1,49 @@
+// Where a launch runs and how many blocks it should have.
+#pragma once
+
+#include "record.hpp"
+
+#include <cuda_runtime_api.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <tuple>
+
+namespace octavo::cuda {
+
+// How many blocks of a kernel a device holds at a time. Belongs to one lane; remembers what it asked CUDA.
+class Residency {
+ public:
+  explicit Residency(int device);
+  // Also lifts the kernel's limit on dynamic shared memory where it has to.
+  unsigned blocks(const void* kernel, unsigned threads, std::size_t shared_bytes);
+  unsigned multiprocessors() const { return multiprocessors_; }
+  // The most shared memory that a block can have.
+  std::size_t shared_limit() const { return shared_limit_; }
+
+ private:
+  unsigned multiprocessors_ = 1;
+  std::size_t shared_limit_ = 0;
+  std::map<std::tuple<const void*, unsigned, std::size_t>, unsigned> known_;
+};
+
+// What every kernel launcher is given.
+struct Launch {
+  cudaStream_t stream;
+  Residency& residency;
+  Ledger* ledger;  // device memory
+  Record* record;  // pinned; nullptr where the launch reports nothing
+};
+
+// Blocks for `work` pieces of which a block does one after the other: all that fit on the device at a time.
+template <typename Kernel>
+unsigned grid_for(const Launch& launch, Kernel* kernel, std::int64_t work, unsigned threads,
+                  std::size_t shared_bytes = 0) {
+  const std::int64_t resident =
+      launch.residency.blocks(reinterpret_cast<const void*>(kernel), threads, shared_bytes);
+  const std::int64_t blocks = work < resident ? work : resident;
+  return static_cast<unsigned>(blocks < 1 ? 1 : blocks);
+}
+
+}  // namespace octavo::cuda

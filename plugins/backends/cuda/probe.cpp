@@ -1,0 +1,75 @@
+#include "probe.hpp"
+
+#include "architectures.hpp"
+
+#include <cuda_runtime_api.h>
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+namespace octavo::cuda {
+namespace {
+
+constexpr std::uint32_t kScore = 500;
+
+// Why the CUDA run time answers `code` when it is asked for devices.
+std::string absence(cudaError_t code) {
+  switch (code) {
+    case cudaErrorInsufficientDriver: {
+      int driver = 0;
+      if (cudaDriverGetVersion(&driver) != cudaSuccess || driver == 0)
+        return "no NVIDIA driver is installed (libcuda.so.1 was not found)";
+      return fmt::format("the NVIDIA driver speaks CUDA {}.{}; CUDA {} is needed", driver / 1000,
+                         driver % 1000 / 10, CUDART_VERSION / 1000);
+    }
+    case cudaErrorNoDevice:
+      return "the NVIDIA driver finds no GPU";
+    default:
+      return fmt::format("the NVIDIA driver does not start: {}", cudaGetErrorString(code));
+  }
+}
+
+}  // namespace
+
+bool runs_on(std::span<const int> compiled, int major, int minor) {
+  if (!compiled.empty() && major * 10 + minor > compiled.back()) return true;
+  for (const int architecture : compiled) {
+    if (architecture / 10 == major && architecture % 10 <= minor) return true;
+  }
+  return false;
+}
+
+ProbeResult probe_devices() {
+  int count = 0;
+  if (const cudaError_t code = cudaGetDeviceCount(&count); code != cudaSuccess) {
+    cudaGetLastError();
+    return {0, absence(code), {}};
+  }
+  const std::span<const int> compiled = compiled_architectures();
+  ProbeResult result;
+  std::string refused;
+  for (int index = 0; index < count; ++index) {
+    cudaDeviceProp properties{};
+    if (cudaGetDeviceProperties(&properties, index) != cudaSuccess) continue;
+    if (!runs_on(compiled, properties.major, properties.minor)) {
+      refused += fmt::format("; {} has compute capability {}.{}, this build has code for {}", properties.name,
+                             properties.major, properties.minor, fmt::join(compiled, ", "));
+      continue;
+    }
+    octavo_device device{};
+    device.struct_size = sizeof device;
+    device.index = index;
+    copy_text(properties.name, device.name);
+    device.memory_bytes = properties.totalGlobalMem;
+    result.devices.push_back(device);
+  }
+  if (result.devices.empty()) {
+    result.reason = "no usable GPU" + refused;
+    return result;
+  }
+  result.score = kScore;
+  result.reason = fmt::format("{} GPU{}: {}{}", result.devices.size(), result.devices.size() == 1 ? "" : "s",
+                              result.devices.front().name, refused);
+  return result;
+}
+
+}  // namespace octavo::cuda

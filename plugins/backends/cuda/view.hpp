@@ -1,0 +1,31 @@
+// A tensor as a kernel sees it.
+#pragma once
+
+#include <octavo/abi/tensor.h>
+
+#include <cstdint>
+
+namespace octavo::cuda {
+
+struct View {
+  void* data;
+  std::uint32_t dtype;
+  std::int64_t rows;
+  std::int64_t cols;
+  std::int64_t stride;  // elements from a row to the next
+};
+
+// Rank 2; rank 1 counts as one column and rank 0 as one element.
+inline View view_of(const octavo_tensor& tensor) {
+  const std::int64_t rows = tensor.rank > 0 ? tensor.shape[0] : 1;
+  const std::int64_t cols = tensor.rank > 1 ? tensor.shape[1] : 1;
+  return {tensor.data, tensor.dtype, rows, cols, tensor.rank > 0 ? tensor.row_stride : 1};
+}
+
+// Without gaps between rows it may be seen as one long row.
+inline bool is_packed(const View& view) { return view.rows <= 1 || view.stride == view.cols; }
+inline View flattened(const View& view) {
+  return {view.data, view.dtype, 1, view.rows * view.cols, view.rows * view.cols};
+}
+
+}  // namespace octavo::cuda

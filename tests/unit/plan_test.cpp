@@ -1,0 +1,172 @@
+// Decisions about tensors that need no plugin: what belongs to a quantized layer, how a layer is cut, where
+// work is.
+#include "checkpoint/layout.hpp"
+#include "checkpoint/reader.hpp"
+#include "plan/source_layers.hpp"
+#include "plan/tile_shape.hpp"
+#include "run/device.hpp"
+#include "run/layer_run.hpp"
+#include "run/work.hpp"
+#include "temporary_folder.hpp"
+
+#include <boost/test/unit_test.hpp>
+
+#include <fstream>
+
+namespace {
+
+using namespace octavo;
+
+checkpoint::Checkpoint write_and_open(const std::filesystem::path& path,
+                                      const std::map<std::string, std::string>& metadata,
+                                      const std::vector<checkpoint::OutputTensor>& tensors) {
+  const checkpoint::Layout layout = checkpoint::lay_out(metadata, tensors);
+  std::ofstream file(path, std::ios::binary);
+  file << layout.header_bytes << std::string(layout.file_bytes - layout.header_bytes.size(), '\0');
+  file.close();
+  return checkpoint::Checkpoint::open(path);
+}
+
+plan::PlannedLayer row_layer(const checkpoint::TensorRef& source, int64_t rows, int64_t cols) {
+  plan::PlannedLayer layer;
+  layer.source = &source;
+  layer.layer.dtype = OCTAVO_BF16;
+  layer.layer.rows = layer.grid.rows = rows;
+  layer.layer.cols = layer.grid.cols = cols;
+  layer.grid.code = OCTAVO_CODE_INTEGER;
+  layer.grid.stored_dtype = OCTAVO_I8;
+  layer.grid.scale_levels = 1;
+  layer.grid.scales[0] = {OCTAVO_PER_ROW, OCTAVO_SCALE_ABSMAX, OCTAVO_F32, 1e-30F, 0, 0};
+  layer.grid.row_multiple = 1;
+  return layer;
+}
+
+}  // namespace
+
+BOOST_AUTO_TEST_SUITE(planning)
+
+BOOST_AUTO_TEST_CASE(base_names) {
+  BOOST_TEST(plan::base_name("a.b.weight") == "a.b");
+  BOOST_TEST(plan::base_name("lora_A") == "lora_A");
+  BOOST_TEST(plan::base_name(".weight") == ".weight");
+}
+
+BOOST_AUTO_TEST_CASE(companions_belong_to_their_layer) {
+  const test::TemporaryFolder folder;
+  const auto source =
+      write_and_open(folder.path() / "q.safetensors",
+                     {{"_quantization_metadata", R"({"layers": {"named": {"format": "x"}, "gone": 1}})"}},
+                     {{"a.weight", OCTAVO_I8, {2, 2}},
+                      {"a.weight_scale", OCTAVO_F32, {2, 1}},
+                      {"a.bias", OCTAVO_F32, {2}},
+                      {"b.weight", OCTAVO_F8_E4M3, {2, 2}},
+                      {"b.scale_weight", OCTAVO_F32, {}},
+                      {"b.scale_input", OCTAVO_F32, {}},
+                      {"named.weight", OCTAVO_I8, {2, 2}},
+                      {"plain.weight", OCTAVO_F32, {2, 2}}});
+  const auto layers = plan::quantized_layers(source);
+  BOOST_TEST(plan::owner_of("a.weight", layers) == "a");
+  BOOST_TEST(plan::owner_of("a.weight_scale", layers) == "a");
+  BOOST_TEST(plan::owner_of("a.bias", layers) == "");  // a bias is never quantized
+  BOOST_TEST(plan::owner_of("b.scale_input", layers) == "b");
+  BOOST_TEST(plan::owner_of("named.weight", layers) == "named");
+  BOOST_TEST(plan::owner_of("plain.weight", layers) == "");
+  const auto kept = plan::kept_quantization_metadata(source, {{"named", ""}});
+  BOOST_REQUIRE(kept.size() == 1u);
+  BOOST_TEST(kept.at("named") == R"({"format":"x"})");
+}
+
+BOOST_AUTO_TEST_CASE(a_tile_holds_whole_multiples_of_rows) {
+  BOOST_TEST(plan::tile_height(10'000, 6144, 1, false, 4 << 20) == 682);  // floor(4194304 / 6144)
+  BOOST_TEST(plan::tile_height(10'000, 6144, 128, false, 4 << 20) == 640);
+  BOOST_TEST(plan::tile_height(100, 6144, 128, false, 4 << 20) == 100);  // never more than the layer
+  BOOST_TEST(plan::tile_height(10, 1 << 30, 1, false, 4 << 20) == 1);    // never less than a row
+  BOOST_TEST(plan::tile_height(300, 1 << 30, 128, false, 4 << 20) == 128);
+  BOOST_TEST(plan::tile_height(10'000, 6144, 1, true, 4 << 20) == 10'000);
+}
+
+BOOST_AUTO_TEST_CASE(parts_of_a_tile_do_not_overlap) {
+  const checkpoint::TensorRef source;
+  const plan::PlannedLayer layer = row_layer(source, 10, 100);
+  const plan::TileOffsets at = plan::tile_offsets(layer, 3);
+  BOOST_TEST(at.source_bytes == 600u);
+  BOOST_TEST(at.codes == 640u);         // 600 up to a multiple of 64
+  BOOST_TEST(at.scales[0] == 960u);     // 640 + 300, up
+  BOOST_TEST(at.zero_points == 1024u);  // 960 + 12, up
+  BOOST_TEST(at.total == 1024u);        // no zero points
+}
+
+BOOST_AUTO_TEST_CASE(work_follows_the_output) {
+  checkpoint::TensorRef copied, first, second;
+  copied.info.end = 100;
+  plan::Plan plan;
+  plan.copies.push_back({&copied, 0});
+  plan.layers.push_back(std::make_unique<plan::PlannedLayer>(row_layer(first, 5, 10)));
+  plan.layers.push_back(std::make_unique<plan::PlannedLayer>(row_layer(second, 4, 10)));
+  plan.layers[0]->outputs = {{OCTAVO_ROLE_SCALES, 2}, {OCTAVO_ROLE_CODES, 1}};
+  plan.layers[1]->outputs = {{OCTAVO_ROLE_CODES, 3}};
+  plan.layers[1]->grid.scales[0].granularity = OCTAVO_PER_TENSOR;
+  // 40 bytes of source are two rows of 20.
+  const auto items = run::cut_into_work(plan, {500, 300, 0, 100}, 40);
+  std::string order;
+  for (const run::WorkItem& item : items) {
+    order += item.kind == run::WorkKind::copy ? 'c' : item.kind == run::WorkKind::absmax ? 'a' : 't';
+    order +=
+        std::to_string(item.index) + ':' + std::to_string(item.begin) + '+' + std::to_string(item.size) + ' ';
+  }
+  BOOST_TEST(order ==
+             "a1:0+2 a1:2+2 t1:0+2 t1:2+2 "  // codes at 100; its absmax first
+             "t0:0+2 t0:2+2 t0:4+1 "         // codes at 300
+             "c0:0+40 c0:40+40 c0:80+20 ");  // at 500
+}
+
+BOOST_AUTO_TEST_CASE(results_are_summed_over_tiles) {
+  const checkpoint::TensorRef source;
+  const plan::PlannedLayer layer = row_layer(source, 4, 10);
+  run::LayerRun run(layer, 2);
+  octavo_tile_result a{}, b{};
+  a.error_sum = 1;
+  a.signal_sum = 60;
+  a.max_error = 0.5F;
+  b.error_sum = 1;
+  b.signal_sum = 140;
+  b.max_error = 0.25F;
+  b.rows_sent_back = 3;
+  run.store(1, b);
+  run.store(0, a);
+  const run::LayerResult result = run.result();
+  BOOST_TEST(result.sqnr_db() == 20.0);  // 10 log10(200 / 2)
+  BOOST_TEST(result.max_error == 0.5F);
+  BOOST_TEST(result.rows_sent_back == 3);
+}
+
+BOOST_AUTO_TEST_CASE(the_largest_absmax_waits_for_all_pieces) {
+  const checkpoint::TensorRef source;
+  plan::PlannedLayer layer = row_layer(source, 4, 10);
+  layer.grid.scales[0].granularity = OCTAVO_PER_TENSOR;
+  run::LayerRun run(layer, 2);
+  octavo_absmax_result piece{};
+  piece.absmax = 3;
+  run.add_absmax(piece);
+  std::stop_source stop;
+  stop.request_stop();
+  float absmax = 0;
+  BOOST_TEST(!run.wait_absmax(stop.get_token(), absmax));  // stopped, and one piece is missing
+  piece.absmax = 2;
+  run.add_absmax(piece);
+  BOOST_TEST(run.wait_absmax({}, absmax));
+  BOOST_TEST(absmax == 3.0F);
+}
+
+BOOST_AUTO_TEST_CASE(devices) {
+  const run::DeviceRequest two = run::parse_device("cuda:0,2");
+  BOOST_TEST(two.backend == "cuda");
+  BOOST_TEST(two.devices == std::vector<int32_t>({0, 2}), boost::test_tools::per_element());
+  BOOST_TEST(run::parse_device("auto").devices.empty());
+  for (const char* wrong : {"", ":0", "cuda:", "cuda:a", "cuda:0,", "cuda:-1", "cuda:0 1"}) {
+    BOOST_CHECK_EXCEPTION(run::parse_device(wrong), Error,
+                          [](const Error& error) { return error.code() == ErrorCode::usage; });
+  }
+}
+
+BOOST_AUTO_TEST_SUITE_END()
