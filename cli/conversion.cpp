@@ -4,6 +4,7 @@
 #include "base/error.hpp"
 #include "checkpoint/dtypes.hpp"
 #include "layer_options.hpp"
+#include "lora_options.hpp"
 #include "original_flags.hpp"
 #include "session.hpp"
 #include "table.hpp"
@@ -288,7 +289,7 @@ void print_tensors(const plan::Plan& plan, Terminal& terminal) {
 std::vector<Option> conversion_options() {
   std::vector<Option> all;
   for (const auto& part : {output_options(), plugin_options(), layer_options(), policy_options(),
-                           run_options(), report_options(), original_options()}) {
+                           lora_options(), run_options(), report_options(), original_options()}) {
     all.insert(all.end(), part.begin(), part.end());
   }
   return all;
@@ -307,6 +308,8 @@ Conversion read_conversion(const Arguments& arguments) {
   read_output(arguments, conversion);
   read_plugins(arguments, conversion);
   read_policies(arguments, conversion);
+  conversion.loras = read_loras(arguments);
+  conversion.settings.requantize = arguments.flag("requantize");
   const std::vector<std::string> ignored = read_layer_options(arguments, conversion.settings);
   conversion.notes.insert(conversion.notes.end(), ignored.begin(), ignored.end());
   const bool low_memory = arguments.flag("low-memory");

@@ -4,6 +4,7 @@
 #include "checkpoint/byte_sink.hpp"
 #include "checkpoint/shards.hpp"
 #include "checkpoint/write_log.hpp"
+#include "lora/merge_plan.hpp"
 #include "options.hpp"
 #include "plan/plan.hpp"
 #include "run/device.hpp"
@@ -27,6 +28,7 @@ struct Conversion {
   std::optional<std::filesystem::path> output;
   bool force = false;
   plan::Settings settings;
+  lora::Request loras;
   std::optional<checkpoint::ShardRule> shards;
   checkpoint::VerifyLevel verify = checkpoint::VerifyLevel::sampled;
   bool discard = false;

@@ -2,6 +2,7 @@
 #include "base/error.hpp"
 #include "commands.hpp"
 #include "conversion.hpp"
+#include "conversion_sources.hpp"
 #include "layer_template.hpp"
 #include "original_flags.hpp"
 #include "progress.hpp"
@@ -29,29 +30,31 @@ struct Outcome {
   double seconds = 0;  // from opening the source to the durable name
 };
 
-plan::Plan fixed_plan(const Conversion& conversion, const checkpoint::Checkpoint& source, Session& session,
-                      run::ChosenDevice& device, const run::RunOptions& options) {
-  plan::Plan plan =
-      plan::make_plan(conversion.settings, source, session.catalog(), session.services().host());
+plan::Plan fixed_plan(const ConversionSources& sources, const checkpoint::Checkpoint& source,
+                      Session& session, run::ChosenDevice& device, const run::RunOptions& options) {
+  plan::Plan plan = make_plan(sources, source, session);
   if (plan.size_exact) return plan;
   const plan::Unfit unfit = run::measure(plan, source, device, session.services(), options);
-  return plan::make_plan(conversion.settings, source, session.catalog(), session.services().host(), &unfit);
+  return make_plan(sources, source, session, &unfit);
 }
 
-checkpoint::OutputOptions output_options(const Conversion& conversion, const checkpoint::Checkpoint& source) {
+checkpoint::OutputOptions output_options(const Conversion& conversion, const ConversionSources& sources,
+                                         const checkpoint::Checkpoint& source) {
   checkpoint::OutputOptions options;
   options.force = conversion.force;
   options.verify = conversion.verify;
   options.inputs = source.identities();
+  const std::vector<FileIdentity>& loras = sources.lora_identities();
+  options.inputs.insert(options.inputs.end(), loras.begin(), loras.end());
   options.durable = conversion.durable;
   options.discard = conversion.discard;
   options.sink = conversion.sink;
   return options;
 }
 
-// The outcome refers to `source`.
-Outcome convert(const Conversion& conversion, const checkpoint::Checkpoint& source, Session& session,
-                ProgressReporter& progress) {
+// The outcome refers to `source` and `sources`.
+Outcome convert(const Conversion& conversion, const ConversionSources& sources,
+                const checkpoint::Checkpoint& source, Session& session, ProgressReporter& progress) {
   const auto start = std::chrono::steady_clock::now();
   const run::StopSignals signals;
   run::ChosenDevice device =
@@ -61,13 +64,13 @@ Outcome convert(const Conversion& conversion, const checkpoint::Checkpoint& sour
   options.progress = [&](const run::Progress& now) { progress.update(now); };
 
   Outcome outcome;
-  outcome.plan = fixed_plan(conversion, source, session, device, options);
+  outcome.plan = fixed_plan(sources, source, session, device, options);
   for (const std::string& warning : outcome.plan.warnings) Session::note(warning);
   outcome.path = output_path(conversion, outcome.plan);
   outcome.device = device.id;
   run::Output output(outcome.plan, outcome.path, conversion.shards ? &*conversion.shards : nullptr);
   outcome.file_bytes = output.file_bytes();
-  output.begin(output_options(conversion, source));
+  output.begin(output_options(conversion, sources, source));
   if (!conversion.discard) run::StopSignals::watch(output.temporary_paths());
   outcome.report = run::run(outcome.plan, source, device, session.services(), output, options);
   source.verify_unchanged();
@@ -115,11 +118,13 @@ nlohmann::ordered_json layer_json(const run::LayerResult& layer) {
   return json;
 }
 
-void print_json(const Conversion& conversion, const Outcome& outcome, Terminal& terminal) {
+void print_json(const Conversion& conversion, const ConversionSources& sources, const Outcome& outcome,
+                Terminal& terminal) {
   nlohmann::ordered_json json =
       plan_json(conversion, outcome.plan, outcome.file_bytes, planned_memory(conversion, outcome.plan));
   json["schema"] = "octavo.convert/1";
   json["output"] = outcome.path.string();
+  json["loras"] = sources.json();
   json["device"] = outcome.device;
   json["lanes"] = outcome.report.lanes;
   json["seconds"] = outcome.seconds;
@@ -206,10 +211,11 @@ int run(const Arguments& arguments, Terminal& terminal) {
   complete_conversion(conversion, arguments, session);
   ProgressReporter progress(progress_style(arguments, terminal), terminal);
   const checkpoint::Checkpoint source = checkpoint::Checkpoint::open(conversion.input);
-  const Outcome outcome = convert(conversion, source, session, progress);
+  const ConversionSources sources(conversion, source, session);
+  const Outcome outcome = convert(conversion, sources, source, session, progress);
   progress.finish();
   if (arguments.flag("json")) {
-    print_json(conversion, outcome, terminal);
+    print_json(conversion, sources, outcome, terminal);
   } else if (!terminal.quiet()) {
     print_summary(conversion, outcome, terminal);
   }

@@ -1,5 +1,6 @@
 #include "commands.hpp"
 #include "conversion.hpp"
+#include "conversion_sources.hpp"
 #include "original_flags.hpp"
 #include "run/output.hpp"
 #include "session.hpp"
@@ -18,13 +19,16 @@ int show_plan(Conversion conversion, const Arguments& arguments, Terminal& termi
   Session session(arguments, conversion.max_ram);
   complete_conversion(conversion, arguments, session);
   const checkpoint::Checkpoint source = checkpoint::Checkpoint::open(conversion.input);
-  const plan::Plan plan =
-      plan::make_plan(conversion.settings, source, session.catalog(), session.services().host());
+  const ConversionSources sources(conversion, source, session);
+  const plan::Plan plan = make_plan(sources, source, session);
   for (const std::string& warning : plan.warnings) Session::note(warning);
   const run::Output output(plan, output_path(conversion, plan),
                            conversion.shards ? &*conversion.shards : nullptr);
   if (arguments.flag("json")) {
-    terminal.print_json(plan_json(conversion, plan, output.file_bytes(), planned_memory(conversion, plan)));
+    nlohmann::ordered_json json =
+        plan_json(conversion, plan, output.file_bytes(), planned_memory(conversion, plan));
+    json["loras"] = sources.json();
+    terminal.print_json(json);
   } else {
     print_plan(conversion, plan, output.file_bytes(), true, terminal);
   }

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <optional>
 #include <set>
+#include <span>
 #include <utility>
 
 namespace octavo::plan {
@@ -59,6 +60,24 @@ const char* word_for(PartKind kind) {
   return kind == PartKind::vae ? "VAE" : kind == PartKind::text_encoder ? "text encoder" : "network";
 }
 
+// The source's header as filters see it: codes that will be dequantized are floats there.
+std::vector<plugin::HeaderEntry> shown_to_filters(const checkpoint::Checkpoint& source,
+                                                  const std::set<size_t>& dequantized) {
+  std::vector<plugin::HeaderEntry> entries;
+  for (const checkpoint::TensorRef& tensor : source.tensors()) {
+    const checkpoint::TensorInfo& info = tensor.info;
+    const octavo_dtype dtype = dequantized.contains(entries.size()) ? OCTAVO_BF16 : info.dtype;
+    entries.push_back({info.name, dtype, {info.shape.begin(), info.shape.end()}, info.bytes()});
+  }
+  return entries;
+}
+
+plugin::Header::ReadMarker marker_reader(const checkpoint::Checkpoint& source) {
+  return [&source](uint64_t index, std::vector<uint8_t>& bytes) {
+    source.read(source.tensors()[index], 0, std::as_writable_bytes(std::span(bytes)));
+  };
+}
+
 bool holds(const std::vector<std::string>& list, std::string_view text) {
   return std::find(list.begin(), list.end(), text) != list.end();
 }
@@ -86,8 +105,12 @@ struct ModelFilters::Found {
 };
 
 ModelFilters::ModelFilters(const Settings& settings, const checkpoint::Checkpoint& source,
-                           plugin::Catalog& catalog, const octavo_host* host)
-    : source_(source), header_(source), parts_(find_parts(source)), kept_parts_(parts_.parts.size()) {
+                           plugin::Catalog& catalog, const octavo_host* host,
+                           const std::set<std::size_t>& dequantized)
+    : source_(source),
+      header_(shown_to_filters(source, dequantized), source.metadata(), marker_reader(source)),
+      parts_(find_parts(source)),
+      kept_parts_(parts_.parts.size()) {
   for (std::size_t part = 0; part < parts_.parts.size(); ++part)
     block_counts_.push_back(count_blocks(source, parts_, part));
   for (const std::string& id : settings.models) {

@@ -10,6 +10,7 @@
 #include "plugin/model.hpp"
 
 #include <cstdint>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -20,9 +21,10 @@ namespace octavo::plan {
 // every layer of every part.)
 class ModelFilters {
  public:
-  // Throws Error usage or unsupported for a filter that is not there.
+  // `dequantized`: weights of the source that filters see as floats although they are stored as codes. Throws
+  // Error usage or unsupported for a filter that is not there.
   ModelFilters(const Settings& settings, const checkpoint::Checkpoint& source, plugin::Catalog& catalog,
-               const octavo_host* host);
+               const octavo_host* host, const std::set<std::size_t>& dequantized);
 
   // Remove wins over keep and high precision, which win over quantize. `index`: of the tensor in the source.
   // Throws Error unsupported where a filter refuses the file.

@@ -3,6 +3,9 @@
 #include "base/error.hpp"
 #include "checkpoint/dtypes.hpp"
 #include "plan/provenance.hpp"
+#include "plan/stored_sources.hpp"
+
+#include <octavo/tensor.hpp>
 
 #include <fmt/format.h>
 
@@ -29,9 +32,11 @@ std::vector<std::byte> unit_scales(const plugin::Entry& entry, uint64_t bytes) {
 class Planner {
  public:
   Planner(const Settings& settings, const checkpoint::Checkpoint& source, plugin::Catalog& catalog,
-          const octavo_host* host, const Unfit* unfit)
+          const octavo_host* host, const Unfit* unfit, const SourceChanges& changes)
       : source_(source),
-        rules_(settings, source, catalog, host),
+        stored_(source, changes.stored, settings.requantize),
+        merges_(changes.merges),
+        rules_(settings, source, catalog, host, stored_.codes()),
         opener_(settings, catalog, host),
         unfit_(unfit) {
     plan_.settings = settings;
@@ -43,10 +48,11 @@ class Planner {
   Plan make() {
     plan_.model_reasons = rules_.model_reasons();
     plan_.warnings = rules_.warnings();
+    keep_unfit_stored_layers();
     for (size_t i = 0; i < source_.tensors().size(); ++i) place(i);
     if (plan_.layers.empty()) refuse_empty();
     plan_.metadata = output_metadata(plan_, source_, rules_.model_ids());
-    add_quantization_metadata(plan_, source_, rules_.quantized_layers());
+    add_quantization_metadata(plan_, source_, stored_.remaining(rules_.quantized_layers()));
     note_fallbacks();
     return std::move(plan_);
   }
@@ -54,11 +60,16 @@ class Planner {
  private:
   void place(size_t index) {
     const checkpoint::TensorRef& tensor = source_.tensors()[index];
-    PlannedTensor planned{&tensor, rules_.decide(index), "", "", 0};
+    PlannedTensor planned{&tensor, decide(index), "", "", 0};
     plan_.bytes_in += tensor.info.bytes();
     if (planned.verdict.decision == Decision::quantize) quantize(tensor, planned);
     if (planned.verdict.decision == Decision::keep || planned.verdict.decision == Decision::high_precision) {
-      copy(tensor);
+      if (const std::vector<lora::Delta>* deltas = deltas_of(tensor)) {
+        merge(tensor, *deltas);
+        planned.verdict.reason += "; a LoRA is merged into it";
+      } else {
+        copy(tensor);
+      }
       planned.bytes_out = tensor.info.bytes();
     }
     plan_.bytes_out += planned.bytes_out;
@@ -67,8 +78,77 @@ class Planner {
 
   void copy(const checkpoint::TensorRef& tensor) {
     plan_.copies.push_back({&tensor, plan_.outputs.size()});
+    add_as_it_is(tensor);
+  }
+
+  void add_as_it_is(const checkpoint::TensorRef& tensor) {
     plan_.outputs.push_back({tensor.info.name, tensor.info.dtype, tensor.info.shape});
     plan_.groups.push_back(group_of(tensor.info.name));
+  }
+
+  // A layer that is quantized already is decided as a whole, by its weight.
+  void keep_unfit_stored_layers() {
+    for (const auto& [name, layer] : stored_.layers()) {
+      const checkpoint::TensorRef& codes = *layer->find(OCTAVO_ROLE_CODES);
+      Verdict verdict = rules_.decide(stored_.index_of(codes));
+      if (verdict.decision == Decision::quantize) verdict = fitting(codes, name, std::move(verdict));
+      if (verdict.decision != Decision::quantize) kept_stored_.emplace(name, std::move(verdict));
+    }
+    for (const auto& [name, verdict] : kept_stored_) stored_.keep(name);
+  }
+
+  // `verdict`, or keep where the layer is unfit or the format refuses it.
+  Verdict fitting(const checkpoint::TensorRef& codes, const std::string& name, Verdict verdict) const {
+    if (unfit_ != nullptr) {
+      if (const auto found = unfit_->find(name); found != unfit_->end())
+        return {Decision::keep, "measured", found->second};
+    }
+    PlannedLayer layer;
+    layer.source = &codes;
+    layer.origin = {&codes, stored_.find(codes), nullptr};
+    layer.name = name;
+    const OpenedTreatment& treatment = treatments_[verdict.treatment];
+    const plugin::Placement placement = treatment.format.handle->grid(describe(layer));
+    if (!placement.grid) return {Decision::keep, "format " + treatment.format.plugin.id, placement.note};
+    return verdict;
+  }
+
+  Verdict decide(size_t index) const {
+    const checkpoint::TensorRef& tensor = source_.tensors()[index];
+    const std::string_view owner = owner_of(tensor.info.name, rules_.quantized_layers());
+    if (const auto kept = kept_stored_.find(owner); kept != kept_stored_.end()) {
+      if (stored_.is_codes(tensor) || kept->second.decision == Decision::remove) return kept->second;
+    }
+    if (std::optional<Verdict> verdict = stored_.decide_part(tensor, rules_.quantized_layers()))
+      return std::move(*verdict);
+    Verdict verdict = rules_.decide(index);
+    stored_.explain(tensor, verdict);
+    return verdict;
+  }
+
+  const std::vector<lora::Delta>* deltas_of(const checkpoint::TensorRef& tensor) const {
+    const std::vector<lora::Delta>* deltas = merges_ == nullptr ? nullptr : merges_->find(tensor.info.name);
+    if (deltas == nullptr) return nullptr;
+    const bool is_dequantized = stored_.find(tensor) != nullptr;
+    const bool is_kept_code = !owner_of(tensor.info.name, rules_.quantized_layers()).empty();
+    if (is_dequantized || (octavo::is_weight_dtype(tensor.info.dtype) && !is_kept_code)) return deltas;
+    if (merges_->allow_partial) return nullptr;
+    throw Error(
+        ErrorCode::bad_input,
+        fmt::format("[lora] tensor {} is {} and stays as it is, so that nothing can be merged into it",
+                    printable(tensor.info.name),
+                    is_kept_code ? "quantized" : checkpoint::name(tensor.info.dtype)),
+        "--requantize takes INT8 layers as a source, --allow-partial-lora leaves such layers out");
+  }
+
+  void merge(const checkpoint::TensorRef& tensor, const std::vector<lora::Delta>& deltas) {
+    const checkpoint::TensorInfo& info = tensor.info;
+    const auto rows = info.shape.empty() ? int64_t{1} : static_cast<int64_t>(info.shape[0]);
+    plan_.merges.push_back({{&tensor, nullptr, &deltas},
+                            plan_.outputs.size(),
+                            rows,
+                            static_cast<int64_t>(info.elements()) / rows});
+    add_as_it_is(tensor);
   }
 
   // Turns the verdict into keep where the layer is unfit or the format refuses it.
@@ -82,6 +162,7 @@ class Planner {
     }
     auto layer = std::make_unique<PlannedLayer>();
     layer->source = &tensor;
+    layer->origin = {&tensor, stored_.find(tensor), deltas_of(tensor)};
     layer->name = base;
     layer->layer = describe(*layer);
     const OpenedTreatment& treatment = treatments_[planned.verdict.treatment];
@@ -105,7 +186,7 @@ class Planner {
     const checkpoint::TensorInfo& info = layer.source->info;
     octavo_layer described{};
     described.struct_size = sizeof described;
-    described.dtype = info.dtype;
+    described.dtype = layer.origin.is_plain() ? info.dtype : OCTAVO_F32;
     described.name = layer.name.c_str();
     described.key = info.name.c_str();
     described.rows = static_cast<int64_t>(info.shape[0]);
@@ -129,7 +210,8 @@ class Planner {
     layer.optimizer_id = optimizer.plugin.id;
     layer.optimizer_spec = spec_of(optimizer.plugin);
     layer.wants = layer.optimizer->wants(layer.layer, layer.grid, false);
-    layer.bytes_in = layer.source->info.bytes();
+    layer.bytes_in =
+        layer.origin.stored != nullptr ? layer.origin.stored->bytes() : layer.source->info.bytes();
     uint32_t flags = 0;
     if (layer.full_precision_matmul) flags |= OCTAVO_ENTRIES_FULL_PRECISION_MATMUL;
     if (plan_.settings.legacy_keys) flags |= OCTAVO_ENTRIES_LEGACY_KEYS;
@@ -185,22 +267,27 @@ class Planner {
     throw Error(ErrorCode::unsupported,
                 fmt::format("[plan] nothing would be quantized: all {} tensors stay{}", plan_.tensors.size(),
                             counts.empty() ? "" : " (" + counts + ")"),
-                "octavo plan shows why for each tensor; --model none takes every 2-D weight");
+                stored_.hint_at_requantize()
+                    ? "--requantize takes layers that are INT8 already as a source"
+                    : "octavo plan shows why for each tensor; --model none takes every 2-D weight");
   }
 
   Plan plan_;
   const checkpoint::Checkpoint& source_;
+  StoredSources stored_;
+  const lora::MergePlan* merges_;
   Rules rules_;
   TreatmentOpener opener_;
-  std::vector<OpenedTreatment> treatments_;  // of rules_, in its order
+  std::vector<OpenedTreatment> treatments_;                  // of rules_, in its order
+  std::map<std::string, Verdict, std::less<>> kept_stored_;  // layers that stay quantized, by base name
   const Unfit* unfit_;
 };
 
 }  // namespace
 
 Plan make_plan(const Settings& settings, const checkpoint::Checkpoint& source, plugin::Catalog& catalog,
-               const octavo_host* host, const Unfit* unfit) {
-  return Planner(settings, source, catalog, host, unfit).make();
+               const octavo_host* host, const Unfit* unfit, const SourceChanges& changes) {
+  return Planner(settings, source, catalog, host, unfit, changes).make();
 }
 
 std::filesystem::path default_output(const std::filesystem::path& input, const Plan& plan, bool sharded) {

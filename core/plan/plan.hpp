@@ -4,6 +4,7 @@
 #include "checkpoint/layout.hpp"
 #include "checkpoint/reader.hpp"
 #include "plan/opened_treatments.hpp"
+#include "plan/row_origin.hpp"
 #include "plan/rules.hpp"
 #include "plan/settings.hpp"
 #include "plugin/catalog.hpp"
@@ -40,6 +41,7 @@ struct LayerOutput {
 // A layer to be quantized.
 struct PlannedLayer {
   const checkpoint::TensorRef* source = nullptr;
+  RowOrigin origin;      // of `source`; where it is not plain, layer.dtype is F32
   std::string name;      // base name
   octavo_layer layer{};  // points into this struct and the source; valid as long as the plan
   octavo_grid grid{};
@@ -63,6 +65,14 @@ struct PlannedCopy {
   size_t output = 0;
 };
 
+// A tensor that keeps its dtype but not its values: a LoRA is merged into it.
+struct PlannedMerge {
+  RowOrigin origin;
+  size_t output = 0;
+  int64_t rows = 0;  // the first dimension
+  int64_t cols = 0;  // all the others
+};
+
 // Bytes that are known now: markers.
 struct PlannedConstant {
   size_t output = 0;
@@ -75,6 +85,7 @@ struct Plan {
   std::vector<PlannedTensor> tensors;  // in the order of the source: by name
   std::vector<std::unique_ptr<PlannedLayer>> layers;
   std::vector<PlannedCopy> copies;
+  std::vector<PlannedMerge> merges;
   std::vector<PlannedConstant> constants;
   std::vector<checkpoint::OutputTensor> outputs;
   std::vector<std::string> groups;  // of outputs: what stays in one shard
@@ -92,10 +103,11 @@ struct Plan {
 // Layers that a measuring pass found unfit, by base name, with the reason: they stay as they are.
 using Unfit = std::map<std::string, std::string, std::less<>>;
 
-// Makes the plan. `unfit`: what a measuring pass found, nullptr if there was none yet.
-// Throws Error unsupported if nothing would be quantized, and what rules and plugins throw.
+// Makes the plan. `unfit`: what a measuring pass found, nullptr if there was none yet. `changes` outlives the
+// plan. Throws Error unsupported if nothing would be quantized, bad_input for an update of a layer that stays
+// quantized as it is, and what rules and plugins throw.
 Plan make_plan(const Settings& settings, const checkpoint::Checkpoint& source, plugin::Catalog& catalog,
-               const octavo_host* host, const Unfit* unfit = nullptr);
+               const octavo_host* host, const Unfit* unfit = nullptr, const SourceChanges& changes = {});
 
 // <stem>_<format>[_<optimizer, if not the host's default>].safetensors beside the input.
 std::filesystem::path default_output(const std::filesystem::path& input, const Plan& plan, bool sharded);

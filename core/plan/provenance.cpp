@@ -81,6 +81,11 @@ Json describe(const Plan& plan, const std::vector<std::string>& model_ids) {
   if (settings.block_size != 0) described["block_size"] = settings.block_size;
   if (settings.heuristic) described["heuristic"] = true;
   if (const Json rules = describe(settings.rules); !rules.empty()) described["rules"] = rules;
+  if (settings.requantize) described["requantize"] = true;
+  for (const LoraTrace& lora : settings.loras) {
+    described["loras"].push_back(
+        {{"data_xxh3_128", lora.data_hash}, {"bytes", lora.bytes}, {"strength", lora.strength}});
+  }
   return described;
 }
 

@@ -16,18 +16,19 @@ namespace {
 // The heuristic's block where a treatment has none of its own.
 constexpr uint64_t kHeuristicBlock = 128;
 
-bool is_layer(const checkpoint::TensorInfo& info) {
-  return info.shape.size() == 2 && info.elements() > 0 && octavo::is_weight_dtype(info.dtype) &&
-         octavo::is_weight_key(info.name);
+bool is_layer(const checkpoint::TensorInfo& info, bool dequantized) {
+  const bool holds_weights = dequantized || octavo::is_weight_dtype(info.dtype);
+  return info.shape.size() == 2 && info.elements() > 0 && holds_weights && octavo::is_weight_key(info.name);
 }
 
 }  // namespace
 
 Rules::Rules(const Settings& settings, const checkpoint::Checkpoint& source, plugin::Catalog& catalog,
-             const octavo_host* host)
+             const octavo_host* host, std::set<size_t> dequantized)
     : settings_(settings),
       source_(source),
-      filters_(settings, source, catalog, host),
+      dequantized_(std::move(dequantized)),
+      filters_(settings, source, catalog, host, dequantized_),
       user_(settings.rules, source),
       quantized_(plan::quantized_layers(source)) {
   collect_treatments();
@@ -51,7 +52,8 @@ void Rules::collect_treatments() {
 
 Verdict Rules::decide(size_t index) const {
   const checkpoint::TensorInfo& info = source_.tensors()[index].info;
-  if (const std::string_view owner = owner_of(info.name, quantized_); !owner.empty()) {
+  const bool dequantized = dequantized_.contains(index);
+  if (const std::string_view owner = owner_of(info.name, quantized_); !owner.empty() && !dequantized) {
     return {Decision::keep, "already quantized",
             fmt::format("part of layer {}, which is quantized already ({})", printable(owner),
                         printable(quantized_.find(owner)->second))};
@@ -61,7 +63,7 @@ Verdict Rules::decide(size_t index) const {
   }
   Verdict verdict = filters_.decide(index);
   if (verdict.decision == Decision::remove) return verdict;
-  if (is_layer(info)) return apply_heuristic(index, decide_layer(index, std::move(verdict)));
+  if (is_layer(info, dequantized)) return apply_heuristic(index, decide_layer(index, std::move(verdict)));
   if (verdict.decision != Decision::quantize) return verdict;
   return {Decision::keep, "not a layer",
           fmt::format("a {} tensor of rank {}; layers are 2-D float weights", checkpoint::name(info.dtype),

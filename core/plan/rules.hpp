@@ -10,6 +10,7 @@
 #include "plan/verdict.hpp"
 #include "plugin/catalog.hpp"
 
+#include <set>
 #include <string>
 #include <vector>
 
@@ -20,10 +21,11 @@ namespace octavo::plan {
 // exclude. At the end the heuristic keeps what the blocks of its treatment do not fit.
 class Rules {
  public:
-  // Opens the filters that settings name, or detects them. `settings` outlives the rules. Throws Error usage
-  // or unsupported for an unknown one.
+  // Opens the filters that settings name, or detects them. `settings` outlives the rules. `dequantized`:
+  // weights of the source, by index, that are decided like float layers although they are stored as codes.
+  // Throws Error usage or unsupported for an unknown filter.
   Rules(const Settings& settings, const checkpoint::Checkpoint& source, plugin::Catalog& catalog,
-        const octavo_host* host);
+        const octavo_host* host, std::set<size_t> dequantized = {});
 
   // `index`: of the tensor in the source.
   Verdict decide(size_t index) const;
@@ -44,6 +46,7 @@ class Rules {
 
   const Settings& settings_;
   const checkpoint::Checkpoint& source_;
+  std::set<size_t> dequantized_;
   ModelFilters filters_;
   UserRules user_;
   std::map<std::string, std::string, std::less<>> quantized_;

@@ -39,6 +39,13 @@ struct LayerRules {
   std::optional<Treatment> fallback;  // of layers that are excluded, by a filter or by `exclude`
 };
 
+// A LoRA as the provenance names it.
+struct LoraTrace {
+  std::string data_hash;
+  uint64_t bytes = 0;  // of the file
+  double strength = 1;
+};
+
 struct Settings {
   plugin::Selection format;    // id empty: the optimizer's default format
   std::string default_format;  // where the optimizer has none
@@ -55,6 +62,8 @@ struct Settings {
   Nonfinite nonfinite = Nonfinite::error;
   CastOverflow cast_overflow = CastOverflow::keep;
   uint64_t seed = 0;
+  bool requantize = false;       // layers that are INT8 already are dequantized and quantized again
+  std::vector<LoraTrace> loras;  // what is merged, in this order
 
   bool measures() const {  // some decision needs the data, not only the headers
     return nonfinite == Nonfinite::keep || cast_overflow == CastOverflow::keep;

@@ -4,6 +4,7 @@
 #include <octavo/tensor.hpp>
 
 #include <algorithm>
+#include <numeric>
 
 namespace octavo::plan {
 namespace {
@@ -32,6 +33,7 @@ TileOffsets tile_offsets(const PlannedLayer& layer, int64_t rows) {
     const octavo::ScaleShape shape = octavo::scale_shape(grid.scales[0], rows, grid.cols);
     at.total += aligned(view_bytes(shape.rows, shape.cols, grid.zero_point_dtype));
   }
+  at.block = at.total + staging_bytes(layer.origin, rows);
   return at;
 }
 
@@ -45,14 +47,32 @@ int64_t tile_height(int64_t rows, uint64_t row_bytes, int64_t row_multiple, bool
 
 int64_t tile_rows(const PlannedLayer& layer, uint64_t tile_bytes) {
   const uint64_t row_bytes = static_cast<uint64_t>(layer.layer.cols) * octavo::bytes_of(layer.layer.dtype);
-  return tile_height(layer.layer.rows, row_bytes, layer.grid.row_multiple,
+  // A tile of a dequantized layer begins with whole blocks of both grids.
+  const int64_t stored_multiple = layer.origin.stored == nullptr ? 1 : layer.origin.stored->grid.row_multiple;
+  return tile_height(layer.layer.rows, row_bytes, std::lcm(layer.grid.row_multiple, stored_multiple),
                      (layer.wants & OCTAVO_WANTS_WHOLE_LAYER) != 0, tile_bytes);
+}
+
+int64_t merge_rows(const PlannedMerge& merge, uint64_t tile_bytes) {
+  return tile_height(merge.rows, view_bytes(1, merge.cols, OCTAVO_F32), 1, false, tile_bytes);
+}
+
+TileOffsets merge_offsets(const PlannedMerge& merge, int64_t rows) {
+  TileOffsets at;
+  at.source_bytes = view_bytes(rows, merge.cols, OCTAVO_F32);
+  at.codes = aligned(at.source_bytes);
+  at.total = at.codes + aligned(view_bytes(rows, merge.cols, merge.origin.tensor->info.dtype));
+  at.block = at.total + staging_bytes(merge.origin, rows);
+  return at;
 }
 
 uint64_t slot_bytes(const Plan& plan, uint64_t tile_bytes) {
   uint64_t largest = plan.copies.empty() ? 0 : tile_bytes;
   for (const auto& layer : plan.layers) {
-    largest = std::max(largest, tile_offsets(*layer, tile_rows(*layer, tile_bytes)).total);
+    largest = std::max(largest, tile_offsets(*layer, tile_rows(*layer, tile_bytes)).block);
+  }
+  for (const PlannedMerge& merge : plan.merges) {
+    largest = std::max(largest, merge_offsets(merge, merge_rows(merge, tile_bytes)).block);
   }
   return largest;
 }

@@ -27,10 +27,16 @@ struct TileOffsets {
   uint64_t codes = 0;
   uint64_t scales[2] = {0, 0};
   uint64_t zero_points = 0;
-  uint64_t total = 0;
+  uint64_t total = 0;  // end of what the tile holds
+  uint64_t block = 0;  // end of all: behind `total` lies what the rows are made from, where they are made
 };
 
 TileOffsets tile_offsets(const PlannedLayer& layer, int64_t rows);
+
+// Rows of a piece of a tensor into which something is merged, and the offsets of its parts: f32 rows at 0,
+// the stored dtype at `codes`.
+int64_t merge_rows(const PlannedMerge& merge, uint64_t tile_bytes);
+TileOffsets merge_offsets(const PlannedMerge& merge, int64_t rows);
 
 // Memory that one slot of a lane needs for any piece of this plan's work.
 uint64_t slot_bytes(const Plan& plan, uint64_t tile_bytes);

@@ -22,7 +22,52 @@ octavo_tensor buffer_view(std::vector<std::byte>& bytes, uint32_t dtype, int64_t
   return tensor_view(bytes.data(), dtype, {rows, cols});
 }
 
+// Rows of one band of scales or zero points, from the tensor of that role.
+void read_cells(const checkpoint::Checkpoint& file, const StoredLayer& layer, octavo_role role,
+                const octavo_scale_level& level, const octavo_tensor& view, int64_t row_begin) {
+  const checkpoint::TensorRef* tensor = layer.find(role);
+  const ScaleShape whole = scale_shape(level, layer.grid.rows, layer.grid.cols);
+  const auto cells = static_cast<uint64_t>(whole.rows * whole.cols);
+  if (tensor == nullptr || tensor->info.elements() != cells ||
+      static_cast<uint32_t>(tensor->info.dtype) != view.dtype) {
+    throw Error(
+        ErrorCode::bad_input,
+        fmt::format("[read] {}: its scales are missing or have another shape or dtype than its format",
+                    printable(layer.name)),
+        "octavo verify says more");
+  }
+  const int64_t first = level.granularity == OCTAVO_PER_TENSOR  ? 0
+                        : level.granularity == OCTAVO_PER_BLOCK ? row_begin / level.block_rows
+                                                                : row_begin;
+  file.read(*tensor, static_cast<uint64_t>(first * whole.cols) * bytes_of(view.dtype),
+            {static_cast<std::byte*>(view.data), view_bytes(view)});
+}
+
 }  // namespace
+
+void read_stored(const checkpoint::Checkpoint& file, const StoredLayer& layer, octavo_tile& tile) {
+  if (layer.format->packs()) {
+    plugin::Storage storage;
+    storage.read = [&](octavo_role role, uint64_t offset, std::span<std::byte> bytes) {
+      const checkpoint::TensorRef* tensor = layer.find(role);
+      if (tensor == nullptr) {
+        throw Error(ErrorCode::bad_input,
+                    fmt::format("[read] {} lacks a part of its format", printable(layer.name)));
+      }
+      file.read(*tensor, offset, bytes);
+    };
+    return layer.format->decode(tile, storage);
+  }
+  const uint64_t row_bytes = static_cast<uint64_t>(tile.codes.shape[1]) * bytes_of(tile.codes.dtype);
+  file.read(*layer.find(OCTAVO_ROLE_CODES), static_cast<uint64_t>(tile.row_begin) * row_bytes,
+            {static_cast<std::byte*>(tile.codes.data), view_bytes(tile.codes)});
+  for (uint32_t i = 0; i < tile.grid->scale_levels; ++i) {
+    read_cells(file, layer, scale_role(i), tile.grid->scales[i], tile.scales[i], tile.row_begin);
+  }
+  if (tile.zero_points.data != nullptr) {
+    read_cells(file, layer, OCTAVO_ROLE_ZERO_POINTS, tile.grid->scales[0], tile.zero_points, tile.row_begin);
+  }
+}
 
 BandSource::BandSource(const checkpoint::Checkpoint& file, const checkpoint::TensorRef& tensor)
     : file_(file), tensor_(&tensor) {
@@ -90,27 +135,6 @@ octavo_tensor BandSource::read_float(BandLane& lane, BandBuffers& buffers, int64
   return values;
 }
 
-// Rows of one band of scales or zero points, from the tensor of that role.
-void BandSource::fill_cells(octavo_role role, const octavo_scale_level& level, const octavo_tensor& view,
-                            int64_t row_begin) const {
-  const checkpoint::TensorRef* tensor = layer_->find(role);
-  const ScaleShape whole = scale_shape(level, layer_->grid.rows, layer_->grid.cols);
-  const auto cells = static_cast<uint64_t>(whole.rows * whole.cols);
-  if (tensor == nullptr || tensor->info.elements() != cells ||
-      static_cast<uint32_t>(tensor->info.dtype) != view.dtype) {
-    throw Error(
-        ErrorCode::bad_input,
-        fmt::format("[read] {}: its scales are missing or have another shape or dtype than its format",
-                    printable(layer_->name)),
-        "octavo verify says more");
-  }
-  const int64_t first = level.granularity == OCTAVO_PER_TENSOR  ? 0
-                        : level.granularity == OCTAVO_PER_BLOCK ? row_begin / level.block_rows
-                                                                : row_begin;
-  file_.read(*tensor, static_cast<uint64_t>(first * whole.cols) * bytes_of(view.dtype),
-             {static_cast<std::byte*>(view.data), view_bytes(view)});
-}
-
 // A tile of the band in host memory, with room for everything that is read.
 octavo_tile BandSource::host_tile(BandBuffers& buffers, int64_t row_begin, int64_t count) const {
   const octavo_grid& grid = layer_->grid;
@@ -131,34 +155,10 @@ octavo_tile BandSource::host_tile(BandBuffers& buffers, int64_t row_begin, int64
   return tile;
 }
 
-void BandSource::fill(octavo_tile& tile) const {
-  if (layer_->format->packs()) {
-    plugin::Storage storage;
-    storage.read = [this](octavo_role role, uint64_t offset, std::span<std::byte> bytes) {
-      const checkpoint::TensorRef* tensor = layer_->find(role);
-      if (tensor == nullptr) {
-        throw Error(ErrorCode::bad_input,
-                    fmt::format("[read] {} lacks a part of its format", printable(layer_->name)));
-      }
-      file_.read(*tensor, offset, bytes);
-    };
-    return layer_->format->decode(tile, storage);
-  }
-  const uint64_t row_bytes = static_cast<uint64_t>(cols_) * bytes_of(tile.codes.dtype);
-  file_.read(*tensor_, static_cast<uint64_t>(tile.row_begin) * row_bytes,
-             {static_cast<std::byte*>(tile.codes.data), view_bytes(tile.codes)});
-  for (uint32_t i = 0; i < tile.grid->scale_levels; ++i) {
-    fill_cells(scale_role(i), tile.grid->scales[i], tile.scales[i], tile.row_begin);
-  }
-  if (tile.zero_points.data != nullptr) {
-    fill_cells(OCTAVO_ROLE_ZERO_POINTS, tile.grid->scales[0], tile.zero_points, tile.row_begin);
-  }
-}
-
 octavo_tensor BandSource::read_codes(BandLane& lane, BandBuffers& buffers, int64_t row_begin,
                                      int64_t count) const {
   octavo_tile tile = host_tile(buffers, row_begin, count);
-  fill(tile);
+  read_stored(file_, *layer_, tile);
   tile.codes = buffers.lane_source.upload(lane, tile.codes);
   for (uint32_t i = 0; i < tile.grid->scale_levels; ++i) {
     tile.scales[i] = buffers.lane_scales[i].upload(lane, tile.scales[i]);

@@ -20,6 +20,11 @@ struct BandBuffers {
   octavo_cast_result cast_result{};  // written by the lane until it has finished
 };
 
+// Reads the codes, scales and zero points of rows [tile.row_begin, + the codes' rows) of a layer into the
+// views of `tile`, which are in host memory and have the grid's dtypes. Throws Error bad_input where a part
+// is missing or has another shape than its format says.
+void read_stored(const checkpoint::Checkpoint& file, const StoredLayer& layer, octavo_tile& tile);
+
 // Refers to the checkpoint and the layer, which outlive it. read() may be called from any thread, with
 // buffers and a lane of the thread's own.
 class BandSource {
@@ -46,9 +51,6 @@ class BandSource {
   octavo_tensor read_float(BandLane& lane, BandBuffers& buffers, int64_t row_begin, int64_t count) const;
   octavo_tensor read_codes(BandLane& lane, BandBuffers& buffers, int64_t row_begin, int64_t count) const;
   octavo_tile host_tile(BandBuffers& buffers, int64_t row_begin, int64_t count) const;
-  void fill(octavo_tile& tile) const;
-  void fill_cells(octavo_role role, const octavo_scale_level& level, const octavo_tensor& view,
-                  int64_t row_begin) const;
 
   const checkpoint::Checkpoint& file_;
   const checkpoint::TensorRef* tensor_ = nullptr;  // the weight

@@ -112,8 +112,9 @@ class LaneCrew {
     const size_t item = std::min<size_t>(next_, items_.size());
     if (item == 0) return {};
     const WorkItem& last = items_[item - 1];
-    return last.kind == WorkKind::copy ? shared_.plan.copies[last.index].source->info.name
-                                       : shared_.plan.layers[last.index]->source->info.name;
+    if (last.kind == WorkKind::copy) return shared_.plan.copies[last.index].source->info.name;
+    if (last.kind == WorkKind::merge) return shared_.plan.merges[last.index].origin.tensor->info.name;
+    return shared_.plan.layers[last.index]->source->info.name;
   }
 
   RunShared& shared_;
@@ -132,6 +133,7 @@ class LaneCrew {
 uint64_t source_bytes(const plan::Plan& plan) {
   uint64_t bytes = 0;
   for (const plan::PlannedCopy& copied : plan.copies) bytes += copied.source->info.bytes();
+  for (const plan::PlannedMerge& merge : plan.merges) bytes += merge.origin.tensor->info.bytes();
   for (const auto& layer : plan.layers) bytes += layer->bytes_in;
   return bytes;
 }

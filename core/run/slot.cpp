@@ -16,12 +16,6 @@ std::span<std::byte> Slot::host(uint64_t bytes) {
 octavo_tile Slot::tile(const plan::PlannedLayer& layer, int64_t row_begin, int64_t rows) {
   const octavo_grid& grid = layer.grid;
   const plan::TileOffsets at = plan::tile_offsets(layer, rows);
-  const auto view = [&](uint64_t offset, uint32_t dtype, int64_t view_rows, int64_t view_cols) {
-    octavo_tensor made = octavo::tensor_view(work_data() + offset, dtype, {view_rows, view_cols});
-    made.memory = lane_.raw().memory;
-    made.device = lane_.raw().device;
-    return made;
-  };
   octavo_tile tile{};
   tile.struct_size = sizeof tile;
   tile.layer = &layer.layer;
@@ -41,9 +35,17 @@ octavo_tile Slot::tile(const plan::PlannedLayer& layer, int64_t row_begin, int64
   return tile;
 }
 
-void Slot::copy_in(uint64_t bytes) {
+octavo_tensor Slot::view(uint64_t offset, uint32_t dtype, int64_t rows, int64_t cols) const {
+  octavo_tensor made = octavo::tensor_view(work_data() + offset, dtype, {rows, cols});
+  made.memory = lane_.raw().memory;
+  made.device = lane_.raw().device;
+  return made;
+}
+
+void Slot::copy_in(uint64_t begin, uint64_t end) {
   if (lane_.on_host()) return;
-  lane_.copy(device_.data(), OCTAVO_MEMORY_DEVICE, host_.data(), OCTAVO_MEMORY_PINNED, bytes);
+  lane_.copy(static_cast<std::byte*>(device_.data()) + begin, OCTAVO_MEMORY_DEVICE, host_data() + begin,
+             OCTAVO_MEMORY_PINNED, end - begin);
 }
 
 void Slot::copy_out(uint64_t begin, uint64_t end) {

@@ -29,8 +29,11 @@ class Slot {
   std::span<std::byte> host(uint64_t bytes);
   // The tile's views in the lane's memory, for `rows` rows from `row_begin`.
   octavo_tile tile(const plan::PlannedLayer& layer, int64_t row_begin, int64_t rows);
+  // A packed view [rows, cols] of the lane's memory from `offset` on.
+  octavo_tensor view(uint64_t offset, uint32_t dtype, int64_t rows, int64_t cols) const;
   // Between host and device in the lane's order; nothing to do where the lane works in host memory.
-  void copy_in(uint64_t bytes);
+  void copy_in(uint64_t bytes) { copy_in(0, bytes); }
+  void copy_in(uint64_t begin, uint64_t end);
   void copy_out(uint64_t begin, uint64_t end);
 
  private:

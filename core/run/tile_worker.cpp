@@ -3,6 +3,7 @@
 #include "base/error.hpp"
 #include "plugin/instance.hpp"
 #include "reference/operations.hpp"
+#include "run/row_source.hpp"
 
 #include <octavo/grid.hpp>
 #include <octavo/plugin.hpp>
@@ -63,6 +64,8 @@ void TileWorker::start(const WorkItem& item, size_t number, std::stop_token stop
   Pending& pending = pending_[at].emplace(Pending{item, number});
   if (item.kind == WorkKind::absmax) {
     measure(pending, slots_[at]);
+  } else if (item.kind == WorkKind::merge) {
+    merge(pending, slots_[at]);
   } else {
     quantize(pending, slots_[at], std::move(stop));
   }
@@ -83,18 +86,64 @@ void TileWorker::copy(const WorkItem& item, Slot& slot) {
   ++shared_.items_done;
 }
 
-void TileWorker::read_rows(const plan::PlannedLayer& layer, const WorkItem& item, Slot& slot,
-                           uint64_t block_bytes) {
+void TileWorker::read_rows(const plan::PlannedLayer& layer, Pending& pending, Slot& slot) {
+  const WorkItem& item = pending.item;
+  const plan::TileOffsets at = plan::tile_offsets(layer, static_cast<int64_t>(item.size));
+  const std::span<std::byte> block = slot.host(at.block);
+  if (!layer.origin.is_plain()) {
+    const Band band{static_cast<int64_t>(item.begin), static_cast<int64_t>(item.size), layer.layer.cols};
+    make_rows(shared_.source, layer.origin, band, lane_, slot, at.total, pending.cast_in);
+    return;
+  }
   const uint64_t row_bytes = static_cast<uint64_t>(layer.layer.cols) * octavo::bytes_of(layer.layer.dtype);
-  const std::span<std::byte> block = slot.host(block_bytes);
   shared_.source.read(*layer.source, item.begin * row_bytes, block.first(item.size * row_bytes));
   slot.copy_in(item.size * row_bytes);
+}
+
+uint64_t TileWorker::source_bytes(const plan::PlannedLayer& layer, const WorkItem& item) const {
+  return item.size * (layer.bytes_in / static_cast<uint64_t>(layer.layer.rows));
+}
+
+void TileWorker::merge(Pending& pending, Slot& slot) {
+  const plan::PlannedMerge& merged = shared_.plan.merges[pending.item.index];
+  const auto rows = static_cast<int64_t>(pending.item.size);
+  const plan::TileOffsets at = plan::merge_offsets(merged, rows);
+  slot.host(at.block);
+  make_rows(shared_.source, merged.origin, {static_cast<int64_t>(pending.item.begin), rows, merged.cols},
+            lane_, slot, at.total, pending.cast_in);
+  const octavo_tensor values = slot.view(0, OCTAVO_F32, rows, merged.cols);
+  octavo_tensor stored = slot.view(at.codes, merged.origin.tensor->info.dtype, rows, merged.cols);
+  const uint32_t flags =
+      shared_.plan.settings.cast_overflow == plan::CastOverflow::clamp ? OCTAVO_TILE_CLAMP_OVERFLOW : 0;
+  pending.cast_out.struct_size = sizeof pending.cast_out;
+  lane_.run("cast", [&](const octavo_operations& operations, octavo_lane* lane, octavo_error* error) {
+    return operations.cast(lane, &values, &stored, flags, &pending.cast_out, error);
+  });
+  slot.copy_out(at.codes, at.total);
+  lane_.record(slot.number());
+}
+
+void TileWorker::finish_merge(const Pending& pending, Slot& slot) {
+  const plan::PlannedMerge& merged = shared_.plan.merges[pending.item.index];
+  const checkpoint::TensorInfo& info = merged.origin.tensor->info;
+  if (pending.cast_out.overflow_count > 0 &&
+      shared_.plan.settings.cast_overflow != plan::CastOverflow::clamp) {
+    throw Error(ErrorCode::bad_input,
+                fmt::format("[convert] tensor {} holds {} values after the merge that its dtype cannot hold",
+                            printable(info.name), pending.cast_out.overflow_count),
+                "--fp16-overflow clamp stores the largest finite value");
+  }
+  const plan::TileOffsets at = plan::merge_offsets(merged, static_cast<int64_t>(pending.item.size));
+  const uint64_t row_bytes = static_cast<uint64_t>(merged.cols) * octavo::bytes_of(info.dtype);
+  shared_.output->write(merged.output, pending.item.begin * row_bytes,
+                        bytes_of_view(slot.host(at.block).data(), at.codes, pending.item.size * row_bytes));
+  shared_.bytes_done += pending.item.size * row_bytes;
 }
 
 void TileWorker::measure(Pending& pending, Slot& slot) {
   const plan::PlannedLayer& layer = *shared_.plan.layers[pending.item.index];
   const auto rows = static_cast<int64_t>(pending.item.size);
-  read_rows(layer, pending.item, slot, plan::tile_offsets(layer, rows).total);
+  read_rows(layer, pending, slot);
   pending.tile = slot.tile(layer, static_cast<int64_t>(pending.item.begin), rows);
   pending.absmax.struct_size = sizeof pending.absmax;
   const uint32_t flags =
@@ -109,6 +158,9 @@ plugin::Preparation TileWorker::prepare(const plan::PlannedLayer& layer) {
   const octavo_layer& shape = layer.layer;
   const uint64_t row_bytes = static_cast<uint64_t>(shape.cols) * octavo::bytes_of(shape.dtype);
   const plugin::ReadRows read_rows = [&](int64_t row_begin, octavo_tensor& target) {
+    if (!layer.origin.is_plain())
+      return make_rows_on_host(shared_.source, layer.origin, {row_begin, target.shape[0], shape.cols},
+                               target);
     std::vector<std::byte> raw(row_bytes * static_cast<uint64_t>(target.shape[0]));
     shared_.source.read(*layer.source, static_cast<uint64_t>(row_begin) * row_bytes, raw);
     const octavo_tensor view = octavo::tensor_view(raw.data(), shape.dtype, {target.shape[0], shape.cols});
@@ -141,7 +193,7 @@ void TileWorker::quantize(Pending& pending, Slot& slot, std::stop_token stop) {
   if ((layer.wants & OCTAVO_WANTS_PREPARE) != 0) preparation = run.prepared([&] { return prepare(layer); });
 
   const plan::TileOffsets at = plan::tile_offsets(layer, rows);
-  read_rows(layer, pending.item, slot, at.total);
+  read_rows(layer, pending, slot);
   pending.tile = slot.tile(layer, static_cast<int64_t>(pending.item.begin), rows);
   pending.tile.absmax = absmax;
   if (shared_.plan.settings.nonfinite == plan::Nonfinite::zero)
@@ -169,6 +221,8 @@ void TileWorker::finish(size_t slot) {
   const Pending& done = *pending_[slot];
   if (done.item.kind == WorkKind::absmax) {
     finish_absmax(done);
+  } else if (done.item.kind == WorkKind::merge) {
+    finish_merge(done, slots_[slot]);
   } else {
     finish_tile(done, slots_[slot]);
   }
@@ -180,8 +234,7 @@ void TileWorker::finish_absmax(const Pending& pending) {
   const plan::PlannedLayer& layer = *shared_.plan.layers[pending.item.index];
   if (shared_.output == nullptr) {
     shared_.measured[pending.number] = pending.absmax;
-    shared_.bytes_done +=
-        pending.item.size * static_cast<uint64_t>(layer.layer.cols) * octavo::bytes_of(layer.layer.dtype);
+    shared_.bytes_done += source_bytes(layer, pending.item);
     return;
   }
   if (pending.absmax.nonfinite_count > 0 && shared_.plan.settings.nonfinite != plan::Nonfinite::zero) {
@@ -206,8 +259,7 @@ void TileWorker::finish_tile(const Pending& pending, Slot& slot) {
   }
   write_parts(layer, pending, slot);
   shared_.layers[pending.item.index]->store(pending.item.tile, result);
-  shared_.bytes_done +=
-      pending.item.size * static_cast<uint64_t>(layer.layer.cols) * octavo::bytes_of(layer.layer.dtype);
+  shared_.bytes_done += source_bytes(layer, pending.item);
 }
 
 void TileWorker::write_parts(const plan::PlannedLayer& layer, const Pending& pending, Slot& slot) {

@@ -48,15 +48,20 @@ class TileWorker {
     octavo_tile tile{};
     octavo_tile_result result{};
     octavo_absmax_result absmax{};
+    octavo_cast_result cast_in{};   // while the rows are made
+    octavo_cast_result cast_out{};  // of merged rows to the stored dtype
   };
 
   void copy(const WorkItem& item, Slot& slot);
   void measure(Pending& pending, Slot& slot);
   void quantize(Pending& pending, Slot& slot, std::stop_token stop);
+  void merge(Pending& pending, Slot& slot);
   void finish(size_t slot);
   void finish_absmax(const Pending& pending);
   void finish_tile(const Pending& pending, Slot& slot);
-  void read_rows(const plan::PlannedLayer& layer, const WorkItem& item, Slot& slot, uint64_t block_bytes);
+  void finish_merge(const Pending& pending, Slot& slot);
+  void read_rows(const plan::PlannedLayer& layer, Pending& pending, Slot& slot);
+  uint64_t source_bytes(const plan::PlannedLayer& layer, const WorkItem& item) const;
   void write_parts(const plan::PlannedLayer& layer, const Pending& pending, Slot& slot);
   void write_scales(const plan::PlannedLayer& layer, const Pending& pending, const std::byte* block,
                     const plan::LayerOutput& output, uint32_t level);

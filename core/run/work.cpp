@@ -25,7 +25,7 @@ void add_layer(std::vector<WorkItem>& items, WorkKind kind, const plan::Plan& pl
 
 struct Place {
   uint64_t offset;
-  bool is_layer;
+  WorkKind kind;
   uint32_t index;
 };
 
@@ -42,17 +42,26 @@ std::vector<WorkItem> cut_into_work(const plan::Plan& plan, const std::vector<ui
                                     uint64_t tile_bytes) {
   std::vector<Place> places;
   for (uint32_t i = 0; i < plan.copies.size(); ++i) {
-    places.push_back({output_offsets[plan.copies[i].output], false, i});
+    places.push_back({output_offsets[plan.copies[i].output], WorkKind::copy, i});
   }
   for (uint32_t i = 0; i < plan.layers.size(); ++i) {
-    places.push_back({output_offsets[codes_output(*plan.layers[i])], true, i});
+    places.push_back({output_offsets[codes_output(*plan.layers[i])], WorkKind::tile, i});
+  }
+  for (uint32_t i = 0; i < plan.merges.size(); ++i) {
+    places.push_back({output_offsets[plan.merges[i].output], WorkKind::merge, i});
   }
   std::stable_sort(places.begin(), places.end(),
                    [](const Place& a, const Place& b) { return a.offset < b.offset; });
 
   std::vector<WorkItem> items;
   for (const Place& place : places) {
-    if (!place.is_layer) {
+    if (place.kind == WorkKind::merge) {
+      const plan::PlannedMerge& merge = plan.merges[place.index];
+      add_pieces(items, WorkKind::merge, place.index, static_cast<uint64_t>(merge.rows),
+                 static_cast<uint64_t>(plan::merge_rows(merge, tile_bytes)));
+      continue;
+    }
+    if (place.kind == WorkKind::copy) {
       add_pieces(items, WorkKind::copy, place.index, plan.copies[place.index].source->info.bytes(),
                  tile_bytes);
       continue;

@@ -9,6 +9,7 @@
 namespace octavo::run {
 
 enum class WorkKind {
+  merge,   // rows [begin, begin + size) of a tensor into which something is merged
   copy,    // bytes [begin, begin + size) of a copied tensor
   absmax,  // rows [begin, begin + size) of a layer, for its absmax
   tile,    // rows [begin, begin + size) of a layer, to be quantized
@@ -16,7 +17,7 @@ enum class WorkKind {
 
 struct WorkItem {
   WorkKind kind;
-  uint32_t index;  // into Plan::copies or Plan::layers
+  uint32_t index;  // into Plan::merges, copies or layers
   uint32_t tile;   // number of the piece within its tensor
   uint64_t begin;
   uint64_t size;

@@ -1,0 +1,48 @@
+// What a conversion takes beside plain weights: layers that are quantized already, and LoRAs.
+#pragma once
+
+#include "checkpoint/reader.hpp"
+#include "conversion.hpp"
+#include "lora/merge_plan.hpp"
+#include "plan/row_origin.hpp"
+#include "plugin/format.hpp"
+#include "report/survey.hpp"
+#include "session.hpp"
+
+#include <nlohmann/json.hpp>
+
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace octavo::cli {
+
+// A plan that was made with changes() refers to it.
+class ConversionSources {
+ public:
+  // Recognises quantized layers, if there is a trace of any, and reads the LoRAs. Throws as these do.
+  ConversionSources(const Conversion& conversion, const checkpoint::Checkpoint& source, Session& session);
+  ConversionSources(const ConversionSources&) = delete;
+  ConversionSources& operator=(const ConversionSources&) = delete;
+
+  // The settings of the conversion, with what the LoRAs add to the provenance.
+  const plan::Settings& settings() const { return settings_; }
+  plan::SourceChanges changes() const { return {&stored_, &merges_}; }
+
+  const std::vector<FileIdentity>& lora_identities() const { return merges_.identities; }
+  // One sentence for each LoRA, and for entries that are left out.
+  std::vector<std::string> notes() const;
+  nlohmann::ordered_json json() const;  // of the LoRAs, in their order
+
+ private:
+  plan::Settings settings_;
+  std::vector<std::unique_ptr<plugin::Format>> formats_;
+  report::Survey stored_;
+  lora::MergePlan merges_;
+};
+
+// The plan, with the notes of the sources.
+plan::Plan make_plan(const ConversionSources& sources, const checkpoint::Checkpoint& source, Session& session,
+                     const plan::Unfit* unfit = nullptr);
+
+}  // namespace octavo::cli
