@@ -219,7 +219,7 @@ class Planner {
     for (plugin::Entry& entry : layer.format->entries(layer.layer, layer.grid, flags))
       add_output(layer, std::move(entry));
     const bool may_change =
-        plan_.settings.nonfinite == Nonfinite::keep ||
+        plan_.settings.nonfinite == Nonfinite::keep || !plan_.settings.fragile.empty() ||
         (layer.grid.code == OCTAVO_CODE_CAST && plan_.settings.cast_overflow == CastOverflow::keep);
     if (may_change && unfit_ == nullptr) plan_.size_exact = false;
   }

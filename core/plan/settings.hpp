@@ -1,6 +1,7 @@
 // What a conversion was asked to do, as far as it decides bytes. Where and how fast it runs is not here.
 #pragma once
 
+#include "plan/fragile.hpp"
 #include "plan/pattern.hpp"
 #include "plan/treatment.hpp"
 #include "plugin/params.hpp"
@@ -61,12 +62,13 @@ struct Settings {
   bool save_quant_metadata = false;  // markers also in `__metadata__`
   Nonfinite nonfinite = Nonfinite::error;
   CastOverflow cast_overflow = CastOverflow::keep;
+  FragileRequest fragile;  // layers that stay because they would lose the most
   uint64_t seed = 0;
   bool requantize = false;       // layers that are INT8 already are dequantized and quantized again
   std::vector<LoraTrace> loras;  // what is merged, in this order
 
   bool measures() const {  // some decision needs the data, not only the headers
-    return nonfinite == Nonfinite::keep || cast_overflow == CastOverflow::keep;
+    return nonfinite == Nonfinite::keep || cast_overflow == CastOverflow::keep || !fragile.empty();
   }
 };
 
