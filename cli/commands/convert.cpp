@@ -7,6 +7,7 @@
 #include "edit_options.hpp"
 #include "layer_template.hpp"
 #include "original_flags.hpp"
+#include "page/quality_page.hpp"
 #include "progress.hpp"
 #include "quality_report.hpp"
 #include "run/output.hpp"
@@ -131,6 +132,28 @@ void note_edit_flags(const Arguments& arguments) {
   }
 }
 
+QualityPage page_of(const Conversion& conversion, const Outcome& outcome) {
+  const Total total = total_of(outcome.report);
+  QualityPage page{.judged = outcome.path.filename().string(),
+                   .reference = conversion.input.filename().string(),
+                   .total_db = {},
+                   .layers = {}};
+  if (total.error > 0) page.total_db = 10 * std::log10(total.signal / total.error);
+  for (const run::LayerResult& layer : outcome.report.layers) {
+    PageLayer entry{.name = layer.name,
+                    .format = layer.format,
+                    .rows = layer.rows,
+                    .cols = layer.cols,
+                    .sqnr_db = {},
+                    .max_error = layer.max_error,
+                    .outputs = {}};
+    if (layer.error_sum > 0) entry.sqnr_db = layer.sqnr_db();
+    page.layers.push_back(std::move(entry));
+  }
+  sort_by_model(page.layers);
+  return page;
+}
+
 int run(const Arguments& arguments, Terminal& terminal) {
   if (arguments.flag("edit-quant")) return edit(arguments, terminal);
   note_edit_flags(arguments);
@@ -150,12 +173,18 @@ int run(const Arguments& arguments, Terminal& terminal) {
   } else if (!terminal.quiet()) {
     print_summary(conversion, outcome, terminal);
   }
+  if (const auto path = arguments.text("html"))
+    write_page(*path, page_of(conversion, outcome), conversion.force);
   return 0;
 }
 
 std::vector<Option> options() {
   std::vector<Option> all = conversion_options();
   all.push_back(progress_option());
+  all.push_back({.name = "html",
+                 .value = "FILE",
+                 .help = "write a page with charts and every layer; --force replaces one",
+                 .group = "Report"});
   all.push_back({.name = "edit-quant",
                  .help = "the same as octavo edit: change markers, convert nothing",
                  .group = kEdit,
