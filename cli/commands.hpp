@@ -10,6 +10,8 @@ Command plan_command();
 Command inspect_command();
 Command verify_command();
 Command compare_command();
+Command edit_command();
+Command batch_command();
 Command plugins_command();
 Command doctor_command();
 Command completion_command();
