@@ -22,6 +22,9 @@ inline constexpr const char* kColsOfCodes = ".hadamard_size_in";   // I32 []
 // U8, "[rows, cols]": what the weight is cropped to. Only where it was padded.
 inline constexpr const char* kShape = ".original_shape";
 
+// Rows that are read together, in aligned groups.
+inline constexpr std::int64_t kRowsAtATime = 256;
+
 // Finds transformed layers in a file.
 void recognise(const HeaderView& header, const Recognition& recognition);
 

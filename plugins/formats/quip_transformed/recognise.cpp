@@ -1,8 +1,11 @@
 #include "int8/marker.hpp"
 #include "layout.hpp"
 
+#include <octavo/incoherent.hpp>
+
 #include <nlohmann/json.hpp>
 
+#include <algorithm>
 #include <bit>
 
 namespace octavo::quip_transformed {
@@ -150,7 +153,7 @@ octavo_grid reading_grid(std::int64_t rows, std::int64_t cols) {
   layer.rows = rows;
   layer.cols = cols;
   octavo_grid grid = cast_grid(layer, OCTAVO_F32);
-  grid.row_multiple = 1;
+  grid.row_multiple = std::min(kRowsAtATime, padded_to_power_of_two(rows));
   return grid;
 }
 

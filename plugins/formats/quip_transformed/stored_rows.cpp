@@ -15,8 +15,6 @@
 namespace octavo::quip_transformed {
 namespace {
 
-constexpr std::int64_t kBand = 256;
-
 template <typename Value>
 std::vector<Value> read_all(const octavo_storage& storage, octavo_role role, std::uint64_t begin,
                             std::uint64_t count) {
@@ -38,7 +36,7 @@ class Layer {
       : storage_(storage),
         rows_(rows),
         cols_(cols),
-        band_(std::min(kBand, rows)),
+        band_(std::min(kRowsAtATime, rows)),
         scales_(read_all<float>(storage, OCTAVO_ROLE_SCALES, 0, static_cast<std::uint64_t>(rows))),
         row_signs_(read_all<float>(storage, OCTAVO_ROLE_ROW_SIGNS, 0, static_cast<std::uint64_t>(rows))),
         column_signs_(
