@@ -134,12 +134,16 @@ void shapes(benchmark::internal::Benchmark* benchmark) {
   const auto threads = static_cast<std::int64_t>(std::thread::hardware_concurrency());
   for (const std::int64_t block : {64, 128, 256}) benchmark->Args({3072, 3072, threads, block});
   benchmark->Args({3072, 3072, 1, 128})->Args({3072, 12288, threads, 128});
-  benchmark->UseRealTime()->Unit(benchmark::kMillisecond)->ArgNames({"rows", "cols", "threads", "block"});
+  benchmark->MeasureProcessCPUTime()
+      ->UseRealTime()
+      ->Unit(benchmark::kMillisecond)
+      ->ArgNames({"rows", "cols", "threads", "block"});
 }
 
 BENCHMARK(BM_feedback)->Apply(shapes);
 BENCHMARK(BM_product)
     ->Args({3072, 3072, static_cast<std::int64_t>(std::thread::hardware_concurrency())})
+    ->MeasureProcessCPUTime()
     ->UseRealTime()
     ->Unit(benchmark::kMillisecond)
     ->ArgNames({"rows", "cols", "threads"});
