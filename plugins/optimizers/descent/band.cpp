@@ -114,9 +114,12 @@ at::Tensor GridTile::spread_scales(const Range& range) const {
 
 std::vector<Band> GridTile::bands() const {
   std::vector<Band> bands;
-  for (const Range& range : ranges())
-    bands.push_back({range.begin, weights_.narrow(0, range.begin, range.count), spread_scales(range),
+  for (const Range& range : ranges()) {
+    const at::Tensor scales = spread_scales(range);
+    bands.push_back({range.begin, weights_.narrow(0, range.begin, range.count), scales,
+                     scales.masked_fill(scales.le(kScaleFloor / unit_), 0),
                      codes_.narrow(0, range.begin, range.count)});
+  }
   return bands;
 }
 

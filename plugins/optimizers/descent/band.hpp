@@ -18,7 +18,8 @@ struct Band {
   std::int64_t begin;  // first row, within the tile
   at::Tensor weights;  // f32 [rows, cols]: weight / scale
   at::Tensor scales;   // f32, [1 or rows, 1 or cols]: scale / unit
-  at::Tensor codes;    // i8 [rows, cols], a part of GridTile::codes()
+  at::Tensor steps;  // f32: the same, but 0 where the scale is its floor: all weights are 0 there, or nearly
+  at::Tensor codes;  // i8 [rows, cols], a part of GridTile::codes()
 
   std::int64_t rows() const { return weights.size(0); }
   // (stored - weight) / unit.

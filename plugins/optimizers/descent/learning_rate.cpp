@@ -47,12 +47,12 @@ double cut_for(const LearningRateSettings& settings, std::int64_t rows, std::int
 }  // namespace
 
 LearningRate::LearningRate(const LearningRateSettings& settings, std::int64_t rows, std::int64_t cols)
-    : settings_(&settings), cut_(cut_for(settings, rows, cols)), rate_(settings.start) {}
+    : settings_(settings), cut_(cut_for(settings, rows, cols)), rate_(settings.start) {}
 
 bool LearningRate::improves(double loss) const {
-  if (settings_->threshold <= 0) return loss < best_;
-  if (settings_->threshold_mode == ThresholdMode::absolute) return best_ - loss > settings_->threshold;
-  return loss < best_ * (1 - settings_->threshold);
+  if (settings_.threshold <= 0) return loss < best_;
+  if (settings_.threshold_mode == ThresholdMode::absolute) return best_ - loss > settings_.threshold;
+  return loss < best_ * (1 - settings_.threshold);
 }
 
 bool LearningRate::observe(double loss) {
@@ -65,7 +65,7 @@ bool LearningRate::observe(double loss) {
     ++worse_;
     ++plateau_;
   }
-  switch (settings_->schedule) {
+  switch (settings_.schedule) {
     case Schedule::adaptive:
       follow_adaptive(improved, stall);
       break;
@@ -79,35 +79,35 @@ bool LearningRate::observe(double loss) {
   return improved;
 }
 
-void LearningRate::follow_exponential() { rate_ = std::max(rate_ * settings_->gamma, settings_->least); }
+void LearningRate::follow_exponential() { rate_ = std::max(rate_ * settings_.gamma, settings_.least); }
 
 void LearningRate::follow_plateau() {
   if (cooldown_ > 0) {
     --cooldown_;
     return;
   }
-  if (plateau_ < settings_->patience) return;
-  if (rate_ > settings_->least) {
-    rate_ = std::max(rate_ * cut_, settings_->least);
-    cooldown_ = settings_->cooldown;
+  if (plateau_ < settings_.patience) return;
+  if (rate_ > settings_.least) {
+    rate_ = std::max(rate_ * cut_, settings_.least);
+    cooldown_ = settings_.cooldown;
   }
   plateau_ = 0;
 }
 
 void LearningRate::follow_adaptive(bool improved, std::int64_t stall) {
   if (improved) {
-    const std::int64_t count = settings_->adaptive_mode == AdaptiveMode::no_reset ? stall : 0;
+    const std::int64_t count = settings_.adaptive_mode == AdaptiveMode::no_reset ? stall : 0;
     rate_ = std::min(rate_ * tier_of(kImproveTiers, count).factor, kHighestRate);
     return;
   }
   const DecayTier& tier = tier_of(kDecayTiers, worse_);
-  rate_ = std::max({rate_ * tier.factor, tier.least, settings_->least});
+  rate_ = std::max({rate_ * tier.factor, tier.least, settings_.least});
 }
 
 Stop LearningRate::stop() const {
-  if (best_ <= settings_->stop_loss) return Stop::loss;
-  if (rate_ <= settings_->stop_rate) return Stop::rate;
-  if (worse_ > settings_->stop_stall) return Stop::stall;
+  if (best_ <= settings_.stop_loss) return Stop::loss;
+  if (rate_ <= settings_.stop_rate) return Stop::rate;
+  if (worse_ > settings_.stop_stall) return Stop::stall;
   return Stop::none;
 }
 

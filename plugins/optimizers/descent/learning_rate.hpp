@@ -55,7 +55,7 @@ class LearningRate {
   void follow_plateau();
   void follow_adaptive(bool improved, std::int64_t stall);
 
-  const LearningRateSettings* settings_;
+  LearningRateSettings settings_;
   double cut_;  // factor of a cut for this shape
   double rate_;
   double best_ = 1;

@@ -39,7 +39,8 @@ constexpr double kOffsetLimit = 1.5;  // a weight is moved by at most so many st
 constexpr int kThinnings = 4;         // of one batch
 constexpr double kLeastShare = 0.02;  // of what is left, in one thinning
 constexpr double kMostThinning = 0.7;
-constexpr double kNoise = 1e-9;  // a decrease below this share of f may be rounding
+constexpr double kLeastScale = 1e-12;  // of the largest; smaller ones have no weight in f
+constexpr double kNoise = 1e-9;        // a decrease below this share of f may be rounding
 
 // Steps of codes of one band, a list.
 struct Steps {
@@ -197,7 +198,10 @@ void Descent::measure() {
 at::Tensor Descent::direction_of(const BandState& state, const at::Tensor& gradient) const {
   const at::Tensor& scales = state.band.scales;
   at::Tensor direction = gradient;
-  if (scales.size(1) != 1) direction = gradient.mul(std::get<0>(scales.min(1, true)).div(scales));
+  if (scales.size(1) != 1) {
+    const at::Tensor divisor = scales.clamp_min(kLeastScale);
+    direction = gradient.mul(std::get<0>(divisor.min(1, /*keepdim=*/true)).div(divisor));
+  }
   const double root = std::sqrt(static_cast<double>(gradient.size(1)));
   const at::Tensor size = at::linalg_vector_norm(direction, 2, 1, /*keepdim=*/true).div_(root);
   return direction.div(size.clamp_min_(1e-30));
@@ -208,9 +212,9 @@ Steps Descent::proposed_steps(const BandState& state, const at::Tensor& gradient
   const Band& band = state.band;
   const at::Tensor error = band.errors();
   at::Tensor move = band.weights.add(state.offset).round_();
-  move.clamp_(tile_.least_code(), tile_.largest_code()).sub_(band.codes).clamp_(-1, 1).mul_(band.scales);
+  move.clamp_(tile_.least_code(), tile_.largest_code()).sub_(band.codes).clamp_(-1, 1).mul_(band.steps);
   const at::Tensor slope = gradient.add(error, settings_.error_weight);
-  const at::Tensor squares = band.scales.square();
+  const at::Tensor squares = band.steps.square();
   const at::Tensor change =
       at::addcmul(squares.mul(settings_.error_weight), squares.mul(state.left_squares), right_squares_)
           .addcmul_(move, slope, 2);
