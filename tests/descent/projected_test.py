@@ -23,12 +23,18 @@ class Quality(LearnedTest):
     shape = (512, 768)
     rank = 102  # a fifth of 512
 
-    def test_exact_subspaces(self):
+    def test_default(self):
         """|P| <= 0.3 x nearest's at <= +0.25 dB, and never above nearest in the objective; as the note says."""
+        self.judge({})
+
+    def test_full_svd(self):
+        self.judge({"full_matrix": "true"})
+
+    def judge(self, parameters):
         weights = {name: make(11, self.shape) for name, make in QUALITY_SETS.items()}
         layers = {name: Layer(weight, "int8_convrot", self.rank) for name, weight in weights.items()}
         for optimizer in OPTIMIZERS:
-            learned = self.learn(weights, optimizer, full_matrix="true")
+            learned = self.learn(weights, optimizer, **parameters)
             for name, layer in layers.items():
                 with self.subTest(optimizer=optimizer, weights=name):
                     codes, note = learned.codes(name), learned.note(name)
@@ -50,7 +56,7 @@ class Quality(LearnedTest):
         weights = {name: make(12, self.shape) for name, make in QUALITY_SETS.items()}
         layers = {name: Layer(weight, "int8_convrot") for name, weight in weights.items()}
         for optimizer in OPTIMIZERS:
-            learned = self.learn(weights, optimizer)
+            learned = self.learn(weights, optimizer, exact_up_to=0)
             for name, layer in layers.items():
                 with self.subTest(optimizer=optimizer, weights=name):
                     note = learned.note(name)
@@ -67,7 +73,7 @@ class Quality(LearnedTest):
         right = np.linalg.qr(random.standard_normal((384, 384)))[0][:256]
         weight = ((left * 0.97 ** np.arange(256)) @ right * 0.1).astype(np.float32)
         layer = Layer(weight, "int8_convrot", 64)
-        codes = self.learn({"a": weight}, "adaptive").codes("a")
+        codes = self.learn({"a": weight}, "adaptive", exact_up_to=0).codes("a")
         self.assertLessEqual(layer.projected(codes) / layer.projected(layer.nearest), 0.35)
 
     def test_every_accepted_batch_lowers_the_objective(self):
@@ -91,7 +97,7 @@ class Quality(LearnedTest):
         layer = Layer(weight, "int8_convrot", 64)
         reached = []
         for iterations in (1, 5, 25, 125):
-            codes = self.learn({"a": weight}, "radam", num_iter=iterations, full_matrix="true").codes("a")
+            codes = self.learn({"a": weight}, "radam", num_iter=iterations).codes("a")
             reached.append(layer.objective(codes, ERROR_WEIGHT) / layer.objective(layer.nearest, ERROR_WEIGHT))
         self.assertEqual(reached, sorted(reached, reverse=True))
         self.assertLess(reached[0], 1)
@@ -115,7 +121,7 @@ class Grids(LearnedTest):
                      "int8_convrot:group=64"):
             for optimizer in OPTIMIZERS:
                 with self.subTest(spec=spec, optimizer=optimizer):
-                    learned = self.learn(weights, optimizer, spec=spec, full_matrix="true")
+                    learned = self.learn(weights, optimizer, spec=spec)
                     self.assertLess(self.check(learned, "a", spec, 64), 0.5)
 
     def test_shapes(self):
@@ -123,11 +129,11 @@ class Grids(LearnedTest):
         shapes = [(1, 256), (1, 7), (256, 1), (5, 1), (7, 13), (33, 255), (64, 64), (65, 64), (130, 256), (48, 320)]
         weights = {f"l{rows}x{cols}": random.standard_t(4, (rows, cols)) * 0.03 for rows, cols in shapes}
         for optimizer in OPTIMIZERS:
-            learned = self.learn(weights, optimizer, full_matrix="true")
+            learned = self.learn(weights, optimizer)
             for (rows, cols), name in zip(shapes, weights):
                 with self.subTest(shape=name, optimizer=optimizer):
                     self.check(learned, name, "int8_convrot", min(rows, cols, 64))
-            learned = self.learn(weights, optimizer)  # where k >= min(rows, cols) the range finder is exact, too
+            learned = self.learn(weights, optimizer, exact_up_to=0)  # where k >= min(rows, cols) the range finder is exact, too
             for (rows, cols), name in zip(shapes, weights):
                 if min(rows, cols) <= 64:
                     with self.subTest(range_finder=name, optimizer=optimizer):
@@ -144,8 +150,8 @@ class Grids(LearnedTest):
         weights = {"low_rank": low_rank, "zero_rows": zero_rows, "zero": np.zeros((64, 256)),
                    "one_value": np.eye(128)[3:4].repeat(64, 0)}
         for optimizer in OPTIMIZERS:
-            for full in ("true", "false"):
-                learned = self.learn(weights, optimizer, full_matrix=full)
+            for parameters in ({}, {"full_matrix": "true"}, {"exact_up_to": 0}):
+                learned = self.learn(weights, optimizer, **parameters)
                 np.testing.assert_array_equal(learned.codes("zero"), 0)
                 np.testing.assert_array_equal(learned.codes("zero_rows")[3:150], 0)
                 # A subspace of three directions is all that a weight of rank 3 has; the others are arbitrary.
@@ -163,7 +169,7 @@ class Grids(LearnedTest):
         weight = gaussian(13, (128, 256))
         weights = {f"p{power}": weight * np.float32(2.0**power) for power in (-80, -40, 0, 40, 100)}
         for optimizer in OPTIMIZERS:
-            learned = self.learn(weights, optimizer, "--manual_seed=4", full_matrix="true", spec="int8_tensorwise")
+            learned = self.learn(weights, optimizer, "--manual_seed=4", spec="int8_tensorwise")
             expected = learned.codes("p0")
             self.assertGreater((expected != quantized(weight, Layer(weight, "int8_tensorwise").grid)[0]).sum(), 0)
             for name in weights:
@@ -172,7 +178,7 @@ class Grids(LearnedTest):
     def test_source_dtypes(self):
         weight = np.clip(np.random.default_rng(14).standard_normal((96, 256)), -3, 3)
         for dtype in ("F64", "F32", "BF16", "F16", "F8_E4M3"):
-            learned = self.learn({"a": checkpoint_file.encode(weight, dtype)}, "adaptive", full_matrix="true")
+            learned = self.learn({"a": checkpoint_file.encode(weight, dtype)}, "adaptive")
             self.assertLess(self.check(learned, "a", "int8_convrot", 64), 0.6)
 
     def test_nonfinite_values_are_the_runs_business(self):
@@ -199,16 +205,17 @@ class Runs(LearnedTest):
         for optimizer in OPTIMIZERS:
             hashes = set()
             for lanes in (1, 2, 7):
-                self.learn(weights, optimizer, f"--lanes={lanes}", num_iter=12)
+                self.learn(weights, optimizer, f"--lanes={lanes}", num_iter=12, exact_up_to=256)
                 hashes.add(program.sha256(self.folder / "out.safetensors"))
             self.assertEqual(len(hashes), 1, optimizer)
 
     def test_the_seed_moves_the_range_finder_and_nothing_else_does(self):
         weight = gaussian(20, (256, 256))
-        codes = [self.learn({"a": weight}, "adaptive", f"--manual_seed={seed}").codes("a") for seed in (1, 1, 2)]
+        codes = [self.learn({"a": weight}, "adaptive", f"--manual_seed={seed}", exact_up_to=0).codes("a")
+                 for seed in (1, 1, 2)]
         np.testing.assert_array_equal(codes[0], codes[1])
         self.assertFalse(np.array_equal(codes[0], codes[2]))
-        exact = [self.learn({"a": weight}, "adaptive", f"--manual_seed={seed}", full_matrix="true").codes("a")
+        exact = [self.learn({"a": weight}, "adaptive", f"--manual_seed={seed}").codes("a")
                  for seed in (1, 2)]
         np.testing.assert_array_equal(exact[0], exact[1])
 

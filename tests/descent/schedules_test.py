@@ -115,8 +115,7 @@ class Schedules(LearnedTest):
 
 class Subspaces(LearnedTest):
     def directions(self, shape, **parameters):
-        return self.learn({"a": gaussian(33, shape)}, "adaptive", num_iter=1, full_matrix="true",
-                          **parameters).note("a")["directions"]
+        return self.learn({"a": gaussian(33, shape)}, "adaptive", num_iter=1, **parameters).note("a")["directions"]
 
     def test_sizes(self):
         self.assertEqual(self.directions((400, 512)), 80)  # a fifth
@@ -124,9 +123,11 @@ class Subspaces(LearnedTest):
         self.assertEqual(self.directions((400, 512), top_p=0.5, max_k=100), 100)
         self.assertEqual(self.directions((200, 512)), 64)  # at least
         self.assertEqual(self.directions((200, 512), min_k=20), 40)
+        self.assertEqual(self.directions((200, 512), full_matrix="true"), 64)
+        self.assertEqual(self.directions((200, 512), exact_up_to=199), 74)  # ten of oversampling
 
     def test_the_range_finder_sharpens(self):
-        ratios = [self.learn({"a": gaussian(34, (256, 512))}, "adaptive", power_iterations=n).note("a")["ratio"]
+        ratios = [self.learn({"a": gaussian(34, (256, 512))}, "adaptive", exact_up_to=0, power_iterations=n).note("a")["ratio"]
                   for n in (0, 4)]
         self.assertNotEqual(ratios[0], ratios[1])
 

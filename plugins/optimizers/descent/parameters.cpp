@@ -44,6 +44,7 @@ SubspaceSettings subspace_settings(const Params& params) {
   subspace.min_k = params.integer("min_k");
   subspace.max_k = params.integer("max_k");
   subspace.full_matrix = params.flag("full_matrix");
+  subspace.exact_up_to = params.integer("exact_up_to");
   subspace.power_iterations = params.integer("power_iterations");
   return subspace;
 }

@@ -64,7 +64,10 @@ inline constexpr std::array kParams = {
     number_param("top_p", "0.2", 0, 1, "Share of the singular vectors"),
     integer_param("min_k", "64", 1, kMany, "Fewest singular vectors"),
     integer_param("max_k", "1024", 1, kMany, "Most singular vectors"),
-    bool_param("full_matrix", "false", "Exact singular vectors in place of a randomized range finder"),
+    bool_param("full_matrix", "false",
+               "Exact singular vectors by a full SVD, whatever the size of the layer"),
+    integer_param("exact_up_to", "1536", 0, kMany,
+                  "Layers with at most so many rows or columns get exact singular vectors too"),
     integer_param("power_iterations", "4", 0, 100, "Range finder: passes that sharpen the subspaces"),
 };
 

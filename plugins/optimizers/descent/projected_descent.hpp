@@ -8,12 +8,8 @@
 #include "work.hpp"
 
 #include <cstdint>
-#include <functional>
-#include <memory>
 
 namespace octavo::descent {
-
-using MakeRule = std::function<std::unique_ptr<Rule>()>;
 
 struct ProjectedSettings {
   double error_weight = 0.3;  // lambda

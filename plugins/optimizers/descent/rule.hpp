@@ -4,6 +4,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 
 namespace octavo::descent {
@@ -23,5 +24,7 @@ class Rule {
   // Bytes that are kept for each element.
   virtual std::int64_t bytes_per_element() const { return 0; }
 };
+
+using MakeRule = std::function<std::unique_ptr<Rule>()>;
 
 }  // namespace octavo::descent

@@ -3,6 +3,7 @@
 #include <ATen/ops/empty.h>
 #include <ATen/ops/eye.h>
 #include <ATen/ops/linalg_cholesky_ex.h>
+#include <ATen/ops/linalg_eigh.h>
 #include <ATen/ops/linalg_qr.h>
 #include <ATen/ops/linalg_solve_triangular.h>
 #include <ATen/ops/linalg_svd.h>
@@ -91,6 +92,18 @@ at::Tensor range(const Work& work, const at::Tensor& matrix, std::int64_t width,
   return basis;
 }
 
+// Eigenvalues come in ascending order; those of a Gram matrix in f32 are good to 1e-7 of the largest, its
+// leading eigenvectors to that over their distance.
+Subspace exact_subspace(const Work& work, const at::Tensor& matrix, std::int64_t k) {
+  if (matrix.size(0) < matrix.size(1)) {
+    const Subspace flipped = exact_subspace(work, matrix.t(), k);
+    return {flipped.right, flipped.left};
+  }
+  const at::Tensor vectors = std::get<1>(at::linalg_eigh(gram_of(work, matrix)));
+  const at::Tensor right = vectors.narrow(1, vectors.size(1) - k, k).contiguous();
+  return {orthonormal(work, product(work, matrix, right)), right};
+}
+
 std::int64_t width_of(const SubspaceSettings& settings, std::int64_t rows, std::int64_t cols) {
   return std::min(subspace_rank(settings, rows, cols) + kOversampling, std::min(rows, cols));
 }
@@ -111,6 +124,8 @@ Subspace leading_subspace(const Work& work, const at::Tensor& matrix, const Subs
     const auto [left, values, right] = at::linalg_svd(matrix, /*full_matrices=*/false);
     return {left.narrow(1, 0, k).contiguous(), right.narrow(0, 0, k).t().contiguous()};
   }
+  if (std::min(rows, cols) <= settings.exact_up_to)
+    return exact_subspace(work, matrix, subspace_rank(settings, rows, cols));
   const at::Tensor left =
       range(work, matrix, width_of(settings, rows, cols), settings.power_iterations, seed);
   return {left, orthonormal(work, product(work, matrix.t(), left))};
