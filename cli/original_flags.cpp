@@ -129,8 +129,16 @@ std::vector<Flag> feedback_flags() {
   };
   for (const size_t negatable : {size_t{1}, size_t{2}}) flags[negatable].negatable = true;
   for (const size_t number : {size_t{3}, size_t{5}, size_t{6}}) flags[number].kind = Kind::integer;
+  flags[2].instead = "the rotation is the format's, and only Hadamard ones can be stored";
+  flags[3].instead = "signs are drawn for --format quip_transformed only";
   const std::string leases = "whole layers take memory leases under --max-ram";
   for (const size_t memory : {size_t{4}, size_t{5}, size_t{6}}) flags[memory].instead = leases;
+  flags.push_back({.name = "scale-search",
+                   .kind = Kind::integer,
+                   .group = kFeedbackFlags,
+                   .help = "scales tried for each row beside absmax / 127",
+                   .owners = {"nearest", "gptq", "quip"},
+                   .parameter = "scale_search"});
   flags.push_back({.name = "gptq-fast", .group = kFeedbackFlags, .negatable = true, .instead = exact});
   flags.push_back(
       {.name = "gptq-turbo", .group = kFeedbackFlags, .instead = exact + ", with a fused kernel"});
@@ -286,6 +294,13 @@ bool set_parameter(const Flag& flag, const std::string& value, plan::Settings& s
   return used;
 }
 
+// The seed is the format's that draws signs; what was written after --format ID: stays.
+bool set_format_seed(const Flag& flag, const std::string& value, plan::Settings& settings) {
+  if (flag.name != "quip-seed" || settings.format.id != "quip_transformed") return false;
+  settings.format.assignments.insert(settings.format.assignments.begin(), {"seed", value});
+  return true;
+}
+
 std::string without_effect(const Flag& flag, const plan::Settings& settings) {
   std::string why = flag.instead;
   if (why.empty()) {
@@ -372,7 +387,8 @@ std::vector<std::string> apply_original_flags(const Arguments& arguments, plan::
   for (const Flag& flag : flags()) {
     if (!arguments.has(flag.name)) continue;
     const std::string value = value_of(flag, arguments);
-    const bool used = !flag.parameter.empty() && set_parameter(flag, value, settings, catalog);
+    const bool used = set_format_seed(flag, value, settings) ||
+                      (!flag.parameter.empty() && set_parameter(flag, value, settings, catalog));
     if (!used) lines.push_back(without_effect(flag, settings));
   }
   for (const char* name : {"quip-requant-scheme", "quip-requant-tensor-per-row"}) {
