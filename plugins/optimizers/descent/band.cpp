@@ -84,7 +84,16 @@ GridTile::GridTile(const Work& work, const octavo_tile& tile) : work_(work), til
   }
 }
 
-void GridTile::reset_codes() { codes_.copy_(fetch(work_, tile_->codes)); }
+void GridTile::reset_codes() { take_codes(tile_->codes); }
+
+void GridTile::take_codes(const octavo_tensor& codes) { codes_.copy_(fetch(work_, codes)); }
+
+at::Tensor GridTile::residual() const {
+  at::Tensor residual = at::empty_like(weights_);
+  for (const Band& band : bands())
+    residual.narrow(0, band.begin, band.rows()).copy_(band.errors().mul_(-unit_));
+  return residual;
+}
 
 std::vector<GridTile::Range> GridTile::ranges() const {
   const std::int64_t height = work_.device().is_cpu() ? kBandRows : rows();

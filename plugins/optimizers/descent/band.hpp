@@ -40,11 +40,15 @@ class GridTile {
   std::int32_t largest_code() const { return tile_->grid->qmax; }
 
   // i8 [rows, cols]: nearest's at first, then what bands change them to.
-  at::Tensor& codes() { return codes_; }
-  // nearest's codes again.
+  const at::Tensor& codes() const { return codes_; }
+  // nearest's codes again; those of a view in the lane's memory.
   void reset_codes();
+  void take_codes(const octavo_tensor& codes);
   // The weight in the grid's basis / unit, f32 [rows, cols]; takes memory of its own until release_values().
   const at::Tensor& values() const { return values_; }
+  // weight - stored, and the scales of the grid's level: f32, in the weights' own unit.
+  at::Tensor residual() const;
+  at::Tensor scales() const { return scales_.mul(unit_); }
   // All rows in bands that fit a core's cache (one band on a GPU); every band has rows of one row of blocks
   // only.
   std::vector<Band> bands() const;

@@ -10,11 +10,17 @@
 
 namespace octavo::descent {
 
+class Work;
+struct OutputInputs;
+struct ProjectedInputs;
+
 class LearnedRounding : public Optimizer {
  public:
   LearnedRounding(const Host& host, const Params& params) : host_(host), settings_(params) {}
 
   std::uint32_t wants(const octavo_layer& layer, const octavo_grid& grid, bool has_inputs) const override;
+  std::unique_ptr<OptimizerState> prepare_inputs(octavo_lane& lane, const octavo_inputs& inputs,
+                                                 const octavo_grid& grid) const override;
   Preparation prepare(const PrepareRequest& request) const override;
   void quantize(const OptimizerState* state, octavo_lane& lane, const octavo_tile& tile,
                 octavo_tile_result& result) const override;
@@ -25,7 +31,11 @@ class LearnedRounding : public Optimizer {
 
  private:
   bool minimises_output(bool has_inputs) const;
-  void learn_projected(const Work& work, const octavo_tile& tile, octavo_tile_result& result) const;
+  Preparation judge(const PrepareRequest& request, const OutputInputs& inputs) const;
+  void learn_projected(const ProjectedInputs* inputs, const Work& work, const octavo_tile& tile,
+                       octavo_tile_result& result) const;
+  void learn_output(const OutputInputs& inputs, const Work& work, const octavo_tile& tile,
+                    octavo_tile_result& result) const;
 
   Host host_;
   Settings settings_;

@@ -6,6 +6,7 @@ namespace octavo::descent {
 namespace {
 
 constexpr std::int64_t kProjectedIterations = 50;
+constexpr std::int64_t kOutputIterations = 200;
 
 Objective objective_of(std::string_view text) {
   if (text == "projected") return Objective::projected;
@@ -56,11 +57,17 @@ Settings::Settings(const Params& params)
       iterations(params.integer("num_iter")),
       error_weight(params.number("error_weight")),
       rate(rate_settings(params)),
-      subspace(subspace_settings(params)) {}
+      subspace(subspace_settings(params)),
+      start_with_feedback(params.choice("start") == "quip"),
+      passes(params.integer("passes")) {
+  feedback::set_damping(inputs, params.text("damping"));
+}
 
 ProjectedSettings Settings::projected() const {
   return {error_weight, iterations > 0 ? iterations : kProjectedIterations, rate};
 }
+
+OutputSettings Settings::output() const { return {iterations > 0 ? iterations : kOutputIterations, rate}; }
 
 MomentSettings moment_settings(const Params& params) {
   return {params.number("beta1"), params.number("beta2"), params.number("epsilon"),

@@ -2,8 +2,10 @@
 // octavo's own.
 #pragma once
 
+#include "feedback/settings.hpp"
 #include "learning_rate.hpp"
 #include "moments.hpp"
+#include "output_descent.hpp"
 #include "projected_descent.hpp"
 #include "subspace.hpp"
 
@@ -26,7 +28,12 @@ struct Settings {
   LearningRateSettings rate;
   SubspaceSettings subspace;
 
+  feedback::Settings inputs;  // damping of what the inputs give
+  bool start_with_feedback;   // codes to begin with are LDLQ's, not nearest's
+  std::int64_t passes;        // greedy ones, after the proposals
+
   ProjectedSettings projected() const;
+  OutputSettings output() const;
 };
 
 inline constexpr double kAny = 1e300;
@@ -38,6 +45,11 @@ inline constexpr std::array kParams = {
         "What is minimised: the error in the leading singular directions, or of the layer's outputs for "
         "calibration inputs; auto: output where there are inputs"),
     integer_param("num_iter", "0", 0, kMany, "Most iterations; 0: 50 for projected, 200 for output"),
+    choice_param("start", "nearest", "nearest|quip",
+                 "Output objective: codes to begin with; quip: those of rounding with feedback"),
+    integer_param("passes", "2", 0, 100,
+                  "Output objective: greedy passes over all codes after the proposals"),
+    feedback::kDamping,
     number_param("error_weight", "0.3", 0, kAny,
                  "Projected objective: weight of the whole squared error beside the projected one"),
     number_param("lr", "8.077300000003e-3", 0, kAny, "Learning rate at the start, in steps of the grid"),
