@@ -189,8 +189,9 @@ class Planner {
     described.dtype = layer.origin.is_plain() ? info.dtype : OCTAVO_F32;
     described.name = layer.name.c_str();
     described.key = info.name.c_str();
-    described.rows = static_cast<int64_t>(info.shape[0]);
-    described.cols = static_cast<int64_t>(info.shape[1]);
+    const report::StoredLayer* stored = layer.origin.stored;  // its codes may be padded
+    described.rows = stored != nullptr ? stored->rows : static_cast<int64_t>(info.shape[0]);
+    described.cols = stored != nullptr ? stored->cols : static_cast<int64_t>(info.shape[1]);
     described.seed = plan_.settings.seed;
     described.has_bias = source_.find(layer.name + ".bias") != nullptr ? 1 : 0;
     return described;

@@ -17,20 +17,25 @@ uint64_t view_bytes(int64_t rows, int64_t cols, uint32_t dtype) {
 
 }  // namespace
 
+int64_t coded_rows(const PlannedLayer& layer, int64_t rows) {
+  return layer.grid.basis == OCTAVO_BASIS_INCOHERENT ? layer.grid.rows : rows;
+}
+
 TileOffsets tile_offsets(const PlannedLayer& layer, int64_t rows) {
   const octavo_grid& grid = layer.grid;
+  const int64_t coded = coded_rows(layer, rows);
   TileOffsets at;
   at.source_bytes = view_bytes(rows, layer.layer.cols, layer.layer.dtype);
   at.codes = aligned(at.source_bytes);
-  at.total = at.codes + aligned(view_bytes(rows, grid.cols, grid.stored_dtype));
+  at.total = at.codes + aligned(view_bytes(coded, grid.cols, grid.stored_dtype));
   for (uint32_t level = 0; level < grid.scale_levels; ++level) {
     at.scales[level] = at.total;
-    const octavo::ScaleShape shape = octavo::scale_shape(grid.scales[level], rows, grid.cols);
+    const octavo::ScaleShape shape = octavo::scale_shape(grid.scales[level], coded, grid.cols);
     at.total += aligned(view_bytes(shape.rows, shape.cols, grid.scales[level].dtype));
   }
   at.zero_points = at.total;
   if (grid.code == OCTAVO_CODE_INTEGER_ZERO) {
-    const octavo::ScaleShape shape = octavo::scale_shape(grid.scales[0], rows, grid.cols);
+    const octavo::ScaleShape shape = octavo::scale_shape(grid.scales[0], coded, grid.cols);
     at.total += aligned(view_bytes(shape.rows, shape.cols, grid.zero_point_dtype));
   }
   at.block = at.total + staging_bytes(layer.origin, rows);

@@ -21,6 +21,10 @@ int64_t tile_height(int64_t rows, uint64_t row_bytes, int64_t row_multiple, bool
 // The same for a layer (its last tile may have fewer rows).
 int64_t tile_rows(const PlannedLayer& layer, uint64_t tile_bytes);
 
+// Rows of codes that `rows` rows of the layer make: as many, or those of the padded grid where the basis
+// couples rows, whose one tile is the whole layer.
+int64_t coded_rows(const PlannedLayer& layer, int64_t rows);
+
 // Byte offsets of a tile's parts within one block of memory; each is a multiple of 64. The source is at 0.
 struct TileOffsets {
   uint64_t source_bytes = 0;

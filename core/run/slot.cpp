@@ -16,19 +16,20 @@ std::span<std::byte> Slot::host(uint64_t bytes) {
 octavo_tile Slot::tile(const plan::PlannedLayer& layer, int64_t row_begin, int64_t rows) {
   const octavo_grid& grid = layer.grid;
   const plan::TileOffsets at = plan::tile_offsets(layer, rows);
+  const int64_t coded = plan::coded_rows(layer, rows);
   octavo_tile tile{};
   tile.struct_size = sizeof tile;
   tile.layer = &layer.layer;
   tile.grid = &grid;
   tile.row_begin = row_begin;
   tile.source = view(0, layer.layer.dtype, rows, layer.layer.cols);
-  tile.codes = view(at.codes, grid.stored_dtype, rows, grid.cols);
+  tile.codes = view(at.codes, grid.stored_dtype, coded, grid.cols);
   for (uint32_t level = 0; level < grid.scale_levels; ++level) {
-    const octavo::ScaleShape shape = octavo::scale_shape(grid.scales[level], rows, grid.cols);
+    const octavo::ScaleShape shape = octavo::scale_shape(grid.scales[level], coded, grid.cols);
     tile.scales[level] = view(at.scales[level], grid.scales[level].dtype, shape.rows, shape.cols);
   }
   if (grid.code == OCTAVO_CODE_INTEGER_ZERO) {
-    const octavo::ScaleShape shape = octavo::scale_shape(grid.scales[0], rows, grid.cols);
+    const octavo::ScaleShape shape = octavo::scale_shape(grid.scales[0], coded, grid.cols);
     tile.zero_points = view(at.zero_points, grid.zero_point_dtype, shape.rows, shape.cols);
   }
   tile.slot = number_;

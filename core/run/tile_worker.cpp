@@ -27,12 +27,15 @@ std::span<const std::byte> bytes_of_view(const std::byte* block, uint64_t offset
   const int64_t row = row_begin + first / layer.layer.cols;
   const int64_t col = first % layer.layer.cols;
   const bool rotated = layer.grid.basis == OCTAVO_BASIS_CONVROT;
+  const bool incoherent = layer.grid.basis == OCTAVO_BASIS_INCOHERENT;
   throw Error(
       ErrorCode::bad_input,
       fmt::format("[convert] tensor {} holds {} value{} that {} not finite{}, first at [{}, {}] (element {})",
                   printable(layer.layer.key), count, count == 1 ? "" : "s", count == 1 ? "is" : "are",
-                  rotated ? " or not below 2^118, the limit of a rotated grid" : "", row, col,
-                  row * layer.layer.cols + col),
+                  rotated      ? " or not below 2^118, the limit of a rotated grid"
+                  : incoherent ? " or not below 2^96, the limit of an incoherent grid"
+                               : "",
+                  row, col, row * layer.layer.cols + col),
       "--nonfinite keep leaves such layers as they are, --nonfinite zero makes such values 0");
 }
 
