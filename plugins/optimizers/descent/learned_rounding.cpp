@@ -65,6 +65,13 @@ std::uint64_t matrix_bytes(std::int64_t rows, std::int64_t cols) {
 
 Preparation nearest(const std::string& why) { return {nullptr, OCTAVO_VERDICT_NEAREST, "nearest: " + why}; }
 
+// f32 [samples, cols], in the judged factor's order of columns.
+at::Tensor held_out_of(const OutputInputs& inputs) {
+  std::vector<float>& values = inputs.state->held_out;
+  const std::int64_t cols = inputs.judged.matrix.size(0);
+  return as_tensor(tensor_view(values.data(), OCTAVO_F32, {inputs.state->held_out_count, cols}));
+}
+
 // |x e^T|^2 over held-out samples x and all rows e.
 double held_out_error(const at::Tensor& samples, const GridTile& layer) {
   return at::mm(samples, layer.residual().t()).square_().sum(at::kDouble).item<double>();
@@ -113,8 +120,11 @@ std::unique_ptr<OptimizerState> LearnedRounding::prepare_inputs(octavo_lane& lan
     auto made = std::make_unique<OutputInputs>(host_, 2 * matrix_bytes(grid.cols, grid.cols));
     made->state = feedback::prepare_input_state(lane, inputs, grid, settings_.inputs);
     if (!made->state->refusal.empty()) return made;
-    made->judged = InputHessian(work, std::move(made->state->judged));
-    made->all = InputHessian(work, std::move(made->state->factor));
+    for (auto [hessian, factor] :
+         {std::pair(&made->judged, &made->state->judged), {&made->all, &made->state->factor}}) {
+      *hessian = InputHessian(work, std::exchange(*factor, {}));
+      if (!settings_.start_with_feedback) hessian->factor.lower = {};  // of no more use
+    }
     return made;
   }
   auto made = std::make_unique<ProjectedInputs>(host_, matrix_bytes(inputs.samples.shape[0], grid.cols));
@@ -152,7 +162,8 @@ Preparation LearnedRounding::judge(const PrepareRequest& request, const OutputIn
   const Work work(host_, request.lane, request.layer.name);
   const feedback::SampledTile sample(request);
   GridTile layer(work, sample.tile());
-  const at::Tensor held_out = as_tensor(inputs.state->held_out_view()).to(work.device());
+  const at::Tensor held_out =
+      in_layer_order(held_out_of(inputs).to(work.device()), inputs.judged.factor.order);
   const double before = held_out_error(held_out, layer);
   round_for_inputs(work, sample.tile(), layer, inputs.judged, settings_, [this] { return make_rule(); });
   const double after = held_out_error(held_out, layer);
