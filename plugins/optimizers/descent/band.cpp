@@ -152,19 +152,18 @@ std::vector<Band> GridTile::bands() const {
 }
 
 void GridTile::store(octavo_tile_result& result) {
+  put(work_, codes_, tile_->codes);
   const std::vector<Band> all = bands();
   std::vector<double> sums(all.size()), largest(all.size());
   work_.for_each(static_cast<std::int64_t>(all.size()), [&](std::int64_t i) {
     const auto at = static_cast<std::size_t>(i);
     const at::Tensor errors = all[at].errors();
-    sums[at] = errors.square().sum(at::kDouble).item<double>();
+    sums[at] = errors.square().sum(at::kDouble).item<double>();  // on a GPU, waits for the codes too
     largest[at] = errors.abs().max().item<double>();
   });
   result.error_sum = 0;
   for (const double sum : sums) result.error_sum += sum * unit_ * unit_;
   result.max_error = static_cast<float>(*std::max_element(largest.begin(), largest.end()) * unit_);
-  put(work_, codes_, tile_->codes);
-  wait_for(work_.lane(), tile_->slot);
 }
 
 }  // namespace octavo::descent

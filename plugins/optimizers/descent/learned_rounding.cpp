@@ -91,8 +91,8 @@ void copy_metric(const std::vector<double>& errors, const octavo_tile& tile, dou
 }
 
 // Weights, moved weights, codes, and the lists and matrices of an iteration.
-std::uint64_t bytes_for(const GridTile& tile, const Rule& rule) {
-  const auto elements = static_cast<std::uint64_t>(tile.rows() * tile.cols());
+std::uint64_t bytes_for(const octavo_tile& tile, const Rule& rule) {
+  const auto elements = static_cast<std::uint64_t>(tile.codes.shape[0] * tile.codes.shape[1]);
   return elements * (13 + static_cast<std::uint64_t>(rule.bytes_per_element()));
 }
 
@@ -193,8 +193,8 @@ void LearnedRounding::quantize(const OptimizerState* state, octavo_lane& lane, c
 
 void LearnedRounding::learn_output(const OutputInputs& inputs, const Work& work, const octavo_tile& tile,
                                    octavo_tile_result& result) const {
+  const Lease lease(host_, bytes_for(tile, *make_rule()));
   GridTile layer(work, tile);
-  const Lease lease(host_, bytes_for(layer, *make_rule()));
   const RowErrors errors =
       round_for_inputs(work, tile, layer, inputs.all, settings_, [this] { return make_rule(); });
   copy_metric(errors.nearest, tile, result.row_nearest_metric);
@@ -204,8 +204,8 @@ void LearnedRounding::learn_output(const OutputInputs& inputs, const Work& work,
 
 void LearnedRounding::learn_projected(const ProjectedInputs* inputs, const Work& work,
                                       const octavo_tile& tile, octavo_tile_result& result) const {
+  const Lease lease(host_, bytes_for(tile, *make_rule()));
   GridTile layer(work, tile);
-  const Lease lease(host_, bytes_for(layer, *make_rule()));
   const std::uint64_t seed = tile.layer->seed;
   const Subspace subspace =
       inputs != nullptr && inputs->samples.defined()
