@@ -25,9 +25,9 @@ int show_plan(Conversion conversion, const Arguments& arguments, Terminal& termi
   const run::Output output(plan, output_path(conversion, plan),
                            conversion.shards ? &*conversion.shards : nullptr);
   if (arguments.flag("json")) {
-    nlohmann::ordered_json json =
-        plan_json(conversion, plan, output.file_bytes(), planned_memory(conversion, plan));
+    nlohmann::ordered_json json = plan_json(conversion, plan, output.file_bytes());
     json["loras"] = sources.json();
+    if (sources.calibration() != nullptr) json["calibration"] = sources.calibration_json(plan);
     terminal.print_json(json);
   } else {
     print_plan(conversion, plan, output.file_bytes(), true, terminal);

@@ -18,6 +18,8 @@
 #include <exception>
 #include <fstream>
 #include <mutex>
+#include <optional>
+#include <set>
 
 namespace octavo::run {
 namespace {
@@ -47,6 +49,40 @@ class FirstError {
   std::exception_ptr error_;
 };
 
+// The pieces of a run, taken by lanes in their order. Thread safe.
+class ItemList {
+ public:
+  explicit ItemList(const std::vector<WorkItem>& items) : items_(items) {}
+
+  const WorkItem& operator[](size_t item) const { return items_[item]; }
+
+  std::optional<size_t> take() {
+    const std::lock_guard lock(mutex_);
+    if (!handed_back_.empty()) return handed_back_.extract(handed_back_.begin()).value();
+    if (next_ == items_.size()) return std::nullopt;
+    return next_++;
+  }
+  // To be taken again, before later ones.
+  void hand_back(size_t item) {
+    const std::lock_guard lock(mutex_);
+    handed_back_.insert(item);
+  }
+  bool has_more() const {
+    const std::lock_guard lock(mutex_);
+    return !handed_back_.empty() || next_ < items_.size();
+  }
+  size_t taken() const {
+    const std::lock_guard lock(mutex_);
+    return next_;
+  }
+
+ private:
+  const std::vector<WorkItem>& items_;
+  mutable std::mutex mutex_;
+  size_t next_ = 0;
+  std::set<size_t> handed_back_;
+};
+
 class LaneCrew {
  public:
   LaneCrew(RunShared& shared, const std::vector<WorkItem>& items, ChosenDevice& device,
@@ -56,7 +92,12 @@ class LaneCrew {
         device_(device),
         services_(services),
         needs_(needs),
-        running_(needs.lanes) {}
+        running_(needs.lanes) {
+    services_.set_parallel([this](int64_t count, plugin::ParallelTask task, void* context) {
+      return shared_.idle.parallel(count, task, context);
+    });
+  }
+  ~LaneCrew() { services_.set_parallel({}); }
 
   // Blocks until every lane has ended; calls `tick` about ten times a second on this thread.
   void work(const std::function<void(std::string_view tensor)>& tick) {
@@ -85,20 +126,7 @@ class LaneCrew {
 
   void lane_main(uint32_t lane) noexcept {
     try {
-      const int32_t device = device_.devices[lane % device_.devices.size()];
-      octavo_lane_request request{};
-      request.struct_size = sizeof request;
-      request.index = lane;
-      request.count = needs_.lanes;
-      request.device = device;
-      request.slots = needs_.slots;
-      request.slot_bytes = needs_.slot_bytes;
-      TileWorker worker(shared_, device_.backend.open_lane(request), needs_.slots, needs_.slot_bytes);
-      const std::stop_token token = stop_.get_token();
-      for (size_t item = next_++; item < items_.size() && !token.stop_requested(); item = next_++) {
-        worker.start(items_[item], item, token);
-      }
-      if (!token.stop_requested()) worker.drain();
+      take_items(lane);
     } catch (...) {
       error_.keep(std::current_exception());
       stop();
@@ -108,26 +136,73 @@ class LaneCrew {
     ended_.notify_all();
   }
 
+  void take_items(uint32_t lane) {
+    octavo_lane_request request{};
+    request.struct_size = sizeof request;
+    request.index = lane;
+    request.count = needs_.lanes;
+    request.device = device_.devices[lane % devices()];
+    request.slots = needs_.slots;
+    request.slot_bytes = needs_.slot_bytes;
+    TileWorker worker(shared_, device_.backend.open_lane(request), needs_.slots, needs_.slot_bytes);
+    const std::stop_token token = stop_.get_token();
+    const bool serves = worker.serves() && shared_.queue != nullptr;
+    while (!token.stop_requested()) {
+      if (serves) worker.prepare_ahead();
+      if (const std::optional<size_t> item = items_.take()) {
+        const std::optional<uint32_t> ahead = worker.start(items_[*item], *item, token);
+        if (!ahead) continue;
+        items_.hand_back(*item);
+        shared_.idle.changed();
+        worker.prepare(*ahead);
+      } else {
+        worker.drain();
+        if (!wait_for_more(token, serves)) return;
+      }
+    }
+  }
+
+  // A lane without a piece runs tasks of other lanes' loops, and prepares layers for them if it serves. False
+  // once no lane has a piece, or the run was stopped.
+  bool wait_for_more(const std::stop_token& token, bool serves) {
+    ++lanes_without_work_;
+    shared_.idle.changed();
+    const bool goes_on = shared_.idle.wait(token, [&] {
+      return lanes_without_work_ == needs_.lanes || items_.has_more() ||
+             (serves && shared_.queue->can_claim_ahead());
+    });
+    if (!goes_on || lanes_without_work_ == needs_.lanes) return false;
+    --lanes_without_work_;
+    return true;
+  }
+
+  // What is prepared lies in the memory of one device.
+  size_t devices() const {
+    return shared_.queue != nullptr && shared_.queue->prepares() ? 1 : device_.devices.size();
+  }
+
   std::string_view current_tensor() const {
-    const size_t item = std::min<size_t>(next_, items_.size());
-    if (item == 0) return {};
-    const WorkItem& last = items_[item - 1];
+    const size_t taken = items_.taken();
+    if (taken == 0) return {};
+    const WorkItem& last = items_[taken - 1];
     if (last.kind == WorkKind::copy) return shared_.plan.copies[last.index].source->info.name;
+    if (last.kind == WorkKind::activation_scale)
+      return shared_.plan.layers[shared_.plan.activation_scales[last.index].layer]->source->info.name;
     if (last.kind == WorkKind::merge) return shared_.plan.merges[last.index].origin.tensor->info.name;
     return shared_.plan.layers[last.index]->source->info.name;
   }
 
   RunShared& shared_;
-  const std::vector<WorkItem>& items_;
+  ItemList items_;
   ChosenDevice& device_;
   plugin::HostServices& services_;
   LaneNeeds needs_;
-  std::atomic<size_t> next_{0};
   std::stop_source stop_;
   FirstError error_;
   std::mutex mutex_;
   std::condition_variable ended_;
   uint32_t running_;
+  std::atomic<uint32_t> lanes_without_work_{0};
 };
 
 uint64_t source_bytes(const plan::Plan& plan) {
@@ -172,11 +247,20 @@ void run_lanes(RunShared& shared, const std::vector<WorkItem>& items, ChosenDevi
   tick({});
 }
 
-RunReport run(const plan::Plan& plan, const checkpoint::Checkpoint& source, ChosenDevice& device,
+RunReport run(const plan::Plan& plan, const Sources& sources, ChosenDevice& device,
               plugin::HostServices& services, Output& output, const RunOptions& options) {
   const auto start = std::chrono::steady_clock::now();
   const std::vector<WorkItem> items = cut_into_work(plan, output.offsets(), options.tile_bytes);
-  RunShared shared{.plan = plan, .source = source, .output = &output};
+  std::optional<InputMeans> means;
+  if (sources.calibration != nullptr) means.emplace(*sources.calibration);
+  RunShared shared{.plan = plan,
+                   .source = sources.checkpoint,
+                   .output = &output,
+                   .calibration = sources.calibration,
+                   .means = means ? &*means : nullptr};
+  LayerQueue queue(plan, layers_in_order(items), services, shared.idle,
+                   lane_count(options, device, items.size()));
+  shared.queue = &queue;
   for (const auto& layer : plan.layers) {
     const auto height = static_cast<uint64_t>(plan::tile_rows(*layer, options.tile_bytes));
     const uint64_t tiles = (static_cast<uint64_t>(layer->layer.rows) + height - 1) / height;

@@ -71,7 +71,17 @@ std::vector<WorkItem> cut_into_work(const plan::Plan& plan, const std::vector<ui
     }
     add_layer(items, WorkKind::tile, plan, place.index, tile_bytes);
   }
+  for (uint32_t i = 0; i < plan.activation_scales.size(); ++i)
+    items.push_back({WorkKind::activation_scale, i, 0, 0, 0});
   return items;
+}
+
+std::vector<uint32_t> layers_in_order(const std::vector<WorkItem>& items) {
+  std::vector<uint32_t> layers;
+  for (const WorkItem& item : items) {
+    if (item.kind == WorkKind::tile && item.tile == 0) layers.push_back(item.index);
+  }
+  return layers;
 }
 
 std::vector<WorkItem> cut_into_measurements(const plan::Plan& plan, const std::vector<uint32_t>& wanted,
