@@ -38,15 +38,14 @@ FEEDBACK = {
     ("gptq", "--group_size=64"): "block_size=64",
     ("quip", "--no-quip-actorder"): "actorder=false",
     ("quip", "--quip-actorder=False"): "actorder=false",
-    ("quip", "--no-quip-hadamard"): "hadamard=false",
-    ("quip", "--quip-seed=11"): "seed=11",
-    ("quip", "--quip-checkpointed"): "checkpointed=true",
-    ("quip", "--quip-checkpoint-threshold=16"): "checkpoint_threshold=16",
-    ("quip", "--quip-checkpoint-segments=8"): "checkpoint_segments=8",
+    ("gptq", "--scale-search=5"): "scale_search=5",
+    ("quip", "--scale_search=7"): "scale_search=7",
     ("quip", "--block_size=64"): "block_size=64",
 }
 # Flags that can have no effect here, and a word of the reason.
 WITHOUT_EFFECT = {
+    "--no-quip-hadamard": "only Hadamard ones", "--quip-hadamard": "only Hadamard ones", "--quip-checkpointed": "tiles",
+    "--quip-checkpoint-threshold=16": "tiles", "--quip-checkpoint-segments=8": "tiles",
     "--gptq-fast": "exact", "--no-gptq-fast": "exact", "--gptq-turbo": "exact", "--smoothquant": "not smoothed",
     "--smoothquant-alpha=0.75": "not smoothed", "--calib_samples=64": "synthetic",
     "--calibration-lora=x.safetensors": "calibrate-from-lora", "--static-activations": "calibration file", "--calib_cpu": "memory",
