@@ -188,7 +188,13 @@ class Grids(LearnedTest):
         target = self.folder / "out.safetensors"
         said = self.refuse(3, "convert", source, "-o", target, "--optimizer=adaptive", "--model=none")
         self.assertIn("a.weight", said)
-        self.convert(source, target, "--optimizer=adaptive", "--model=none", "--nonfinite=zero")
+        for spec in ("int8_convrot", "int8_tensorwise"):
+            zeroed = self.learn({"a": weight}, "adaptive", "--nonfinite=zero", spec=spec)
+            note = zeroed.note("a")
+            weight_of_zeros = np.nan_to_num(weight, nan=0)
+            np.testing.assert_array_equal(
+                zeroed.codes("a"), self.learn({"a": weight_of_zeros}, "adaptive", spec=spec).codes("a"))
+            self.assertLess(note["ratio"], 1)
 
     def test_a_grid_that_is_not_of_integers_is_refused(self):
         source = checkpoint_file.write(
