@@ -96,6 +96,19 @@ std::uint64_t bytes_for(const octavo_tile& tile, const Rule& rule) {
   return elements * (13 + static_cast<std::uint64_t>(rule.bytes_per_element()));
 }
 
+// Nearest, with nothing said about single rows: an objective that couples rows has no metric of one, and
+// nearest's own on both sides would send every row back.
+void start_from_nearest(octavo_lane& lane, const octavo_tile& tile, octavo_tile_result& result) {
+  octavo_tile_result found = result;
+  found.row_metric = nullptr;
+  found.row_nearest_metric = nullptr;
+  issue(lane, &octavo_operations::quantize_nearest, &tile, &found);
+  wait_for(lane, tile.slot);
+  found.row_metric = result.row_metric;
+  found.row_nearest_metric = result.row_nearest_metric;
+  result = found;
+}
+
 }  // namespace
 
 bool LearnedRounding::minimises_output(bool has_inputs) const {
@@ -177,8 +190,7 @@ Preparation LearnedRounding::judge(const PrepareRequest& request, const OutputIn
 
 void LearnedRounding::quantize(const OptimizerState* state, octavo_lane& lane, const octavo_tile& tile,
                                octavo_tile_result& result) const {
-  issue(lane, &octavo_operations::quantize_nearest, &tile, &result);
-  wait_for(lane, tile.slot);
+  start_from_nearest(lane, tile, result);
   const bool refused = result.nonfinite_count > 0 && (tile.flags & OCTAVO_TILE_ZERO_NONFINITE) == 0;
   if (refused || result.signal_sum == 0) return;  // the run ends, or there is nothing to choose
   const TorchScope scope(lane);
