@@ -234,6 +234,8 @@ void read_policies(const Arguments& arguments, Conversion& conversion) {
     settings.fragile.keep_worst = plan::parse_worst_share(*share);
   settings.fragile.min_sqnr_db = arguments.number("min-sqnr", -400, 400);
   settings.fragile.target_bytes = arguments.size("target-size");
+  if (const auto inputs = arguments.text("calibration-data"); inputs && !settings.fragile.empty())
+    conversion.fragile_inputs = *inputs;
   settings.seed = read_seed(arguments, conversion.notes);
   settings.legacy_keys = !arguments.flag("comfy-quant", true);
   settings.full_precision_matmul = arguments.flag("full-precision-matrix-mult");

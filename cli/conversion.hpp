@@ -38,8 +38,9 @@ struct Conversion {
   std::vector<plugin::Setting> set;  // of all plugins, in the order given
   run::RunOptions run;
   uint64_t max_ram = 0;
-  std::optional<double> quality_threshold;  // in dB; given if every layer is to be reported
-  std::vector<std::string> notes;           // what the user should know before anything runs
+  std::optional<double> quality_threshold;              // in dB; given if every layer is to be reported
+  std::optional<std::filesystem::path> fragile_inputs;  // what layers are judged by, if some may stay
+  std::vector<std::string> notes;                       // what the user should know before anything runs
 };
 
 std::vector<Option> conversion_options();

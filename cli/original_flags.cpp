@@ -392,6 +392,8 @@ std::vector<std::string> apply_original_flags(const Arguments& arguments, plan::
   for (const Flag& flag : flags()) {
     if (!arguments.has(flag.name)) continue;
     const std::string value = value_of(flag, arguments);
+    // Inputs also judge which layers stay in high precision.
+    if (flag.name == "calibration-data" && !settings.fragile.empty()) continue;
     const bool used = set_format_parameter(flag, value, settings) ||
                       (!flag.parameter.empty() && set_parameter(flag, value, settings, catalog));
     if (!used) lines.push_back(without_effect(flag, settings));
