@@ -10,7 +10,7 @@
 #include "outputs_report.hpp"
 #include "progress.hpp"
 #include "report/output_error.hpp"
-#include "report/work_sharing.hpp"
+#include "report_lanes.hpp"
 #include "run/device.hpp"
 #include "session.hpp"
 #include "table.hpp"
@@ -146,10 +146,18 @@ size_t count_below(const report::Comparison& comparison, double least) {
                                            [&](const auto& layer) { return !(order_of(layer) >= least); }));
 }
 
+[[noreturn]] void refuse_statistics(const std::string& path) {
+  throw Error(ErrorCode::bad_input, fmt::format("[inputs] {}: no tensor ends in .inputs", printable(path)),
+              "statistics alone do not tell what outputs would be");
+}
+
 Verdict compare_files(const Arguments& arguments, Terminal& terminal) {
   std::optional<LayerInputs> inputs;
   const int64_t rows = arguments.integer("inputs-rows", 1, 1'000'000).value_or(kInputRows);
-  if (const auto path = arguments.text("inputs")) inputs.emplace(*path, rows);
+  if (const auto path = arguments.text("inputs")) {
+    inputs.emplace(*path, rows);
+    if (inputs->empty()) refuse_statistics(*path);
+  }
   const Checkpoint a = Checkpoint::open(arguments.texts("checkpoint")[0]);
   const Checkpoint b = Checkpoint::open(arguments.texts("checkpoint")[1]);
   Session session(arguments);
@@ -159,20 +167,9 @@ Verdict compare_files(const Arguments& arguments, Terminal& terminal) {
   const run::ChosenDevice device =
       run::choose_device(run::parse_device(arguments.text("device").value_or("auto")), {}, session.catalog(),
                          session.services().host());
-  const unsigned suggested =
-      device.backend.suggested_lanes() == 0 ? report::usable_cpus() : device.backend.suggested_lanes();
   ProgressReporter progress(progress_style(arguments, terminal), terminal);
-  report::CompareOptions options;
-  options.lanes = static_cast<unsigned>(arguments.integer("lanes", 1, 1024).value_or(suggested));
-  options.open_lane = [&](unsigned index, unsigned count) {
-    octavo_lane_request request{};
-    request.struct_size = sizeof request;
-    request.index = index;
-    request.count = count;
-    request.device = device.devices[index % device.devices.size()];
-    request.slots = 1;
-    return report::BandLane(device.backend.open_lane(request));
-  };
+  report::CompareOptions options =
+      lanes_for_reports(device, static_cast<unsigned>(arguments.integer("lanes", 1, 1024).value_or(0)));
   options.progress = [&](const run::Progress& now) { progress.update(now); };
   Verdict verdict{report::compare({a, survey_a}, {b, survey_b}, options), {}};
   if (inputs) {
