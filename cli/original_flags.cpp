@@ -57,6 +57,8 @@ constexpr std::array kFilters = {"t5xxl",
                                  "boogu",
                                  "ltxv2"};
 
+constexpr const char* kTransformed = "quip_transformed";
+
 const Owners& learned() {
   static const Owners owners = {"adaptive", "adamw", "radam"};
   return owners;
@@ -119,30 +121,41 @@ Flag feedback_flag(std::string name, const char* owner, std::string parameter, s
   return flag;
 }
 
+Flag idle_feedback_flag(std::string name, Kind kind, std::string why, bool negatable = false) {
+  return {.name = std::move(name),
+          .kind = kind,
+          .group = kFeedbackFlags,
+          .negatable = negatable,
+          .instead = std::move(why)};
+}
+
 std::vector<Flag> feedback_flags() {
   const std::string exact = "columns are always done in exact, lazy blocks";
+  const std::string tiles = "rows are rounded in tiles that bound the memory, with exact feedback";
   std::vector<Flag> flags = {
       feedback_flag("gptq-actorder", "gptq", "actorder", "columns by descending Hessian diagonal"),
       feedback_flag("quip-actorder", "quip", "actorder", "columns by descending Hessian diagonal"),
-      feedback_flag("quip-hadamard", "quip", "hadamard", "Hadamard rotation in place of a dense one"),
-      feedback_flag("quip-seed", "quip", "seed", "seed of signs and permutation"),
-      feedback_flag("quip-checkpointed", "quip", "checkpointed", "less memory for large layers"),
-      feedback_flag("quip-checkpoint-threshold", "quip", "checkpoint_threshold", "from so many columns on"),
-      feedback_flag("quip-checkpoint-segments", "quip", "checkpoint_segments", "segments of the columns"),
+      feedback_flag("quip-seed", kTransformed, "seed", "seed of the signs"),
+      feedback_flag("scale-search", "nearest", "scale_search",
+                    "scales tried for each row beside absmax / 127"),
+      idle_feedback_flag("quip-hadamard", Kind::toggle,
+                         "the rotation is the format's, and only Hadamard ones can be stored", true),
+      idle_feedback_flag("quip-checkpointed", Kind::toggle, tiles),
+      idle_feedback_flag("quip-checkpoint-threshold", Kind::integer, tiles),
+      idle_feedback_flag("quip-checkpoint-segments", Kind::integer, tiles),
+      idle_feedback_flag("gptq-fast", Kind::toggle, exact, true),
+      idle_feedback_flag("gptq-turbo", Kind::toggle, exact + ", with a fused kernel"),
   };
-  for (const size_t negatable : {size_t{1}, size_t{2}}) flags[negatable].negatable = true;
-  for (const size_t number : {size_t{3}, size_t{5}, size_t{6}}) flags[number].kind = Kind::integer;
-  const std::string leases = "whole layers take memory leases under --max-ram";
-  for (const size_t memory : {size_t{4}, size_t{5}, size_t{6}}) flags[memory].instead = leases;
+  flags[1].negatable = true;
+  flags[2].kind = flags[3].kind = Kind::integer;
+  flags[2].instead = "signs are drawn for --format quip_transformed only";
+  flags[3].owners = {"nearest", "gptq", "quip"};
   flags.push_back({.name = "damping",
                    .kind = Kind::text,
                    .group = kFeedbackFlags,
                    .help = "share of the mean diagonal that is added to the Hessian, or search",
                    .owners = {"gptq", "quip", "adaptive", "adamw", "radam"},
                    .parameter = "damping"});
-  flags.push_back({.name = "gptq-fast", .group = kFeedbackFlags, .negatable = true, .instead = exact});
-  flags.push_back(
-      {.name = "gptq-turbo", .group = kFeedbackFlags, .instead = exact + ", with a fused kernel"});
   return flags;
 }
 
@@ -292,6 +305,13 @@ bool set_parameter(const Flag& flag, const std::string& value, plan::Settings& s
   return used;
 }
 
+// The format that draws signs has their seed; what was written after --format ID: stays.
+bool set_format_parameter(const Flag& flag, const std::string& value, plan::Settings& settings) {
+  if (flag.owners != Owners{kTransformed} || settings.format.id != kTransformed) return false;
+  settings.format.assignments.insert(settings.format.assignments.begin(), {flag.parameter, value});
+  return true;
+}
+
 std::string without_effect(const Flag& flag, const plan::Settings& settings) {
   std::string why = flag.instead;
   if (why.empty()) {
@@ -363,7 +383,7 @@ std::string format_by_flags(const Arguments& arguments, const std::string& optim
           "nobody could undo it",
           "leave out --no-quip-hadamard");
     }
-    return "quip_transformed";
+    return kTransformed;
   }
   if (optimizer != "quip") return {};
   if (arguments.text("quip-requant-scheme").value_or("") == "block") return "int8_blockwise";
@@ -378,7 +398,8 @@ std::vector<std::string> apply_original_flags(const Arguments& arguments, plan::
   for (const Flag& flag : flags()) {
     if (!arguments.has(flag.name)) continue;
     const std::string value = value_of(flag, arguments);
-    const bool used = !flag.parameter.empty() && set_parameter(flag, value, settings, catalog);
+    const bool used = set_format_parameter(flag, value, settings) ||
+                      (!flag.parameter.empty() && set_parameter(flag, value, settings, catalog));
     if (!used) lines.push_back(without_effect(flag, settings));
   }
   for (const char* name : {"quip-requant-scheme", "quip-requant-tensor-per-row"}) {

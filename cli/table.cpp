@@ -27,28 +27,32 @@ void Table::add(std::vector<std::string> cells) {
 }
 
 std::string Table::text(const std::string& indent) const {
-  std::vector<std::vector<std::string>> lines(1);
-  for (const Column& column : columns_) lines[0].push_back(column.heading);
-  lines.insert(lines.end(), rows_.begin(), rows_.end());
-  std::vector<size_t> widths(columns_.size());
-  for (const auto& line : lines) {
-    for (size_t i = 0; i < line.size(); ++i) widths[i] = std::max(widths[i], display_width(line[i]));
+  std::vector<size_t> widths;
+  std::vector<std::string> headings;
+  for (size_t i = 0; i < columns_.size(); ++i) {
+    headings.push_back(columns_[i].heading);
+    widths.push_back(display_width(columns_[i].heading));
+    for (const auto& row : rows_) widths[i] = std::max(widths[i], display_width(row[i]));
   }
   std::string result;
-  for (const auto& line : lines) {
-    result += indent;
-    for (size_t i = 0; i < line.size(); ++i) {
-      const std::string padding(widths[i] - display_width(line[i]), ' ');
-      const bool last = i + 1 == line.size();
-      if (columns_[i].align == Align::right) result += padding;
-      result += line[i];
-      if (columns_[i].align == Align::left && !last) result += padding;
-      if (!last) result += "  ";
-    }
-    result.erase(result.find_last_not_of(' ') + 1);
-    result += '\n';
-  }
+  add_line(result, indent, headings, widths);
+  for (const auto& row : rows_) add_line(result, indent, row, widths);
   return result;
+}
+
+void Table::add_line(std::string& text, const std::string& indent, const std::vector<std::string>& cells,
+                     const std::vector<size_t>& widths) const {
+  text += indent;
+  for (size_t i = 0; i < cells.size(); ++i) {
+    const size_t padding = widths[i] - display_width(cells[i]);
+    const bool last = i + 1 == cells.size();
+    if (columns_[i].align == Align::right) text.append(padding, ' ');
+    text += cells[i];
+    if (columns_[i].align == Align::left && !last) text.append(padding, ' ');
+    if (!last) text += "  ";
+  }
+  text.erase(text.find_last_not_of(' ') + 1);
+  text += '\n';
 }
 
 }  // namespace octavo::cli

@@ -1,7 +1,9 @@
 // Text tables with aligned columns.
 #pragma once
 
+#include <cstddef>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace octavo::cli {
@@ -22,6 +24,9 @@ class Table {
   std::string text(const std::string& indent = "") const;
 
  private:
+  void add_line(std::string& text, const std::string& indent, const std::vector<std::string>& cells,
+                const std::vector<size_t>& widths) const;
+
   std::vector<Column> columns_;
   std::vector<std::vector<std::string>> rows_;
 };

@@ -34,6 +34,14 @@ add_library(octavo_onednn SHARED IMPORTED)
 set_target_properties(octavo_onednn PROPERTIES
   IMPORTED_LOCATION "${ONEDNN_LIBRARY}" INTERFACE_INCLUDE_DIRECTORIES "${ONEDNN_INCLUDE_DIR}")
 
+# LibTorch, for the optimizers that factor matrices: scripts/setup puts a wheel's CPU part into .deps/torch, which is
+# installed beside the plugins; another one (OCTAVO_TORCH) is used where it lies. Without one they are left out.
+include(OctavoTorch)
+octavo_find_torch(DEFAULT "${PROJECT_SOURCE_DIR}/.deps/torch/torch")
+if(TARGET octavo::torch AND NOT OCTAVO_TORCH)
+  set_target_properties(octavo::torch PROPERTIES OCTAVO_TORCH_RPATH "$ORIGIN/../../torch/lib")
+endif()
+
 # What some tests run: OCTAVO_PYTHON has NumPy and safetensors. OCTAVO_ACCEPTANCE_PYTHON also has torch and the
 # Python loaders; scripts/test --acceptance makes it and passes it. Tests that need it carry the label `acceptance`
 # and exist only where it is set.

@@ -2,6 +2,7 @@
 # its own place, and a plugin finds the libraries that are shipped with it (oneDNN) in lib/octavo from its own.
 #
 #   bin/octavo  lib/octavo/plugins/<kind>s/<id>.so and .json  lib/octavo/libdnnl.so*          (component octavo)
+#   lib/octavo/torch/lib  lib/octavo/nvidia/cu13/lib: LibTorch, in the layout of its wheel    (component octavo)
 #   include/octavo  lib/cmake/octavo-sdk  bin/octavo-manifest                                 (component sdk)
 
 if(TARGET octavo)
@@ -19,6 +20,24 @@ if(NOT ONEDNN_LIBRARY MATCHES "^(/usr)?/lib")
     get_filename_component(name "${file}" NAME)
     file(CREATE_LINK "${file}" "${PROJECT_BINARY_DIR}/lib/octavo/${name}" SYMBOLIC)
   endforeach()
+endif()
+
+# LibTorch from .deps (450 MB): hard links, where the file system can.
+if(TARGET octavo::torch AND NOT OCTAVO_TORCH)
+  get_target_property(octavo_torch_folder octavo::torch OCTAVO_TORCH_FOLDER)
+  get_filename_component(octavo_torch_root "${octavo_torch_folder}" DIRECTORY)
+  foreach(part torch nvidia)
+    file(CREATE_LINK "${octavo_torch_root}/${part}" "${PROJECT_BINARY_DIR}/lib/octavo/${part}" SYMBOLIC)
+  endforeach()
+  install(CODE "
+    file(GLOB libraries RELATIVE \"${octavo_torch_root}\" \"${octavo_torch_root}/torch/lib/*.so*\"
+      \"${octavo_torch_root}/nvidia/cu13/lib/*.so*\" \"${octavo_torch_root}/*.dist-info/licenses/*\")
+    foreach(library \${libraries})
+      set(installed \"\$ENV{DESTDIR}\${CMAKE_INSTALL_PREFIX}/lib/octavo/\${library}\")
+      get_filename_component(folder \"\${installed}\" DIRECTORY)
+      file(MAKE_DIRECTORY \"\${folder}\")
+      file(CREATE_LINK \"${octavo_torch_root}/\${library}\" \"\${installed}\" COPY_ON_ERROR)
+    endforeach()" COMPONENT octavo)
 endif()
 
 get_property(octavo_plugin_targets GLOBAL PROPERTY OCTAVO_PLUGIN_TARGETS)

@@ -2,6 +2,7 @@
 
 #include <boost/locale/utf.hpp>
 
+#include <algorithm>
 #include <utility>
 
 namespace octavo {
@@ -26,6 +27,8 @@ Error::Error(ErrorCode code, const std::string& what, std::string hint)
 
 std::string printable(std::string_view name) {
   using utf8 = boost::locale::utf::utf_traits<char>;
+  const auto is_plain = [](char c) { return c >= ' ' && c <= '~'; };
+  if (name.size() <= kShownBytes && std::all_of(name.begin(), name.end(), is_plain)) return std::string(name);
   std::string shown;
   const char* next = name.data();
   const char* const end = next + name.size();

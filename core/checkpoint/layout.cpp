@@ -16,6 +16,7 @@ namespace octavo::checkpoint {
 namespace {
 
 constexpr size_t kAlignment = 8;
+constexpr size_t kLengthBytes = 8;
 
 [[noreturn]] void refuse(ErrorCode code, const std::string& tensor, const std::string& what) {
   throw Error(code, fmt::format("[layout] tensor \"{}\": {}", printable(tensor), what));
@@ -35,11 +36,23 @@ void check_names(const std::vector<OutputTensor>& tensors) {
   }
 }
 
+// By dtype, wide ones first, then by name: the order of the reference writer.
+std::vector<OutputTensor*> in_file_order(std::vector<OutputTensor>& tensors) {
+  std::vector<OutputTensor*> order;
+  order.reserve(tensors.size());
+  for (OutputTensor& tensor : tensors) order.push_back(&tensor);
+  std::sort(order.begin(), order.end(), [](const OutputTensor* a, const OutputTensor* b) {
+    return a->dtype != b->dtype ? a->dtype > b->dtype : a->name < b->name;
+  });
+  return order;
+}
+
 // Gives every tensor its bytes and its place, counted from the start of the data; returns the data's size.
 uint64_t place(std::vector<OutputTensor>& tensors, std::vector<PlacedTensor>& placed) {
   uint64_t end = 0;
   placed.reserve(tensors.size());
-  for (OutputTensor& tensor : tensors) {
+  for (OutputTensor* ordered : in_file_order(tensors)) {
+    OutputTensor& tensor = *ordered;
     const std::optional<uint64_t> bytes = byte_count(tensor.dtype, tensor.shape);
     const std::optional<uint64_t> next = bytes ? checked_add(end, *bytes) : std::nullopt;
     if (!next)
@@ -54,17 +67,18 @@ uint64_t place(std::vector<OutputTensor>& tensors, std::vector<PlacedTensor>& pl
 
 std::string header_json(const std::map<std::string, std::string>& metadata,
                         const std::vector<PlacedTensor>& placed) {
-  std::string json = "{";
+  fmt::memory_buffer json;
+  json.push_back('{');
   const auto separate = [&] {
-    if (json.back() != '{') json += ',';
+    if (json[json.size() - 1] != '{') json.push_back(',');
   };
   if (!metadata.empty()) {
-    json += "\"__metadata__\":{";
+    json.append(std::string_view("\"__metadata__\":{"));
     for (const auto& [key, value] : metadata) {
       separate();
-      json += json_text(key) + ':' + json_text(value);
+      json.append(json_text(key) + ':' + json_text(value));
     }
-    json += '}';
+    json.push_back('}');
   }
   for (const PlacedTensor& entry : placed) {
     separate();
@@ -73,7 +87,8 @@ std::string header_json(const std::map<std::string, std::string>& metadata,
                    json_text(entry.tensor.name), name(entry.tensor.dtype), fmt::join(entry.tensor.shape, ","),
                    entry.offset, entry.offset + entry.bytes);
   }
-  return json + '}';
+  json.push_back('}');
+  return fmt::to_string(json);
 }
 
 std::string framed(std::string json) {
@@ -104,9 +119,6 @@ const PlacedTensor* Layout::find(std::string_view name) const {
 
 Layout lay_out(const std::map<std::string, std::string>& metadata, std::vector<OutputTensor> tensors) {
   check_names(tensors);
-  std::sort(tensors.begin(), tensors.end(), [](const OutputTensor& a, const OutputTensor& b) {
-    return a.dtype != b.dtype ? a.dtype > b.dtype : a.name < b.name;
-  });
   Layout layout;
   const uint64_t data_bytes = place(tensors, layout.tensors);
   layout.header_bytes = framed(header_json(metadata, layout.tensors));
@@ -120,7 +132,20 @@ Layout lay_out(const std::map<std::string, std::string>& metadata, std::vector<O
   return layout;
 }
 
+void align_data(Layout& layout, uint64_t start, uint64_t period) {
+  const uint64_t data_start = layout.header_bytes.size();
+  const uint64_t more = (start % period + period - data_start % period) % period;
+  std::string json = layout.header_bytes.substr(kLengthBytes);
+  json.append(more, ' ');
+  layout.header_bytes = framed(std::move(json));
+  for (PlacedTensor& placed : layout.tensors) placed.offset += more;
+  layout.file_bytes += more;
+}
+
 std::string json_text(const std::string& text) {
+  // What nearly every name is, and what a large header spends its time on.
+  const auto stands_for_itself = [](char c) { return c >= ' ' && c <= '~' && c != '"' && c != '\\'; };
+  if (std::all_of(text.begin(), text.end(), stands_for_itself)) return '"' + text + '"';
   try {
     return nlohmann::json(text).dump();
   } catch (const nlohmann::json::type_error&) {

@@ -61,7 +61,9 @@ Layers quantized_layers(const checkpoint::Checkpoint& source) {
 
 std::string_view owner_of(std::string_view key, const Layers& quantized_layers) {
   const auto owner = [&](std::string_view ending) -> std::string_view {
-    const auto found = quantized_layers.find(without_ending(key, ending));
+    const std::string_view base = without_ending(key, ending);
+    if (base.empty()) return {};
+    const auto found = quantized_layers.find(base);
     return found == quantized_layers.end() ? std::string_view() : std::string_view(found->first);
   };
   if (const std::string_view found = owner(kWeight); !found.empty()) return found;

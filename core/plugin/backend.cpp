@@ -142,6 +142,7 @@ Lane Backend::open_lane(const octavo_lane_request& request) const {
   lane.device = request.device;
   lane.primary = request.index == 0 ? 1 : 0;
   lane.host = host_;
+  lane.backend = &instance_.api();
   call(id(), "open_lane", [&](octavo_error* error) {
     return instance_.api().open_lane(instance_.self(), &request, &lane, error);
   });

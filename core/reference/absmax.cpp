@@ -1,6 +1,7 @@
 // Absmax: the largest magnitude of a layer in the grid's basis, and what in it cannot be quantized.
 #include "reference/basis.hpp"
 #include "reference/convert.hpp"
+#include "reference/incoherent.hpp"
 #include "reference/nearest.hpp"
 #include "reference/view.hpp"
 
@@ -27,7 +28,15 @@ void scan(const octavo_grid* grid, const octavo_tensor& source, octavo_absmax_re
   const Extent size = extent(source, kOperation, "source");
   expect_float(source, kOperation, "source");
   std::int64_t width = size.cols;
-  if (grid != nullptr && grid->basis == OCTAVO_BASIS_CONVROT) {
+  const bool incoherent = grid != nullptr && grid->basis == OCTAVO_BASIS_INCOHERENT;
+  std::vector<float> layer;
+  if (incoherent) {
+    width = grid->cols;
+    check_basis(*grid, width, kOperation);
+    if (size.rows > grid->rows || size.cols > width)
+      bad_argument(kOperation, "the source is larger than the grid");
+    layer.resize(static_cast<std::size_t>(grid->rows * width));
+  } else if (grid != nullptr && grid->basis == OCTAVO_BASIS_CONVROT) {
     width = std::max(size.cols, grid->cols);
     check_basis(*grid, width, kOperation);
     if (grid->basis_group > 256)
@@ -48,9 +57,16 @@ void scan(const octavo_grid* grid, const octavo_tensor& source, octavo_absmax_re
       if (result.nonfinite_count++ == 0) result.nonfinite_first = r * size.cols + c;
       value = 0.0f;
     }
+    if (incoherent) {
+      std::copy(row.begin(), row.end(), layer.begin() + r * width);
+      continue;
+    }
     if (grid != nullptr) apply_basis(*grid, row);
     for (const float value : row) result.absmax = std::max(result.absmax, std::fabs(value));
   }
+  if (!incoherent) return;
+  to_incoherent(*grid, layer.data(), width);
+  for (const float value : layer) result.absmax = std::max(result.absmax, std::fabs(value));
 }
 
 }  // namespace

@@ -14,7 +14,8 @@ namespace octavo::reference {
 // Throws unless rows of `cols` values can be brought to this basis, naming what is supported.
 void check_basis(const octavo_grid& grid, std::int64_t cols, const char* operation);
 
-// In place, forth and back alike: the matrix is its own inverse. Plain and format-given bases change nothing.
+// In place, forth and back alike: the matrix is its own inverse. Plain and format-given bases change nothing,
+// and the incoherent one is no matter of rows (reference/incoherent.hpp).
 void apply_basis(const octavo_grid& grid, std::span<float> row);
 
 // Finite, and in a rotated basis below 2^118 in magnitude, so that no sum of 256 overflows.

@@ -2,6 +2,7 @@
 #include "reference/basis.hpp"
 #include "reference/codes.hpp"
 #include "reference/convert.hpp"
+#include "reference/incoherent.hpp"
 #include "reference/nearest.hpp"
 #include "reference/scales.hpp"
 #include "reference/view.hpp"
@@ -23,6 +24,10 @@ struct Level {
 
 void undo_basis(const octavo_grid& grid, const octavo_tensor& target, Extent size) {
   check_basis(grid, size.cols, kOperation);
+  if (grid.basis == OCTAVO_BASIS_INCOHERENT) {
+    if (size.rows != grid.rows) bad_argument(kOperation, "an incoherent basis takes the whole layer");
+    return from_incoherent(grid, static_cast<float*>(target.data), target.row_stride);
+  }
   for (std::int64_t r = 0; r < size.rows; ++r)
     apply_basis(grid, {row_of<float>(target, r), static_cast<std::size_t>(size.cols)});
 }

@@ -6,6 +6,7 @@
 #include "reference/basis.hpp"
 #include "reference/codes.hpp"
 #include "reference/convert.hpp"
+#include "reference/incoherent.hpp"
 #include "reference/scales.hpp"
 #include "reference/view.hpp"
 
@@ -60,6 +61,11 @@ Values load_values(const octavo_tile& tile, octavo_tile_result& result) {
       value = 0.0f;
     }
     apply_basis(*tile.grid, row);
+  }
+  if (tile.grid->basis == OCTAVO_BASIS_INCOHERENT) {
+    if (values.extent.rows != tile.grid->rows)
+      bad_argument(kOperation, "an incoherent basis takes the whole layer");
+    to_incoherent(*tile.grid, values.data.data(), values.extent.cols);
   }
   return values;
 }

@@ -62,12 +62,15 @@ void zero_nonfinite(octavo_tensor& rows) {
   const int64_t row = row_begin + first / layer.layer.cols;
   const int64_t col = first % layer.layer.cols;
   const bool rotated = layer.grid.basis == OCTAVO_BASIS_CONVROT;
+  const bool incoherent = layer.grid.basis == OCTAVO_BASIS_INCOHERENT;
   throw Error(
       ErrorCode::bad_input,
       fmt::format("[convert] tensor {} holds {} value{} that {} not finite{}, first at [{}, {}] (element {})",
                   printable(layer.layer.key), count, count == 1 ? "" : "s", count == 1 ? "is" : "are",
-                  rotated ? " or not below 2^118, the limit of a rotated grid" : "", row, col,
-                  row * layer.layer.cols + col),
+                  rotated      ? " or not below 2^118, the limit of a rotated grid"
+                  : incoherent ? " or not below 2^96, the limit of an incoherent grid"
+                               : "",
+                  row, col, row * layer.layer.cols + col),
       "--nonfinite keep leaves such layers as they are, --nonfinite zero makes such values 0");
 }
 
@@ -432,8 +435,11 @@ void TileWorker::store_tile(Pending& pending, Slot& slot) {
                     printable(layer.layer.key), result.overflow_count),
         "--fp16-overflow keep leaves such tensors as they are, clamp stores the largest finite value");
   }
-  if (pending.metrics.any_lost())
-    send_rows_back(layer, pending.tile, pending.metrics, lane_, slot, pending.result);
+  if (pending.metrics.any_lost()) {
+    if (!spare_) spare_.emplace(lane_, slot.number(), 64);
+    send_rows_back(layer, pending.tile, pending.metrics, lane_, slot, *spare_, pending.result);
+    if ((layer.wants & OCTAVO_WANTS_WHOLE_LAYER) != 0) spare_.reset();  // too large to keep
+  }
   write_parts(layer, pending, slot);
   if (layer.bias) correct_bias(layer, pending);
 }

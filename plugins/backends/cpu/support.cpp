@@ -24,7 +24,6 @@ bool is_power_of_four(std::int64_t value) {
 }
 
 std::string basis_refusal(octavo_operation operation, const octavo_grid& grid) {
-  if (grid.basis == OCTAVO_BASIS_INCOHERENT) return "the incoherent basis";
   if (grid.basis != OCTAVO_BASIS_CONVROT) return {};
   if (grid.basis_group < 4 || !is_power_of_four(grid.basis_group))
     return fmt::format("convrot in groups of {}; a power of 4 is needed", grid.basis_group);

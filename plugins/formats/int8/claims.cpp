@@ -157,7 +157,13 @@ class Collector {
     return name;
   }
 
+  // Codes that were rotated on both sides: another format's, whatever their marker says.
+  bool is_transformed(const std::string& base) const {
+    return header_.find(base + ".hadamard_quip").has_value();
+  }
+
   void add(const std::string& base, Said& said) {
+    if (is_transformed(base)) return;
     if (!said.reading.marker) {
       unreadable(said.reading.fault->code, said.by, said.reading.fault->message);
       return;
@@ -181,7 +187,7 @@ class Collector {
   void read_legacy() {
     for (const std::string& scale_key : legacy_) {
       const std::string base = *base_of(scale_key, kLegacySuffix);
-      if (markers_.contains(base) || overruled_.contains(base)) continue;
+      if (markers_.contains(base) || overruled_.contains(base) || is_transformed(base)) continue;
       const std::string weight = weight_key(header_, base);
       if (!is_i8(header_, weight)) continue;  // legacy FP8 and others
       const Marker marker = implied_marker(*header_.find(weight), *header_.find(scale_key));

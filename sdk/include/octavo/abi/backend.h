@@ -37,6 +37,7 @@ typedef enum octavo_operation {
 #define OCTAVO_OP_COUNT 12
 
 struct octavo_operations;
+struct octavo_backend_api;
 
 /* How a thread sees its lane: filled by the host, which puts the reference where the backend has no
  * operation. */
@@ -51,6 +52,9 @@ typedef struct octavo_lane {
   uint32_t reserved;
   const struct octavo_operations* operations;
   const octavo_host* host;
+  /* Memory and copies of this lane for whoever works on it: allocate, release, copy, record and wait. NULL: a
+   * lane of no backend, on ordinary memory, whose operations are done when they return. */
+  const struct octavo_backend_api* backend;
 } octavo_lane;
 
 typedef struct octavo_absmax_result {

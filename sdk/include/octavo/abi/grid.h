@@ -67,8 +67,9 @@ typedef enum octavo_basis {
    * this order: t = (a+b)+(c+d); a-2d... i.e. t-2d, t-2c, t-2b, t-2a; one exact factor 1/sqrt(group) at the
    * end. Symmetric and its own inverse. */
   OCTAVO_BASIS_CONVROT = 1,
-  /* Rows and columns padded to powers of two: diag(row signs) Hd W Hd diag(column signs), Hd the Sylvester
-   * matrix / sqrt(n); signs from host.random keyed by basis_seed and the layer's name. Couples rows. */
+  /* Rows and columns padded to powers of two: Hd diag(row signs) W diag(column signs) Hd, Hd the Sylvester
+   * matrix / sqrt(n); signs from host.random keyed by basis_seed, which a format makes of its seed and the
+   * layer's name (octavo/incoherent.hpp). Couples rows: the layer is one tile. Not class A. */
   OCTAVO_BASIS_INCOHERENT = 2,
   /* The format's own: its encode and decode apply and undo it. */
   OCTAVO_BASIS_FORMAT = 3

@@ -1,0 +1,74 @@
+// The Hessian of a layer's output error and its factor.
+//
+// H = X^T X / n for inputs X, scaled to a mean diagonal of 1, with a channel that is never active given 1,
+// plus damping on the diagonal. H = C C^T (Cholesky) = L D L^T with L = C diag(C)^-1 of unit diagonal and D =
+// diag(C)^2: LDLQ needs L and, to measure, D (Chee et al., QuIP, arXiv 2307.13304). GPTQ's factor of the
+// inverse gives the same codes in the opposite order of columns (arXiv 2507.18553) for four times the work.
+#pragma once
+
+#include "feedback/settings.hpp"
+
+#include <octavo/abi/tensor.h>
+#include <octavo/lane.hpp>
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace octavo::feedback {
+
+// A matrix of floats that lives as long as it is held, on the host or on the device of the lane it was made
+// on.
+struct HeldMatrix {
+  octavo_tensor view{};
+  std::shared_ptr<void> memory = {};
+};
+
+struct Factor {
+  HeldMatrix lower;                   // L, f32 [cols, cols]
+  std::vector<float> pivots;          // D
+  std::vector<std::int64_t> order;    // column k of L is column order[k] of the layer; empty: as they are
+  std::optional<HeldMatrix> hessian;  // H with its damping, in this order, where greedy passes want it (host)
+  double damping = 0;                 // what it took
+  std::string note;                   // what was out of the ordinary
+};
+
+// The matrix in the lane's memory: itself, or a copy where it lies elsewhere.
+class OnLane {
+ public:
+  OnLane(octavo_lane& lane, const HeldMatrix& matrix);
+  const octavo_tensor& view() const { return view_; }
+
+ private:
+  LaneMatrix copy_;
+  octavo_tensor view_;
+};
+
+// The damping that the rule gives for so many samples; not for search.
+double damping_of(const Settings& settings, std::int64_t samples, std::int64_t cols);
+
+// Sums of x^T x, on the lane's device where LibTorch has it, else on the host.
+class Hessian {
+ public:
+  Hessian(octavo_lane& lane, std::int64_t cols);
+  ~Hessian();
+  // x: f32 [samples, cols] in the lane's memory.
+  void add(octavo_lane& lane, const octavo_tensor& x);
+  // The factor with this damping, or ten times as much as often as three times where it has none, or that of
+  // f64. Nothing where all of that fails.
+  std::optional<Factor> factor(const octavo_lane& lane, double damping, bool by_activity,
+                               bool keep_hessian) const;
+
+ private:
+  struct Sums;
+  std::unique_ptr<Sums> sums_;
+};
+
+// What feedback with this factor leaves of nearest's expected error on other samples x (f32 [n, cols], the
+// lane's memory): ||x L^-T||^2 / ||x||^2, every code's rounding error being uniform and independent. Below 1
+// is better.
+double expected_share(octavo_lane& lane, const Factor& factor, const octavo_tensor& x);
+
+}  // namespace octavo::feedback

@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: Apache-2.0
+// LibTorch in a plugin: views as tensors, on the lane's device. octavo_add_plugin(... TORCH) finds it.
+//
+// Include single headers (ATen/ops/<function>.h), never torch/torch.h: this one alone takes a compiler ten
+// seconds. A plugin that uses it says so in its description: .links = OCTAVO_PLUGIN_LINKS.
+#pragma once
+
+#include <octavo/abi/backend.h>
+#include <octavo/plugin.hpp>
+#include <octavo/tensor.hpp>
+
+#include <ATen/Parallel.h>
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/from_blob.h>
+#include <c10/core/InferenceMode.h>
+#include <c10/core/impl/DeviceGuardImplInterface.h>
+
+#include <dlfcn.h>
+
+#include <string>
+#include <vector>
+
+namespace octavo {
+
+inline at::ScalarType torch_dtype(std::uint32_t dtype) {
+  switch (dtype) {
+    case OCTAVO_F64:
+      return at::kDouble;
+    case OCTAVO_F32:
+      return at::kFloat;
+    case OCTAVO_BF16:
+      return at::kBFloat16;
+    case OCTAVO_F16:
+      return at::kHalf;
+    case OCTAVO_I8:
+      return at::kChar;
+    case OCTAVO_U8:
+      return at::kByte;
+    case OCTAVO_I32:
+      return at::kInt;
+    case OCTAVO_I64:
+      return at::kLong;
+    default:
+      throw PluginError(OCTAVO_UNSUPPORTED, "dtype " + std::to_string(dtype) + " is no tensor's in LibTorch");
+  }
+}
+
+namespace detail {
+
+// libtorch_cuda.so beside the libtorch_cpu.so that is loaded; nothing happens where it is not.
+inline bool load_torch_for_cuda() {
+  static const bool loaded = [] {
+    Dl_info info{};
+    if (dladdr(reinterpret_cast<const void*>(&at::get_num_threads), &info) == 0) return false;
+    const std::string path = info.dli_fname;
+    const std::string beside = path.substr(0, path.rfind('/') + 1) + "libtorch_cuda.so";
+    return dlopen(beside.c_str(), RTLD_NOW | RTLD_LOCAL) != nullptr &&
+           c10::impl::hasDeviceGuardImpl(c10::DeviceType::CUDA);
+  }();
+  return loaded;
+}
+
+}  // namespace detail
+
+// While it lives, the calling thread may use LibTorch for work on a lane: without gradients, with one thread
+// (lanes are what runs in parallel, and no result may depend on how many there are). On a GPU whole-layer
+// preparation uses the device's default stream, which is the primary lane's and LibTorch's too: use it on
+// that lane only, and after what was issued to the lane no wait is needed.
+class TorchScope {
+ public:
+  explicit TorchScope(const octavo_lane& lane) {
+    at::set_num_threads(1);
+    if (lane.memory == OCTAVO_MEMORY_DEVICE && detail::load_torch_for_cuda())
+      device_ = at::Device(at::kCUDA, static_cast<at::DeviceIndex>(lane.device));
+  }
+
+  // Where tensors of this lane go: its device, or the CPU where this LibTorch has no part for it.
+  at::Device device() const { return device_; }
+
+ private:
+  c10::InferenceMode inference_{true};
+  at::Device device_{at::kCPU};
+};
+
+// The memory of a view as a tensor; both must not outlive it. A view of device memory needs a scope whose
+// device() is that device.
+inline at::Tensor as_tensor(const octavo_tensor& view) {
+  std::vector<std::int64_t> shape(view.shape, view.shape + view.rank), strides(view.rank, 1);
+  for (std::size_t i = view.rank; i-- > 1;) strides[i - 1] = strides[i] * shape[i];
+  if (view.rank == 2) strides[0] = view.row_stride;
+  const at::Device device = view.memory == OCTAVO_MEMORY_DEVICE
+                                ? at::Device(at::kCUDA, static_cast<at::DeviceIndex>(view.device))
+                                : at::Device(at::kCPU);
+  return at::from_blob(view.data, shape, strides,
+                       at::TensorOptions().dtype(torch_dtype(view.dtype)).device(device));
+}
+
+// The memory of an F32 matrix whose rows are contiguous, as a view that must not outlive the tensor.
+inline octavo_tensor view_of(const at::Tensor& matrix) {
+  if (matrix.dim() != 2 || matrix.scalar_type() != at::kFloat || matrix.stride(1) != 1)
+    throw PluginError(OCTAVO_BAD_ARGUMENT, "a matrix of floats with contiguous rows was expected");
+  octavo_tensor view = tensor_view(matrix.data_ptr(), OCTAVO_F32, {matrix.size(0), matrix.size(1)});
+  view.row_stride = matrix.stride(0);
+  if (matrix.device().is_cuda()) {
+    view.memory = OCTAVO_MEMORY_DEVICE;
+    view.device = matrix.device().index();
+  }
+  return view;
+}
+
+}  // namespace octavo
