@@ -50,7 +50,7 @@ WITHOUT_EFFECT = {
     "--gptq-fast": "exact", "--no-gptq-fast": "exact", "--gptq-turbo": "exact", "--smoothquant": "not smoothed",
     "--smoothquant-alpha=0.75": "not smoothed", "--calib_samples=64": "synthetic",
     "--calibration-lora=x.safetensors": "calibrate-from-lora", "--static-activations": "calibration file", "--calib_cpu": "memory",
-    "--calib-rows=7": "calibration file", "--no-bias-correction": "calibration file", "--streaming-mode=aggressive": "tiles", "--stream-hadamard-threshold=5": "tiles",
+    "--calib-rows=7": "calibration file", "--streaming-mode=aggressive": "tiles", "--stream-hadamard-threshold=5": "tiles",
     "--stream-hessian-threshold=5": "tiles", "--stream-ldlq-threshold=5": "tiles", "--stream-ortho-threshold=5": "tiles",
     "--streaming": "deprecated", "--streaming-aggressive": "deprecated", "--no-memory-limits": "--max-ram",
     "--bf16-compute=on": "single precision", "--bf16-threshold=0": "single precision",
