@@ -174,7 +174,8 @@ std::unique_ptr<ByteSink> make_sink(const File& file, uint64_t bytes, SinkKind k
       file.resize(bytes);
       return std::make_unique<MappedSink>(file, bytes, first);
     }
-  } else if (!tmpfs) {  // there it would create every page twice over: zeroed now, filled later
+  } else if (!tmpfs && kind != SinkKind::unreserved) {  // there it would create every page twice over: zeroed
+                                                        // now, filled later
     file.reserve(0, bytes);
   }
   file.resize(bytes);

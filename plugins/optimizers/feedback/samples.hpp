@@ -24,6 +24,7 @@ class Samples {
   // f32 [rows, grid.cols] in the lane's memory.
   octavo_tensor fitting() const { return rows_of(rotated_.view(), 0, fitting_); }
   octavo_tensor held_out() const { return rows_of(rotated_.view(), fitting_, count_ - fitting_); }
+  octavo_tensor all() const { return rotated_.view(); }
   std::int64_t count() const { return count_; }
 
  private:

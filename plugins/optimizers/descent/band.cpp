@@ -1,0 +1,151 @@
+#include "band.hpp"
+
+#include <octavo/grid.hpp>
+#include <octavo/lane.hpp>
+
+#include <ATen/ops/div.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/empty_like.h>
+#include <ATen/ops/full.h>
+
+#include <algorithm>
+#include <cmath>
+
+namespace octavo::descent {
+namespace {
+
+// Bands of this many rows keep a task's matrices in a core's cache; it divides the usual heights of blocks.
+constexpr std::int64_t kBandRows = 64;
+
+bool is_supported(const octavo_grid& grid) {
+  return grid.code == OCTAVO_CODE_INTEGER && grid.stored_dtype == OCTAVO_I8 && grid.scale_levels == 1 &&
+         grid.scales[0].dtype == OCTAVO_F32;
+}
+
+// The CPU's LibTorch cannot see device memory: views of it are copied.
+bool is_visible(const Work& work, const octavo_tensor& view) {
+  return view.memory != OCTAVO_MEMORY_DEVICE || work.device().is_cuda();
+}
+
+std::uint64_t bytes_of_view(const octavo_tensor& view) {
+  return static_cast<std::uint64_t>(view.shape[0] * view.shape[1]) * bytes_of(view.dtype);
+}
+
+at::Tensor fetch(const Work& work, const octavo_tensor& view) {
+  if (is_visible(work, view)) return as_tensor(view).clone();
+  at::Tensor copy =
+      at::empty({view.shape[0], view.shape[1]}, at::TensorOptions().dtype(torch_dtype(view.dtype)));
+  copy_bytes(work.lane(), copy.data_ptr(), OCTAVO_MEMORY_HOST, view.data, view.memory, bytes_of_view(view));
+  wait_for(work.lane());
+  return copy;
+}
+
+void put(const Work& work, const at::Tensor& values, const octavo_tensor& view) {
+  if (is_visible(work, view)) {
+    as_tensor(view).copy_(values);
+    return;
+  }
+  copy_bytes(work.lane(), view.data, view.memory, values.data_ptr(), OCTAVO_MEMORY_HOST, bytes_of_view(view));
+  wait_for(work.lane());
+}
+
+at::Tensor in_basis(const Work& work, const octavo_tile& tile) {
+  LaneMatrix values(work.lane(), OCTAVO_F32, tile.codes.shape[0], tile.codes.shape[1]);
+  issue(work.lane(), &octavo_operations::to_basis, tile.grid, &tile.source, &values.view());
+  wait_for(work.lane(), tile.slot);
+  return fetch(work, values.view());
+}
+
+at::Tensor level_scales(const Work& work, const octavo_tile& tile) {
+  const octavo_grid& grid = *tile.grid;
+  if (grid.scales[0].granularity != OCTAVO_PER_TENSOR) return fetch(work, tile.scales[0]);
+  const float scale = scale_of(tile.absmax, grid.qmax, grid.scales[0].floor);
+  return at::full({1, 1}, scale, at::TensorOptions().dtype(at::kFloat).device(work.device()));
+}
+
+}  // namespace
+
+GridTile::GridTile(const Work& work, const octavo_tile& tile) : work_(work), tile_(&tile) {
+  if (!is_supported(*tile.grid))
+    throw PluginError(
+        OCTAVO_UNSUPPORTED,
+        "[" + work.layer() + "] learned rounding is for INT8 codes with one level of F32 scales");
+  wait_for(work.lane(), tile.slot);
+  codes_ = fetch(work, tile.codes);
+  values_ = in_basis(work, tile);
+  scales_ = level_scales(work, tile);
+  unit_ = std::exp2(std::ilogb(scales_.max().item<float>()));
+  scales_.div_(unit_);  // exact, both
+  values_.div_(unit_);
+  weights_ = at::empty_like(values_);
+  for (const Range& range : ranges()) {
+    at::Tensor target = weights_.narrow(0, range.begin, range.count);
+    at::div_out(target, values_.narrow(0, range.begin, range.count), spread_scales(range));
+  }
+}
+
+void GridTile::reset_codes() { take_codes(tile_->codes); }
+
+void GridTile::take_codes(const octavo_tensor& codes) { codes_.copy_(fetch(work_, codes)); }
+
+at::Tensor GridTile::residual() const {
+  at::Tensor residual = at::empty_like(weights_);
+  for (const Band& band : bands())
+    residual.narrow(0, band.begin, band.rows()).copy_(band.errors().mul_(-unit_));
+  return residual;
+}
+
+std::vector<GridTile::Range> GridTile::ranges() const {
+  const std::int64_t height = work_.device().is_cpu() ? kBandRows : rows();
+  std::vector<Range> ranges;
+  for (std::int64_t begin = 0; begin < rows(); begin += height)
+    ranges.push_back({begin, std::min(height, rows() - begin)});
+  return ranges;
+}
+
+// The scales of some rows in a shape that broadcasts against them: a matrix only where blocks end within.
+at::Tensor GridTile::spread_scales(const Range& range) const {
+  const octavo_scale_level& level = tile_->grid->scales[0];
+  if (level.granularity == OCTAVO_PER_TENSOR) return scales_;
+  if (level.granularity == OCTAVO_PER_ROW) return scales_.narrow(0, range.begin, range.count);
+  const auto along_columns = [&](const at::Tensor& scales) {
+    return scales.repeat_interleave(level.block_cols, 1).narrow(1, 0, cols()).contiguous();
+  };
+  if (level.granularity == OCTAVO_PER_GROUP)
+    return along_columns(scales_.narrow(0, range.begin, range.count));
+  const std::int64_t first = range.begin / level.block_rows;
+  const std::int64_t last = (range.begin + range.count - 1) / level.block_rows;
+  const at::Tensor blocks = scales_.narrow(0, first, last - first + 1);
+  if (first == last) return along_columns(blocks);
+  return along_columns(blocks.repeat_interleave(level.block_rows, 0)
+                           .narrow(0, range.begin - first * level.block_rows, range.count));
+}
+
+std::vector<Band> GridTile::bands() const {
+  std::vector<Band> bands;
+  for (const Range& range : ranges()) {
+    const at::Tensor scales = spread_scales(range);
+    bands.push_back({range.begin, weights_.narrow(0, range.begin, range.count), scales,
+                     scales.masked_fill(scales.le(kScaleFloor / unit_), 0),
+                     codes_.narrow(0, range.begin, range.count)});
+  }
+  return bands;
+}
+
+void GridTile::store(octavo_tile_result& result) {
+  const std::vector<Band> all = bands();
+  std::vector<double> sums(all.size()), largest(all.size());
+  work_.for_each(static_cast<std::int64_t>(all.size()), [&](std::int64_t i) {
+    const auto at = static_cast<std::size_t>(i);
+    const at::Tensor errors = all[at].errors();
+    sums[at] = errors.square().sum(at::kDouble).item<double>();
+    largest[at] = errors.abs().max().item<double>();
+  });
+  result.error_sum = 0;
+  for (const double sum : sums) result.error_sum += sum * unit_ * unit_;
+  result.max_error = static_cast<float>(*std::max_element(largest.begin(), largest.end()) * unit_);
+  put(work_, codes_, tile_->codes);
+  wait_for(work_.lane(), tile_->slot);
+}
+
+}  // namespace octavo::descent

@@ -1,0 +1,28 @@
+#include "moments.hpp"
+
+#include <ATen/ops/zeros_like.h>
+
+#include <cmath>
+
+namespace octavo::descent {
+
+void Moments::add(const at::Tensor& gradient) {
+  if (!mean_.defined()) {
+    mean_ = at::zeros_like(gradient);
+    square_ = at::zeros_like(gradient);
+  }
+  mean_.mul_(settings_.beta1).add_(gradient, 1 - settings_.beta1);
+  square_.mul_(settings_.beta2).addcmul_(gradient, gradient, 1 - settings_.beta2);
+}
+
+at::Tensor Moments::mean(std::int64_t iteration) const {
+  return mean_.div(1 - std::pow(settings_.beta1, static_cast<double>(iteration)));
+}
+
+at::Tensor Moments::scaled_mean(std::int64_t iteration) const {
+  const double bias = 1 - std::pow(settings_.beta2, static_cast<double>(iteration));
+  const at::Tensor root = square_.div(bias).sqrt_().add_(settings_.epsilon);
+  return mean(iteration).div_(root);
+}
+
+}  // namespace octavo::descent

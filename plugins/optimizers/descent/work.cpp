@@ -1,0 +1,66 @@
+#include "work.hpp"
+
+#include <utility>
+
+namespace octavo::descent {
+namespace {
+
+struct Loop {
+  const Work* work;
+  const std::function<void(std::int64_t)>* body;
+};
+
+// An octavo_error has no place in a task's status, so what a task throws is kept by its index, and the first
+// one is thrown again.
+octavo_status run_task(void* context, std::int64_t index, octavo_error* error) {
+  const Loop& loop = *static_cast<const Loop*>(context);
+  return detail::guard(error, [&] {
+    loop.work->stop_if_cancelled();
+    const TorchScope scope(loop.work->lane());
+    (*loop.body)(index);
+  });
+}
+
+}  // namespace
+
+Work::Work(const Host& host, octavo_lane& lane, std::string layer)
+    : host_(host), lane_(lane), layer_(std::move(layer)), device_(TorchScope(lane).device()) {}
+
+void Work::for_each(std::int64_t count, const std::function<void(std::int64_t)>& body) const {
+  struct Tasks {
+    Loop loop;
+    std::vector<octavo_error> errors;
+  } tasks{{this, &body}, std::vector<octavo_error>(static_cast<std::size_t>(count), empty_error())};
+  const auto task = [](void* context, std::int64_t index) {
+    auto& all = *static_cast<Tasks*>(context);
+    return run_task(&all.loop, index, &all.errors[static_cast<std::size_t>(index)]);
+  };
+  const octavo_host& raw = *host_.raw();
+  octavo_error error = empty_error();
+  octavo_status status = OCTAVO_OK;
+  if (device_.is_cpu() && raw.parallel != nullptr) {
+    status = raw.parallel(raw.context, count, task, &tasks, &error);
+  } else {  // one stream of a GPU: threads would only take turns
+    for (std::int64_t i = 0; i < count && status == OCTAVO_OK; ++i) status = task(&tasks, i);
+  }
+  if (status == OCTAVO_OK) return;
+  for (const octavo_error& failed : tasks.errors) {
+    if (failed.message[0] != '\0') throw PluginError(status, failed.message, failed.hint);
+  }
+  throw PluginError(status, error.message, error.hint);
+}
+
+void Work::stop_if_cancelled() const {
+  if (host_.cancelled()) throw PluginError(OCTAVO_CANCELLED, "[" + layer_ + "] stopped");
+}
+
+void Work::debug(const std::string& text) const { host_.log(OCTAVO_LOG_DEBUG, layer_ + ": " + text); }
+
+Lease::Lease(const Host& host, std::uint64_t bytes) : host_(host), bytes_(bytes) {
+  octavo_error error = empty_error();
+  check(host_.raw()->lease_bytes(host_.raw()->context, bytes_, &error), error);
+}
+
+Lease::~Lease() { host_.raw()->return_bytes(host_.raw()->context, bytes_); }
+
+}  // namespace octavo::descent
