@@ -25,7 +25,7 @@ class Learned:
     def __init__(self, weights, path, document, log):
         self.weights = weights
         self.stored = checkpoint_file.read(path).tensors
-        self.notes = {layer["name"]: layer.get("note", "") for layer in document["layers"]}
+        self.notes = {layer["name"]: layer.get("note") or layer.get("reason", "") for layer in document["layers"]}
         self.log = log
 
     def codes(self, name):
