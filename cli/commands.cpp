@@ -11,6 +11,8 @@ const std::vector<Command>& commands() {
       inspect_command(),              //
       verify_command(),               //
       compare_command(),              //
+      edit_command(),                 //
+      batch_command(),                //
       plugins_command(),              //
       doctor_command(),               //
       calibrate_from_lora_command(),  //

@@ -11,6 +11,8 @@ Command calibrate_from_lora_command();
 Command inspect_command();
 Command verify_command();
 Command compare_command();
+Command edit_command();
+Command batch_command();
 Command plugins_command();
 Command doctor_command();
 Command completion_command();

@@ -1,6 +1,7 @@
 #include "conversion.hpp"
 
 #include "base/bytes.hpp"
+#include "base/cpus.hpp"
 #include "base/error.hpp"
 #include "checkpoint/dtypes.hpp"
 #include "layer_options.hpp"
@@ -89,6 +90,18 @@ std::vector<Option> policy_options() {
        .value = "POLICY",
        .help = "a tensor beyond 65504: keep it as it is, clamp, or error",
        .choices = {"keep", "clamp", "error"},
+       .group = kPolicies},
+      {.name = "keep-worst",
+       .value = "P%|N",
+       .help = "the worst share, or number, of the layers stays in high precision, by measuring all of them",
+       .group = kPolicies},
+      {.name = "min-sqnr",
+       .value = "DB",
+       .help = "layers that would be stored with a lower SQNR stay in high precision",
+       .group = kPolicies},
+      {.name = "target-size",
+       .value = "SIZE",
+       .help = "as many of the worst layers stay in high precision as the output has room for",
        .group = kPolicies},
       {.name = "manual-seed",
        .value = "N",
@@ -219,6 +232,10 @@ void read_policies(const Arguments& arguments, Conversion& conversion) {
   settings.cast_overflow = overflow == "clamp"   ? plan::CastOverflow::clamp
                            : overflow == "error" ? plan::CastOverflow::error
                                                  : plan::CastOverflow::keep;
+  if (const auto share = arguments.text("keep-worst"))
+    settings.fragile.keep_worst = plan::parse_worst_share(*share);
+  settings.fragile.min_sqnr_db = arguments.number("min-sqnr", -400, 400);
+  settings.fragile.target_bytes = arguments.size("target-size");
   settings.seed = read_seed(arguments, conversion.notes);
   settings.legacy_keys = !arguments.flag("comfy-quant", true);
   settings.full_precision_matmul = arguments.flag("full-precision-matrix-mult");
@@ -339,7 +356,7 @@ std::filesystem::path output_path(const Conversion& conversion, const plan::Plan
 }
 
 PlannedMemory planned_memory(const Conversion& conversion, const plan::Plan& plan) {
-  const uint64_t lanes = conversion.run.lanes != 0 ? conversion.run.lanes : run::usable_cpus();
+  const uint64_t lanes = conversion.run.lanes != 0 ? conversion.run.lanes : usable_cpus();
   PlannedMemory memory{.lanes = lanes * plan::slot_bytes(plan, conversion.run.tile_bytes)};
   uint64_t layers = 0;
   for (const auto& layer : plan.layers) {

@@ -66,7 +66,7 @@ struct PlannedMemory {
   uint64_t lanes = 0;          // lanes x the memory of a tile
   uint64_t largest_layer = 0;  // of layers that come whole or are prepared: what is leased, and what an
                                // optimizer may hold beside it
-  uint64_t layers = 0;  // all of those that are in work at a time: one for each lane, under --max-ram
+  uint64_t layers = 0;         // all of those that are in work at a time: one for each lane, under --max-ram
 
   uint64_t total() const { return lanes + layers; }
 };

@@ -156,6 +156,9 @@ Command calibrate_from_lora_command() {
           .examples =
               {{"octavo calibrate-from-lora model.safetensors --lora style.safetensors -o inputs.safetensors",
                 "rows of the down matrices, each of root mean square 1"},
+               {"octavo calibrate-from-lora model.safetensors --lora style.safetensors -o inputs.safetensors "
+                "--json",
+                "for programs"},
                {"octavo convert model.safetensors --optimizer gptq --calibration-data inputs.safetensors "
                 "--damping 1",
                 "the LoRA's directions count as much as all others together; recorded inputs are better"}},

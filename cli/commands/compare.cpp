@@ -6,8 +6,11 @@
 #include "checkpoint/reader.hpp"
 #include "commands.hpp"
 #include "installed_formats.hpp"
+#include "layer_inputs.hpp"
+#include "outputs_report.hpp"
 #include "progress.hpp"
-#include "report/work_sharing.hpp"
+#include "report/output_error.hpp"
+#include "report_lanes.hpp"
 #include "run/device.hpp"
 #include "session.hpp"
 #include "table.hpp"
@@ -15,7 +18,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <filesystem>
 #include <limits>
+#include <optional>
 
 namespace octavo::cli {
 namespace {
@@ -33,6 +38,8 @@ ordered_json difference_json(const report::Difference& difference) {
           {"signal_sum", difference.signal_sum},
           {"elements", difference.elements}};
 }
+
+constexpr int64_t kInputRows = 256;
 
 ordered_json layer_json(const LayerComparison& layer) {
   ordered_json json = {{"name", layer.name},
@@ -128,12 +135,29 @@ void print_text(Terminal& terminal, const report::Comparison& comparison, size_t
   print_names(terminal, "not comparable", names);
 }
 
+void print_left_out(Terminal& terminal, const report::OutputReport& outputs) {
+  std::vector<std::string> names;
+  for (const auto& [name, reason] : outputs.left_out) names.push_back(name + ": " + reason);
+  print_names(terminal, "outputs not judged", names);
+}
+
 size_t count_below(const report::Comparison& comparison, double least) {
   return static_cast<size_t>(std::count_if(comparison.layers.begin(), comparison.layers.end(),
                                            [&](const auto& layer) { return !(order_of(layer) >= least); }));
 }
 
-report::Comparison compare_files(const Arguments& arguments, Terminal& terminal) {
+[[noreturn]] void refuse_statistics(const std::string& path) {
+  throw Error(ErrorCode::bad_input, fmt::format("[inputs] {}: no tensor ends in .inputs", printable(path)),
+              "statistics alone do not tell what outputs would be");
+}
+
+Verdict compare_files(const Arguments& arguments, Terminal& terminal) {
+  std::optional<LayerInputs> inputs;
+  const int64_t rows = arguments.integer("inputs-rows", 1, 1'000'000).value_or(kInputRows);
+  if (const auto path = arguments.text("inputs")) {
+    inputs.emplace(*path, rows);
+    if (inputs->empty()) refuse_statistics(*path);
+  }
   const Checkpoint a = Checkpoint::open(arguments.texts("checkpoint")[0]);
   const Checkpoint b = Checkpoint::open(arguments.texts("checkpoint")[1]);
   Session session(arguments);
@@ -143,35 +167,40 @@ report::Comparison compare_files(const Arguments& arguments, Terminal& terminal)
   const run::ChosenDevice device =
       run::choose_device(run::parse_device(arguments.text("device").value_or("auto")), {}, session.catalog(),
                          session.services().host());
-  const unsigned suggested =
-      device.backend.suggested_lanes() == 0 ? report::usable_cpus() : device.backend.suggested_lanes();
   ProgressReporter progress(progress_style(arguments, terminal), terminal);
-  report::CompareOptions options;
-  options.lanes = static_cast<unsigned>(arguments.integer("lanes", 1, 1024).value_or(suggested));
-  options.open_lane = [&](unsigned index, unsigned count) {
-    octavo_lane_request request{};
-    request.struct_size = sizeof request;
-    request.index = index;
-    request.count = count;
-    request.device = device.devices[index % device.devices.size()];
-    request.slots = 1;
-    return report::BandLane(device.backend.open_lane(request));
-  };
+  report::CompareOptions options =
+      lanes_for_reports(device, static_cast<unsigned>(arguments.integer("lanes", 1, 1024).value_or(0)));
   options.progress = [&](const run::Progress& now) { progress.update(now); };
-  report::Comparison comparison = report::compare({a, survey_a}, {b, survey_b}, options);
+  Verdict verdict{report::compare({a, survey_a}, {b, survey_b}, options), {}};
+  if (inputs) {
+    const auto find = [&](const std::string& layer) { return inputs->find(layer); };
+    verdict.outputs = report::judge_outputs({a, survey_a}, {b, survey_b}, find, options);
+  }
   progress.finish();
-  return comparison;
+  return verdict;
 }
 
 int run(const Arguments& arguments, Terminal& terminal) {
   const auto least = arguments.number("min-sqnr", -1000, 1000);
   const auto shown = arguments.integer("worst", 0, 1'000'000);
-  const report::Comparison comparison = compare_files(arguments, terminal);
+  const Verdict verdict = compare_files(arguments, terminal);
+  const report::Comparison& comparison = verdict.comparison;
+  const auto name = [&](size_t i) {
+    return std::filesystem::path(arguments.texts("checkpoint")[i]).filename().string();
+  };
+  const QualityPage page = page_of(verdict, name(1), name(0));
   if (arguments.flag("json")) {
-    terminal.print_json(document(comparison, least));
+    ordered_json json = document(comparison, least);
+    add_outputs(verdict, page, json);
+    terminal.print_json(json);
   } else {
     print_text(terminal, comparison, static_cast<size_t>(shown.value_or(20)));
+    if (verdict.outputs) {
+      print_outputs(terminal, verdict, page, static_cast<size_t>(shown.value_or(20)));
+      print_left_out(terminal, *verdict.outputs);
+    }
   }
+  if (const auto path = arguments.text("html")) write_page(*path, page, arguments.flag("force"));
   const size_t below = least ? count_below(comparison, *least) : 0;
   if (below == 0) return 0;
   Session::note(fmt::format("{} layers are below {} dB", below, *least));
@@ -182,6 +211,15 @@ std::vector<Option> options() {
   return {
       {.name = "worst", .value = "N", .help = "how many layers to list, the worst first (20)"},
       {.name = "min-sqnr", .value = "DB", .help = "exit code 7 if a layer is below this"},
+      {.name = "inputs",
+       .value = "FILE",
+       .help = "rows that layers were really given (<layer>.inputs): errors of their outputs, too"},
+      {.name = "inputs-rows",
+       .value = "N",
+       .help = "how many rows of each layer are used, evenly spaced (256)",
+       .tail = true},
+      {.name = "html", .value = "FILE", .help = "write a page with charts and every layer"},
+      {.name = "force", .letter = 'f', .help = "replace an existing page"},
       {.name = "device",
        .value = "DEVICE",
        .help = "where layers are dequantized: auto, or a backend's id",
@@ -199,16 +237,19 @@ std::vector<Option> options() {
 }  // namespace
 
 Command compare_command() {
-  return {.name = "compare",
-          .summary = "Measure how far the stored values of one checkpoint are from those of another",
-          .examples = {{"octavo compare model.safetensors model_int8.safetensors",
-                        "SQNR of every layer and in all"},
-                       {"octavo compare a.safetensors b.safetensors --min-sqnr 35",
-                        "exit code 7 if a layer is worse"},
-                       {"octavo compare a.safetensors b.safetensors --json", "for programs"}},
-          .positional = {"checkpoint", "A B", 2, 2},
-          .options = options,
-          .run = run};
+  return {
+      .name = "compare",
+      .summary = "Measure how far the stored values of one checkpoint are from those of another",
+      .examples = {{"octavo compare model.safetensors model_int8.safetensors",
+                    "SQNR of every layer and in all"},
+                   {"octavo compare a.safetensors b.safetensors --min-sqnr 35",
+                    "exit code 7 if a layer is worse"},
+                   {"octavo compare a.safetensors b.safetensors --inputs inputs.safetensors --html page.html",
+                    "errors of outputs on real inputs, and charts"},
+                   {"octavo compare a.safetensors b.safetensors --json", "for programs"}},
+      .positional = {"checkpoint", "A B", 2, 2},
+      .options = options,
+      .run = run};
 }
 
 }  // namespace octavo::cli

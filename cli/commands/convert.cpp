@@ -2,9 +2,12 @@
 #include "base/error.hpp"
 #include "commands.hpp"
 #include "conversion.hpp"
+#include "conversion_run.hpp"
 #include "conversion_sources.hpp"
+#include "edit_options.hpp"
 #include "layer_template.hpp"
 #include "original_flags.hpp"
+#include "page/quality_page.hpp"
 #include "progress.hpp"
 #include "quality_report.hpp"
 #include "run/output.hpp"
@@ -22,84 +25,7 @@
 namespace octavo::cli {
 namespace {
 
-struct Outcome {
-  plan::Plan plan;
-  run::RunReport report;
-  std::filesystem::path path;
-  uint64_t file_bytes = 0;
-  std::string device;
-  double seconds = 0;  // from opening the source to the durable name
-};
-
-plan::Plan fixed_plan(const ConversionSources& sources, const checkpoint::Checkpoint& source,
-                      Session& session, run::ChosenDevice& device, const run::RunOptions& options) {
-  plan::Plan plan = make_plan(sources, source, session);
-  if (plan.size_exact) return plan;
-  const plan::Unfit unfit = run::measure(plan, source, device, session.services(), options);
-  return make_plan(sources, source, session, &unfit);
-}
-
-checkpoint::OutputOptions output_options(const Conversion& conversion, const ConversionSources& sources,
-                                         const checkpoint::Checkpoint& source) {
-  checkpoint::OutputOptions options;
-  options.force = conversion.force;
-  options.verify = conversion.verify;
-  options.inputs = source.identities();
-  for (const FileIdentity& identity : sources.other_inputs()) options.inputs.push_back(identity);
-  options.durable = conversion.durable;
-  options.discard = conversion.discard;
-  options.sink = conversion.sink;
-  return options;
-}
-
-// The outcome refers to `source` and `sources`.
-Outcome convert(const Conversion& conversion, const ConversionSources& sources,
-                const checkpoint::Checkpoint& source, Session& session, ProgressReporter& progress) {
-  const auto start = std::chrono::steady_clock::now();
-  const run::StopSignals signals;
-  run::ChosenDevice device =
-      run::choose_device(conversion.device, conversion.set, session.catalog(), session.services().host());
-  if (!device.note.empty()) session.note(device.note);
-  run::RunOptions options = conversion.run;
-  options.progress = [&](const run::Progress& now) { progress.update(now); };
-
-  Outcome outcome;
-  outcome.plan = fixed_plan(sources, source, session, device, options);
-  for (const std::string& warning : outcome.plan.warnings) Session::note(warning);
-  outcome.path = output_path(conversion, outcome.plan);
-  outcome.device = device.id;
-  run::Output output(outcome.plan, outcome.path, conversion.shards ? &*conversion.shards : nullptr);
-  outcome.file_bytes = output.file_bytes();
-  output.begin(output_options(conversion, sources, source));
-  if (!conversion.discard) run::StopSignals::watch(output.temporary_paths());
-  outcome.report =
-      run::run(outcome.plan, {source, sources.calibration()}, device, session.services(), output, options);
-  source.verify_unchanged();
-  progress.finish();
-  output.commit();
-  run::StopSignals::watch({});
-  outcome.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  return outcome;
-}
-
-struct Total {
-  double error = 0;
-  double signal = 0;
-};
-
-Total total_of(const run::RunReport& report) {
-  Total total;
-  for (const run::LayerResult& layer : report.layers) {
-    total.error += layer.error_sum;
-    total.signal += layer.signal_sum;
-  }
-  return total;
-}
-
-nlohmann::ordered_json decibel_json(double error, double signal) {
-  if (error == 0) return nullptr;  // nothing was lost
-  return 10 * std::log10(signal / error);
-}
+constexpr const char* kEdit = "Edit mode of convert_to_quant";
 
 nlohmann::ordered_json layer_json(const run::LayerResult& layer) {
   nlohmann::ordered_json json = {{"name", layer.name},
@@ -145,10 +71,6 @@ void print_json(const Conversion& conversion, const ConversionSources& sources, 
   if (conversion.quality_threshold)
     json["quality"] = quality_json(outcome.report, *conversion.quality_threshold);
   terminal.print_json(json);
-}
-
-std::string decibel_text(double error, double signal) {
-  return error == 0 ? "exact" : fmt::format("{:.2f} dB", 10 * std::log10(signal / error));
 }
 
 void print_worst(const run::RunReport& report, Terminal& terminal) {
@@ -224,7 +146,39 @@ void print_summary(const Conversion& conversion, const Outcome& outcome, Termina
                                     : fmt::format("  output   {}\n", printable(outcome.path.string())));
 }
 
+// Flags of an edit mean nothing to a conversion.
+void note_edit_flags(const Arguments& arguments) {
+  for (const Option& option : marker_options("")) {
+    if (arguments.has(option.name))
+      Session::note(fmt::format("--{} has no effect: it is for --edit-quant", option.name));
+  }
+}
+
+QualityPage page_of(const Conversion& conversion, const Outcome& outcome) {
+  const Total total = total_of(outcome.report);
+  QualityPage page{.judged = outcome.path.filename().string(),
+                   .reference = conversion.input.filename().string(),
+                   .total_db = {},
+                   .layers = {}};
+  if (total.error > 0) page.total_db = 10 * std::log10(total.signal / total.error);
+  for (const run::LayerResult& layer : outcome.report.layers) {
+    PageLayer entry{.name = layer.name,
+                    .format = layer.format,
+                    .rows = layer.rows,
+                    .cols = layer.cols,
+                    .sqnr_db = {},
+                    .max_error = layer.max_error,
+                    .outputs = {}};
+    if (layer.error_sum > 0) entry.sqnr_db = layer.sqnr_db();
+    page.layers.push_back(std::move(entry));
+  }
+  sort_by_model(page.layers);
+  return page;
+}
+
 int run(const Arguments& arguments, Terminal& terminal) {
+  if (arguments.flag("edit-quant")) return edit(arguments, terminal);
+  note_edit_flags(arguments);
   Conversion conversion = read_conversion(arguments);
   const std::string dry_run = arguments.text("dry-run").value_or("");
   if (dry_run == "create-template") return write_layer_template(std::move(conversion), arguments, terminal);
@@ -241,12 +195,26 @@ int run(const Arguments& arguments, Terminal& terminal) {
   } else if (!terminal.quiet()) {
     print_summary(conversion, outcome, terminal);
   }
+  if (const auto path = arguments.text("html"))
+    write_page(*path, page_of(conversion, outcome), conversion.force);
   return 0;
 }
 
 std::vector<Option> options() {
   std::vector<Option> all = conversion_options();
   all.push_back(progress_option());
+  all.push_back({.name = "html",
+                 .value = "FILE",
+                 .help = "write a page with charts and every layer; --force replaces one",
+                 .group = "Report"});
+  all.push_back({.name = "edit-quant",
+                 .help = "the same as octavo edit: change markers, convert nothing",
+                 .group = kEdit,
+                 .tail = true});
+  for (Option option : marker_options(kEdit)) {
+    option.tail = true;
+    all.push_back(std::move(option));
+  }
   all.push_back({.name = "dry-run",
                  .value = "WHAT",
                  .help = "Show the plan and write nothing, or write a layer config that says the same",

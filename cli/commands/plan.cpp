@@ -2,6 +2,7 @@
 #include "conversion.hpp"
 #include "conversion_sources.hpp"
 #include "original_flags.hpp"
+#include "plan/fragile.hpp"
 #include "run/output.hpp"
 #include "session.hpp"
 #include "table.hpp"
@@ -24,6 +25,10 @@ int show_plan(Conversion conversion, const Arguments& arguments, Terminal& termi
   for (const std::string& warning : plan.warnings) Session::note(warning);
   const run::Output output(plan, output_path(conversion, plan),
                            conversion.shards ? &*conversion.shards : nullptr);
+  // A size that not even the smallest output keeps is known from the headers.
+  plan::choose_fragile(
+      {.min_sqnr_db = {}, .keep_worst = {}, .target_bytes = conversion.settings.fragile.target_bytes}, {},
+      output.file_bytes());
   if (arguments.flag("json")) {
     nlohmann::ordered_json json = plan_json(conversion, plan, output.file_bytes());
     json["loras"] = sources.json();

@@ -9,15 +9,21 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <linux/fs.h>
 #include <sys/file.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <utility>
+#include <vector>
 
 namespace octavo {
 namespace {
 
 // One call moves at most this much: Linux stops at 2 GiB - 4 KiB, and a lane shall notice a cancel soon.
 constexpr size_t kLargestTransfer = size_t{1} << 30;
+
+// What a copy through this process holds at a time.
+constexpr size_t kCopiedPiece = size_t{1} << 20;
 
 std::string reason(int number) { return std::strerror(number); }
 
@@ -121,6 +127,54 @@ void File::write_at(uint64_t offset, std::span<const std::byte> bytes) const {
     bytes = bytes.subspan(static_cast<size_t>(done));
     offset += static_cast<uint64_t>(done);
   }
+}
+
+// False where the file system has no such thing, or not for these two files.
+bool File::share_blocks(const File& source, uint64_t from, uint64_t offset, uint64_t bytes) const {
+  struct file_clone_range range {};
+  range.src_fd = source.descriptor_;
+  range.src_offset = from;
+  range.src_length = bytes;
+  range.dest_offset = offset;
+  return uninterrupted([&] { return ::ioctl(descriptor_, FICLONERANGE, &range); }) == 0;
+}
+
+void File::copy_bytes(const File& source, uint64_t from, uint64_t offset, uint64_t bytes) const {
+  while (bytes > 0) {
+    auto in = static_cast<off_t>(from);
+    auto out = static_cast<off_t>(offset);
+    const size_t wanted = std::min<uint64_t>(bytes, kLargestTransfer);
+    const ssize_t done = uninterrupted(
+        [&] { return ::copy_file_range(source.descriptor_, &in, descriptor_, &out, wanted, 0); });
+    if (done <= 0) break;  // two file systems, an old kernel, or a failure that the other way will meet again
+    from += static_cast<uint64_t>(done);
+    offset += static_cast<uint64_t>(done);
+    bytes -= static_cast<uint64_t>(done);
+  }
+  std::vector<std::byte> piece(std::min<uint64_t>(bytes, kCopiedPiece));
+  while (bytes > 0) {
+    const std::span<std::byte> part = std::span(piece).first(std::min<uint64_t>(bytes, piece.size()));
+    source.read_at(from, part);
+    write_at(offset, part);
+    from += part.size();
+    offset += part.size();
+    bytes -= part.size();
+  }
+}
+
+uint64_t File::copy_from(const File& source, uint64_t from, uint64_t offset, uint64_t bytes) const {
+  const uint64_t before = std::min(bytes, (kSharedBlock - from % kSharedBlock) % kSharedBlock);
+  const uint64_t blocks = (bytes - before) / kSharedBlock * kSharedBlock;
+  const bool shared = from % kSharedBlock == offset % kSharedBlock && blocks > 0 &&
+                      share_blocks(source, from + before, offset + before, blocks);
+  if (!shared) {
+    copy_bytes(source, from, offset, bytes);
+    return 0;
+  }
+  const uint64_t done = before + blocks;
+  copy_bytes(source, from, offset, before);
+  copy_bytes(source, from + done, offset + done, bytes - done);
+  return blocks;
 }
 
 bool File::reserve(uint64_t offset, uint64_t bytes) const {

@@ -29,6 +29,10 @@ struct FileSnapshot {
   bool operator==(const FileSnapshot&) const = default;
 };
 
+// Files share blocks, not bytes: places that are equal modulo this can be shared. No file system in use has
+// larger ones by default.
+constexpr uint64_t kSharedBlock = 4096;
+
 // An open regular file; move-only, closed by the destructor. Reads and writes at offsets may run from any
 // thread.
 class File {
@@ -58,6 +62,11 @@ class File {
   void read_at(uint64_t offset, std::span<std::byte> bytes) const;
   // Writes all of `bytes` at `offset`. Throws Error io.
   void write_at(uint64_t offset, std::span<const std::byte> bytes) const;
+  // Copies `bytes` bytes at `from` of `source` to `offset`. Where the two places lie alike in their blocks
+  // and the file system can share blocks, whole blocks are shared and nothing is copied; else the kernel
+  // copies, or, where it cannot, this process. Returns how many bytes are shared. Throws Error io or
+  // bad_input (the source ends before).
+  uint64_t copy_from(const File& source, uint64_t from, uint64_t offset, uint64_t bytes) const;
   // Allocates blocks for a range (and extends the file). False where the file system cannot; Error io for the
   // rest, a full disk included.
   bool reserve(uint64_t offset, uint64_t bytes) const;
@@ -70,6 +79,8 @@ class File {
 
  private:
   File(int descriptor, std::string path);
+  bool share_blocks(const File& source, uint64_t from, uint64_t offset, uint64_t bytes) const;
+  void copy_bytes(const File& source, uint64_t from, uint64_t offset, uint64_t bytes) const;
   int descriptor_ = -1;
   std::string path_;
 };

@@ -32,6 +32,29 @@ bool is_finite(const std::byte* data, uint32_t dtype, int64_t index) {
   return std::isfinite(reference::load(data, dtype, index));
 }
 
+void append(std::string& text, const std::vector<float>& values) {
+  text.append(reinterpret_cast<const char*>(values.data()), values.size() * sizeof(float));
+}
+
+// Of the header, the statistics, and the first and last row of every layer's inputs: another recording has
+// another one, and files may be too large to be read for it.
+std::string fingerprint(const checkpoint::Checkpoint& file, const FileContents& contents) {
+  std::string text = file.header_hash();
+  for (const auto& [layer, said] : contents.layers) {
+    append(text, said.mean);
+    append(text, said.channel_max);
+    if (said.input_scale) append(text, {*said.input_scale});
+    if (said.samples == nullptr) continue;
+    const uint64_t row_bytes = said.samples->info.bytes() / said.samples->info.shape[0];
+    std::string row(row_bytes, '\0');
+    for (const uint64_t index : {uint64_t{0}, said.samples->info.shape[0] - 1}) {
+      file.read(*said.samples, index * row_bytes, std::as_writable_bytes(std::span(row)));
+      text += xxh3_128_hex(row);
+    }
+  }
+  return xxh3_128_hex(text);
+}
+
 }  // namespace
 
 void Calibration::identify(const std::string& hash, uint64_t bytes) {
@@ -50,9 +73,9 @@ FileContents Calibration::read_file(const std::filesystem::path& path) {
   }
   const checkpoint::Checkpoint& file =
       *files_.emplace_back(std::make_unique<checkpoint::Checkpoint>(checkpoint::Checkpoint::open(path)));
-  identify(file.header_hash(), file.source_bytes());
   for (const FileIdentity& identity : file.identities()) identities_.push_back(identity);
   FileContents contents = read_tensor_file(file, shown);
+  identify(fingerprint(file, contents), file.source_bytes());
   for (const auto& [layer, said] : contents.layers) {
     if (said.samples != nullptr) holders_[said.samples] = &file;
   }

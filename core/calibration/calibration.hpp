@@ -5,7 +5,7 @@
 // element); `__metadata__["octavo.inputs"]` is a JSON object from a layer to the layer whose inputs it
 // shares. Or it is JSON: `{layer: {"input_mean": [...], "channel_max": [...], "input_scale": x}}` or `{layer:
 // x}`.
-// `__metadata__["octavo.source"]` "lora" says that the rows are not recorded (`octavo calibrate-from-lora`).
+// `__metadata__["octavo.source"]` "LoRA" says that the rows are not recorded (`octavo calibrate-from-lora`).
 // `.channel_mean` of older files is a mean of |x|: it says nothing about a bias and is not used.
 //
 // Opening reads headers and statistics. Rows are read when somebody needs them, because those of all layers
@@ -69,8 +69,8 @@ class Calibration {
 
   const std::vector<FileIdentity>& identities() const { return identities_; }
   const std::vector<std::string>& notes() const { return notes_; }
-  // What the provenance names: XXH3-128 (hex) of the headers (of JSON files: the texts), and the files'
-  // bytes.
+  // What the provenance names: XXH3-128 (hex) of the headers, statistics and some rows (of JSON files: the
+  // texts), and the files' bytes.
   const std::string& hash() const { return hash_; }
   uint64_t bytes() const { return bytes_; }
 

@@ -27,7 +27,7 @@ struct LayerContents {
 
 // __metadata__["octavo.source"] of a file whose samples are directions that LoRAs read.
 inline constexpr const char* kSourceKey = "octavo.source";
-inline constexpr const char* kFromLora = "lora";
+inline constexpr const char* kFromLora = "LoRA";
 
 struct FileContents {
   std::map<std::string, LayerContents, std::less<>> layers;

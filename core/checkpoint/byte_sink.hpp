@@ -21,7 +21,9 @@ class ByteSink {
   virtual void finish() = 0;
 };
 
-enum class SinkKind { automatic, mapping, positioned };
+// unreserved: positioned, without blocks allocated ahead, for a file that shares most of them with its
+// source.
+enum class SinkKind { automatic, mapping, positioned, unreserved };
 
 // Makes `file` `bytes` long and allocates its blocks, at once or ahead of the writes (on tmpfs positioned
 // writes create their own). automatic: a mapping on tmpfs if there are more than four cores (its pages are

@@ -16,6 +16,7 @@ namespace octavo::checkpoint {
 namespace {
 
 constexpr size_t kAlignment = 8;
+constexpr size_t kLengthBytes = 8;
 
 [[noreturn]] void refuse(ErrorCode code, const std::string& tensor, const std::string& what) {
   throw Error(code, fmt::format("[layout] tensor \"{}\": {}", printable(tensor), what));
@@ -129,6 +130,16 @@ Layout lay_out(const std::map<std::string, std::string>& metadata, std::vector<O
   layout.file_bytes = *total;
   for (PlacedTensor& placed : layout.tensors) placed.offset += data_start;
   return layout;
+}
+
+void align_data(Layout& layout, uint64_t start, uint64_t period) {
+  const uint64_t data_start = layout.header_bytes.size();
+  const uint64_t more = (start % period + period - data_start % period) % period;
+  std::string json = layout.header_bytes.substr(kLengthBytes);
+  json.append(more, ' ');
+  layout.header_bytes = framed(std::move(json));
+  for (PlacedTensor& placed : layout.tensors) placed.offset += more;
+  layout.file_bytes += more;
 }
 
 std::string json_text(const std::string& text) {

@@ -40,6 +40,11 @@ struct Layout {
 // tensors, a size that is no whole number of bytes or does not fit 64 bits).
 Layout lay_out(const std::map<std::string, std::string>& metadata, std::vector<OutputTensor> tensors);
 
+// Lengthens the header with spaces until the data begins at `start` modulo `period` (both multiples of 8), so
+// that its blocks can be shared with a file whose data begins there. Throws Error unsupported for a header
+// over 100 MB.
+void align_data(Layout& layout, uint64_t start, uint64_t period);
+
 // A JSON string with its quotes, as serde_json writes it: only ", \ and control characters are escaped.
 // Throws Error bad_input for what is no UTF-8.
 std::string json_text(const std::string& text);

@@ -124,8 +124,13 @@ void Checkpoint::read(const TensorRef& tensor, uint64_t offset, std::span<std::b
   if (offset > size || bytes.size() > size - offset)
     throw Error(ErrorCode::failed, fmt::format("[read] tensor \"{}\" has {} bytes, asked for {} at {}",
                                                printable(tensor.info.name), size, bytes.size(), offset));
+  const Place place = place_of(tensor);
+  place.file.read_at(place.offset + offset, bytes);
+}
+
+Checkpoint::Place Checkpoint::place_of(const TensorRef& tensor) const {
   const Source& source = sources_[tensor.file];
-  source.file.read_at(source.data_start + tensor.info.begin + offset, bytes);
+  return {source.file, source.data_start + tensor.info.begin};
 }
 
 uint64_t Checkpoint::source_bytes() const {

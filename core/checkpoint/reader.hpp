@@ -33,6 +33,13 @@ class Checkpoint {
   const std::map<std::string, std::string>& metadata() const { return metadata_; }
   const std::vector<std::string>& notes() const { return notes_; }
 
+  // Where a tensor's bytes lie: a file of this checkpoint, and the offset in it.
+  struct Place {
+    const File& file;
+    uint64_t offset;
+  };
+  Place place_of(const TensorRef& tensor) const;
+
   // Copies bytes [offset, offset + size) of a tensor of this checkpoint. Thread safe.
   // Throws Error io or bad_input (the file has shrunk), failed for a range outside of the tensor.
   void read(const TensorRef& tensor, uint64_t offset, std::span<std::byte> bytes) const;

@@ -79,6 +79,8 @@ std::vector<size_t> cuts_by_count(const std::vector<Group>& groups, uint64_t cou
   return cuts;
 }
 
+}  // namespace
+
 std::string index_text(const ShardSet& set) {
   uint64_t total = 0;
   nlohmann::json map = nlohmann::json::object();  // keys come out sorted
@@ -94,8 +96,6 @@ std::string index_text(const ShardSet& set) {
   const nlohmann::json index = {{"metadata", {{"total_size", total}}}, {"weight_map", std::move(map)}};
   return index.dump(2) + '\n';
 }
-
-}  // namespace
 
 uint64_t ShardSet::bytes() const {
   uint64_t sum = index_json.size();

@@ -36,4 +36,7 @@ ShardSet lay_out_shards(const std::map<std::string, std::string>& metadata,
                         std::vector<GroupedTensor> tensors, ShardRule rule,
                         const std::string& stem = "model");
 
+// The index of these layouts, under their names. Throws Error bad_input for a tensor that is in two of them.
+std::string index_text(const ShardSet& set);
+
 }  // namespace octavo::checkpoint

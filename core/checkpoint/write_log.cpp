@@ -28,6 +28,17 @@ void WriteLog::add(uint64_t offset, std::span<const std::byte> bytes) {
   if (bytes.empty()) return;
   Piece piece{offset, bytes.size(), 0, is_checked(offset, bytes.size())};
   if (piece.has_hash) piece.hash = xxh3_64(bytes);
+  add(piece);
+}
+
+void WriteLog::add_copy(uint64_t offset, uint64_t bytes, const File& source, uint64_t from) {
+  if (bytes == 0) return;
+  Piece piece{offset, bytes, 0, is_checked(offset, bytes)};
+  if (piece.has_hash) piece.hash = xxh3_64_of(source, from, bytes);
+  add(piece);
+}
+
+void WriteLog::add(const Piece& piece) {
   const std::lock_guard lock(mutex_);
   pieces_.push_back(piece);
 }

@@ -24,6 +24,9 @@ class WriteLog {
   // Notes a write and, if it is one to be checked, its XXH3-64. Thread safe.
   void add(uint64_t offset, std::span<const std::byte> bytes);
 
+  // Notes a copy of bytes that lie at `from` in `source`; what is to be checked is read there.
+  void add_copy(uint64_t offset, uint64_t bytes, const File& source, uint64_t from);
+
   // Throws Error failed unless the writes cover [begin, end) without a gap. A range written again, with the
   // same bounds, counts as its last write; writes that overlap in any other way are an error too.
   void close(uint64_t begin, uint64_t end, const std::string& file);
@@ -40,6 +43,7 @@ class WriteLog {
     bool has_hash = false;
   };
 
+  void add(const Piece& piece);
   bool is_checked(uint64_t offset, uint64_t bytes) const;
   void compare_piece(const File& file, const Piece& piece) const;
 

@@ -71,14 +71,26 @@ void OutputFile::create_temp() {
   file_ = std::move(*file);
 }
 
-void OutputFile::write(uint64_t offset, std::span<const std::byte> bytes) {
+void OutputFile::check_bounds(uint64_t offset, uint64_t bytes) const {
   const uint64_t begin = layout_.header_bytes.size();
-  if (offset < begin || offset > layout_.file_bytes || bytes.size() > layout_.file_bytes - offset)
+  if (offset < begin || offset > layout_.file_bytes || bytes > layout_.file_bytes - offset)
     throw Error(ErrorCode::failed, fmt::format("[write] {} bytes at {} are outside of the data, [{}, {})",
-                                               bytes.size(), offset, begin, layout_.file_bytes));
+                                               bytes, offset, begin, layout_.file_bytes));
+}
+
+void OutputFile::write(uint64_t offset, std::span<const std::byte> bytes) {
+  check_bounds(offset, bytes.size());
   if (options_.discard) return;
   sink_->write(offset, bytes);
   log_.add(offset, bytes);
+}
+
+uint64_t OutputFile::copy_from(const File& source, uint64_t from, uint64_t offset, uint64_t bytes) {
+  check_bounds(offset, bytes);
+  if (options_.discard) return 0;
+  const uint64_t shared = file_.copy_from(source, from, offset, bytes);
+  log_.add_copy(offset, bytes, source, from);
+  return shared;
 }
 
 void OutputFile::commit() {

@@ -49,6 +49,10 @@ class OutputFile {
   // repeated with the same bounds. Throws Error io, or failed for bytes outside of the data.
   void write(uint64_t offset, std::span<const std::byte> bytes);
 
+  // Copies `bytes` bytes at `from` of `source` to `offset`, as File::copy_from does; returns how many of them
+  // are shared. Bounds and errors as for write(), and bad_input where the source ends before.
+  uint64_t copy_from(const File& source, uint64_t from, uint64_t offset, uint64_t bytes);
+
   // Header, then length, each made durable; re-reads with the strict reader and compares what `verify` asks
   // for; renames and makes the name durable. Call once, after all writes have returned. Throws Error io,
   // failed (bytes were never written) or usage (without force, the output has appeared meanwhile); the output
@@ -57,6 +61,7 @@ class OutputFile {
 
  private:
   void create_temp();
+  void check_bounds(uint64_t offset, uint64_t bytes) const;
   void write_header();
   void check_stored() const;
   void publish();

@@ -227,7 +227,7 @@ class Planner {
     for (plugin::Entry& entry : layer.format->entries(layer.layer, layer.grid, flags))
       add_output(layer, std::move(entry));
     const bool may_change =
-        plan_.settings.nonfinite == Nonfinite::keep ||
+        plan_.settings.nonfinite == Nonfinite::keep || !plan_.settings.fragile.empty() ||
         (layer.grid.code == OCTAVO_CODE_CAST && plan_.settings.cast_overflow == CastOverflow::keep);
     if (may_change && unfit_ == nullptr) plan_.size_exact = false;
   }
@@ -376,18 +376,29 @@ Plan make_plan(const Settings& settings, const checkpoint::Checkpoint& source, p
   return Planner(settings, source, catalog, host, unfit, changes).make();
 }
 
-std::filesystem::path default_output(const std::filesystem::path& input, const Plan& plan, bool sharded) {
-  std::filesystem::path named = input.filename().empty() ? input.parent_path() : input;
+std::string stem_of(const std::filesystem::path& input) {
+  const std::filesystem::path named = input.filename().empty() ? input.parent_path() : input;
   std::string stem = named.filename().string();
   for (const char* ending : {".safetensors.index.json", ".index.json", ".safetensors", ".sft"}) {
-    if (stem.ends_with(ending)) {
-      stem.resize(stem.size() - std::string_view(ending).size());
-      break;
-    }
+    if (!stem.ends_with(ending)) continue;
+    stem.resize(stem.size() - std::string_view(ending).size());
+    break;
   }
-  stem += "_" + plan.format.id;
-  if (plan.optimizer.id != "nearest") stem += "_" + plan.optimizer.id;
-  return named.parent_path() / (sharded ? stem : stem + ".safetensors");
+  return stem;
+}
+
+std::filesystem::path output_beside(const std::filesystem::path& input, const std::string& suffix,
+                                    bool sharded) {
+  const std::filesystem::path named = input.filename().empty() ? input.parent_path() : input;
+  return named.parent_path() / (stem_of(input) + suffix + (sharded ? "" : ".safetensors"));
+}
+
+std::string output_suffix(const std::string& format, const std::string& optimizer) {
+  return "_" + format + (optimizer == "nearest" ? "" : "_" + optimizer);
+}
+
+std::filesystem::path default_output(const std::filesystem::path& input, const Plan& plan, bool sharded) {
+  return output_beside(input, output_suffix(plan.format.id, plan.optimizer.id), sharded);
 }
 
 }  // namespace octavo::plan

@@ -51,6 +51,15 @@ Json describe(const Treatment& treatment) {
   return described;
 }
 
+// Empty where nothing is asked for.
+Json describe(const FragileRequest& request) {
+  Json described = Json::object();
+  if (request.keep_worst) described["keep_worst"] = request.keep_worst->text;
+  if (request.min_sqnr_db) described["min_sqnr_db"] = *request.min_sqnr_db;
+  if (request.target_bytes) described["target_bytes"] = *request.target_bytes;
+  return described;
+}
+
 // An empty object where there are none. A config's file is not named, only its content.
 Json describe(const LayerRules& rules) {
   Json described = Json::object();
@@ -81,10 +90,11 @@ Json describe(const Plan& plan, const std::vector<std::string>& model_ids) {
   if (settings.block_size != 0) described["block_size"] = settings.block_size;
   if (settings.heuristic) described["heuristic"] = true;
   if (const Json rules = describe(settings.rules); !rules.empty()) described["rules"] = rules;
+  if (!settings.fragile.empty()) described["fragile"] = describe(settings.fragile);
   if (settings.requantize) described["requantize"] = true;
   if (settings.static_activations) described["static_activations"] = true;
   if (settings.calibration) {
-    described["calibration"] = {{"header_xxh3_128", settings.calibration->hash},
+    described["calibration"] = {{"xxh3_128", settings.calibration->hash},
                                 {"bytes", settings.calibration->bytes},
                                 {"rows", settings.calibration->rows},
                                 {"bias_correction", settings.bias_correction}};

@@ -1,6 +1,7 @@
 // What a conversion was asked to do, as far as it decides bytes. Where and how fast it runs is not here.
 #pragma once
 
+#include "plan/fragile.hpp"
 #include "plan/pattern.hpp"
 #include "plan/treatment.hpp"
 #include "plugin/params.hpp"
@@ -48,7 +49,7 @@ struct LoraTrace {
 
 // Calibration files as the provenance names them.
 struct CalibrationTrace {
-  std::string hash;    // of their headers
+  std::string hash;    // of what they say (calibration.hpp)
   uint64_t bytes = 0;  // of the files
   int64_t rows = 0;    // kept of each layer's inputs, at most
 };
@@ -70,13 +71,14 @@ struct Settings {
   bool save_quant_metadata = false;  // markers also in `__metadata__`
   Nonfinite nonfinite = Nonfinite::error;
   CastOverflow cast_overflow = CastOverflow::keep;
+  FragileRequest fragile;  // layers that stay because they would lose the most
   uint64_t seed = 0;
   bool requantize = false;       // layers that are INT8 already are dequantized and quantized again
   std::vector<LoraTrace> loras;  // what is merged, in this order
   std::optional<CalibrationTrace> calibration;
 
   bool measures() const {  // some decision needs the data, not only the headers
-    return nonfinite == Nonfinite::keep || cast_overflow == CastOverflow::keep;
+    return nonfinite == Nonfinite::keep || cast_overflow == CastOverflow::keep || !fragile.empty();
   }
 };
 

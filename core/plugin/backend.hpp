@@ -5,6 +5,7 @@
 
 #include <octavo/abi/backend.h>
 
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <span>

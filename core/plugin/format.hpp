@@ -7,6 +7,7 @@
 #include <octavo/abi/format.h>
 
 #include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <optional>
 #include <span>

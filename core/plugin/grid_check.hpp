@@ -3,6 +3,7 @@
 
 #include <octavo/abi/grid.h>
 
+#include <cstdint>
 #include <string>
 
 namespace octavo::plugin {

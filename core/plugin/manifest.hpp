@@ -4,6 +4,7 @@
 
 #include "plugin/descriptor.hpp"
 
+#include <cstdint>
 #include <filesystem>
 #include <optional>
 

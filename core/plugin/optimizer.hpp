@@ -5,6 +5,7 @@
 
 #include <octavo/abi/optimizer.h>
 
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <string>

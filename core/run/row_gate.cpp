@@ -129,12 +129,13 @@ bool RowMetrics::any_lost() const {
 }
 
 void send_rows_back(const plan::PlannedLayer& layer, const octavo_tile& tile, const RowMetrics& metrics,
-                    plugin::Lane& lane, Slot& slot, octavo_tile_result& result) {
+                    plugin::Lane& lane, Slot& slot, Slot& spare, octavo_tile_result& result) {
   const int64_t rows = tile.source.shape[0];
   const plan::TileOffsets at = plan::tile_offsets(layer, rows);
-  Slot other(lane, slot.number(), at.total);
-  octavo_tile nearest = other.tile(layer, tile.row_begin, rows);
+  spare.host(at.total);
+  octavo_tile nearest = spare.tile(layer, tile.row_begin, rows);
   nearest.source = tile.source;
+  nearest.slot = tile.slot;
   nearest.absmax = tile.absmax;
   nearest.flags = tile.flags;
   octavo_tile_result found{};
@@ -144,12 +145,12 @@ void send_rows_back(const plan::PlannedLayer& layer, const octavo_tile& tile, co
            [&](const octavo_operations& operations, octavo_lane* raw, octavo_error* error) {
              return operations.quantize_nearest(raw, &nearest, &found, error);
            });
-  other.copy_out(at.codes, at.total);
+  spare.copy_out(at.codes, at.total);
   lane.record(slot.number());
   lane.wait(slot.number());
 
   std::byte* own = slot.host(at.total).data();
-  const std::byte* theirs = other.host(at.total).data();
+  const std::byte* theirs = spare.host(at.total).data();
   int64_t replaced = 0;
   if (layer.grid.basis == OCTAVO_BASIS_INCOHERENT) {
     const auto sum = [](const std::vector<double>& values) {

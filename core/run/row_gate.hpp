@@ -29,8 +29,9 @@ struct RowMetrics {
 };
 
 // The tile has been waited for and its parts are in the slot's host memory, where the rows that go back are
-// replaced; `result` gets the errors of what is then stored and the number of rows. `rows`: of the source.
+// replaced; `result` gets the errors of what is then stored and the number of rows. `spare`: memory for
+// nearest's tile, which grows as needed.
 void send_rows_back(const plan::PlannedLayer& layer, const octavo_tile& tile, const RowMetrics& metrics,
-                    plugin::Lane& lane, Slot& slot, octavo_tile_result& result);
+                    plugin::Lane& lane, Slot& slot, Slot& spare, octavo_tile_result& result);
 
 }  // namespace octavo::run

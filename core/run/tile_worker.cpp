@@ -435,8 +435,11 @@ void TileWorker::store_tile(Pending& pending, Slot& slot) {
                     printable(layer.layer.key), result.overflow_count),
         "--fp16-overflow keep leaves such tensors as they are, clamp stores the largest finite value");
   }
-  if (pending.metrics.any_lost())
-    send_rows_back(layer, pending.tile, pending.metrics, lane_, slot, pending.result);
+  if (pending.metrics.any_lost()) {
+    if (!spare_) spare_.emplace(lane_, slot.number(), 64);
+    send_rows_back(layer, pending.tile, pending.metrics, lane_, slot, *spare_, pending.result);
+    if ((layer.wants & OCTAVO_WANTS_WHOLE_LAYER) != 0) spare_.reset();  // too large to keep
+  }
   write_parts(layer, pending, slot);
   if (layer.bias) correct_bias(layer, pending);
 }

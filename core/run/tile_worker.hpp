@@ -108,6 +108,7 @@ class TileWorker {
   RunShared& shared_;
   plugin::Lane lane_;
   std::deque<Slot> slots_;
+  std::optional<Slot> spare_;  // for the gate, once it has been needed
   std::vector<std::optional<Pending>> pending_;
   size_t next_slot_ = 0;
 };

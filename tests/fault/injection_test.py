@@ -40,8 +40,12 @@ class InjectionTest(ConversionTest):
         self.source = checkpoint_file.write(self.inputs / "source.safetensors", tensors, {"a": "b"})
         self.target = self.outputs / "model.safetensors"
         self.log = self.inputs / "fault.log"
+        self.prepare()
         self.run_with()
         self.good = sha256(self.target)
+
+    def prepare(self):
+        pass
 
     def run_with(self, *arguments, **faults):
         self.log.unlink(missing_ok=True)
@@ -122,6 +126,43 @@ class InjectionTest(ConversionTest):
             self.assertTrue(self.log.exists())
             self.assertEqual(done.returncode, 0, done.stderr)
             self.assertEqual(sha256(self.target), self.good)
+
+
+class EditInjectionTest(InjectionTest):
+    """The same for an edit, which reserves nothing and lets the kernel copy."""
+
+    def prepare(self):
+        self.quantized = self.inputs / "quantized.safetensors"
+        self.convert(self.source, self.quantized, "--model", "none")
+
+    def run_with(self, *arguments, **faults):
+        self.log.unlink(missing_ok=True)
+        env = environment(LD_PRELOAD=SHIM, FAULT_LOG=self.log, **faults)
+        return octavo("edit", self.quantized, "-o", self.target, "--add-keys", "'full_precision_matrix_mult': true",
+                      *arguments, env=env)
+
+    def test_every_reservation(self):
+        self.assertEqual(self.fail_each("fallocate", errno.ENOSPC), 0)
+
+    def test_a_file_system_that_cannot_reserve(self):
+        """There is nothing to reserve."""
+
+    def test_a_kernel_that_cannot_copy(self):
+        """Also where it stops in the middle: the rest goes through the program."""
+        for number in (errno.EXDEV, errno.ENOSYS, errno.EIO):
+            for n in (1, 2):
+                for lasting in (0, 1):
+                    done = self.run_with("--force", "--verify", "full", FAULT_CALL="copy_file_range", FAULT_NUMBER=n,
+                                         FAULT_ERRNO=number, FAULT_LASTING=lasting)
+                    self.assertTrue(self.log.exists())
+                    self.assertEqual(done.returncode, 0, done.stderr)
+                    self.assertEqual(sha256(self.target), self.good)
+
+    def test_short_and_interrupted_calls_change_nothing(self):
+        done = self.run_with("--force", "--verify", "full", FAULT_FLAKY=1)
+        self.assertTrue(self.log.exists())
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(sha256(self.target), self.good)
 
 
 class MemoryFileSystemTest(InjectionTest):

@@ -1,12 +1,14 @@
 /* Preloaded into octavo by the tests: makes the n-th call of one kind fail, or every read and write short or
  * interrupted. Only regular files count, so that pipes and terminals stay as they are.
  *
- *   FAULT_CALL    pread, pwrite, fallocate, ftruncate, fsync, rename, open (one that creates a file)
+ *   FAULT_CALL    pread, pwrite, copy_file_range, fallocate, ftruncate, fsync, rename,
+ *                 open (one that creates a file)
  *   FAULT_NUMBER  which call fails, from 1
  *   FAULT_ERRNO   the number that it fails with
  *   FAULT_LASTING 1: all later calls of the kind fail too, as on a disk that is full
- *   FAULT_FLAKY   1: every second read, write, fallocate and ftruncate is interrupted, reads and writes are
- * short FAULT_LOG     a file that is created when the fault has happened */
+ *   FAULT_FLAKY   1: every second read, write, copy, fallocate and ftruncate is interrupted,
+ *                 reads, writes and copies are short
+ *   FAULT_LOG     a file that is created when the fault has happened */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -97,6 +99,13 @@ ssize_t pwrite(int descriptor, const void* bytes, size_t size, off_t at) {
 }
 ssize_t pwrite64(int descriptor, const void* bytes, size_t size, off_t at) {
   return write_at("pwrite64", descriptor, bytes, size, at);
+}
+
+ssize_t copy_file_range(int from, off64_t* from_at, int to, off64_t* to_at, size_t size, unsigned flags) {
+  ssize_t (*real)(int, off64_t*, int, off64_t*, size_t, unsigned);
+  FIND(real, "copy_file_range");
+  if (interrupted() || fails("copy_file_range")) return -1;
+  return real(from, from_at, to, to_at, shortened(size), flags);
 }
 
 static int reserve(const char* symbol, int descriptor, int mode, off_t at, off_t size) {

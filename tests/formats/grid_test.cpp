@@ -40,11 +40,14 @@ BOOST_AUTO_TEST_CASE(descriptors_name_the_plugins) {
   BOOST_TEST(std::string(blockwise().plugin().id) == "int8_blockwise");
   BOOST_TEST(std::string(axiswise().plugin().id) == "int8_axiswise");
   BOOST_TEST(std::string(fp16().plugin().id) == "fp16");
-  for (const octavo_plugin* plugin : {&tensorwise().plugin(), &convrot().plugin(), &fp16().plugin()}) {
-    BOOST_TEST(plugin->kind == static_cast<unsigned>(OCTAVO_KIND_FORMAT));
-    BOOST_TEST(plugin->abi_major == OCTAVO_ABI_MAJOR);
-    BOOST_TEST(!std::string(plugin->version).empty());
-  }
+  const auto check = [](const octavo_plugin& plugin) {
+    BOOST_TEST(plugin.kind == static_cast<unsigned>(OCTAVO_KIND_FORMAT));
+    BOOST_TEST(plugin.abi_major == OCTAVO_ABI_MAJOR);
+    BOOST_TEST(!std::string(plugin.version).empty());
+  };
+  check(tensorwise().plugin());
+  check(convrot().plugin());
+  check(fp16().plugin());
 }
 
 BOOST_AUTO_TEST_CASE(tensorwise_has_a_scale_for_each_row_or_one) {

@@ -5,6 +5,7 @@
 
 #include <octavo/model.hpp>
 
+#include <cstdint>
 #include <map>
 #include <string>
 #include <vector>

@@ -3,6 +3,7 @@
 
 #include "header.hpp"
 
+#include <cstdint>
 #include <string>
 #include <vector>
 

@@ -3,6 +3,7 @@ of their own."""
 
 import json
 import os
+import pathlib
 import subprocess
 import unittest
 
@@ -59,6 +60,28 @@ WITHOUT_EFFECT = {
     "--num_iter=7": "adaptive, adamw, radam", "--top_p=0.5": "adaptive", "--gptq-actorder": "gptq", "--quip-seed=1": "quip",
     "--quip-requant-scheme=block": "quip", "--no-quip-requant-tensor-per-row": "quip", "--fullmatch": "--layer-config",
 }
+# Everything that convert_to_quant and its successor document, with a value where one is needed. `none` is a file that
+# is not there: reading it is another matter than the flag.
+DOCUMENTED = """
+--comfy_quant --int8 --fp16 --scaling_mode=tensor --block_size=128 --group_size=128 --full_precision_matrix_mult -fpmm
+--input_scale --save-quant-metadata --no-normalize-scales --manual_seed=1 --verbose=NORMAL --verbose-pinned
+--exclude-layers=embed --custom-layers=embed --custom-type=int8 --custom-block-size=64 --custom-scaling-mode=tensor
+--custom-simple --custom-heur --fallback=int8 --fallback-block-size=64 --fallback-simple --heur --layer-config=none
+--fullmatch --dry-run --dry-run=analyze --optimizer=original --simple --num_iter=10 --lr=0.01 --lr_schedule=adaptive
+--lr_gamma=0.9 --lr_patience=1 --lr_factor=0.9 --lr_min=0 --lr_cooldown=1 --lr_threshold=0 --lr-threshold-mode=rel
+--lr-shape-influence=1 --lr_adaptive_mode=no-reset --early-stop-loss=0 --early-stop-lr=0 --early-stop-stall=1
+-esloss=0 -eslr=0 -esstall=1 --top_p=0.2 --min_k=1 --max_k=2 --full_matrix --gptq-actorder --gptq-fast --no-gptq-fast
+--gptq-turbo --quip-actorder --no-quip-actorder --quip-hadamard --no-quip-hadamard --quip-seed=1
+--quip-store-transformed --quip-requant-scheme=tensor --quip-requant-tensor-per-row --no-quip-requant-tensor-per-row
+--quip-checkpointed --quip-checkpoint-threshold=8192 --quip-checkpoint-segments=4 --smoothquant --smoothquant-alpha=0.5
+--calib_samples=16 --calib_cpu --calibration-data=none --calibration-lora=none --static-activations
+--input-scales=none --report-quality --quality-threshold=20 --merge-loras=none --merge-lora=none --merge-lora-scale=1
+--merge-lora-dampen --no-merge-lora-dampen --merge-lora-dampen=False --edit-quant --remove-keys=a --add-keys='a':1
+--quant-filter=a --low-memory -lm --streaming-mode=auto --streaming --streaming-aggressive
+--stream-hadamard-threshold=1 --stream-hessian-threshold=1 --stream-ldlq-threshold=1 --stream-ortho-threshold=1
+--no-memory-limits --bf16-compute=auto --bf16-threshold=0 --bf16-hadamard-threshold=0 --bf16-hessian-threshold=0
+--device=cpu
+""".split()
 WEIGHT = encode(gaussian(1, (128, 256)), "BF16")
 KEPT = encode(gaussian(2, (64, 256)), "BF16")
 
@@ -87,6 +110,39 @@ class FlagsTest(ConversionTest):
 
     def with_stand_ins(self, *arguments):
         return self.settings("--plugin-path", os.environ["OCTAVO_TEST_STAND_INS"], *arguments)
+
+
+def spellings(flag):
+    """With - and with _, and the value after = and after a space."""
+    name, equals, value = flag.partition("=")
+    names = {name}
+    if name.startswith("--"):
+        names |= {"--" + name[2:].replace("-", "_"), "--" + name[2:].replace("_", "-")}
+    for one in names:
+        yield [one + equals + value]
+        if equals and value not in ("False", "analyze"):
+            yield [one, value]
+
+
+class EveryFlagTest(FlagsTest):
+    def test_parses_in_all_spellings(self):
+        """Files that do not exist, rules that lack their partner and plugins that are not built are other refusals."""
+        documented = [f"--{name}" for name in FILTERS] + DOCUMENTED
+        for flag in documented:
+            for arguments in spellings(flag):
+                done = octavo("convert", self.source, "-o", self.target, "--dry-run", *arguments)
+                for words in ("there is no option", "is the beginning of several", "is not one of", "is a switch", "missing"):
+                    self.assertNotIn(words, done.stderr, arguments)
+                self.assertIn(done.returncode, (0, 2, 4, 5), (arguments, done.stderr))
+        self.assert_files("model.safetensors")
+
+    def test_the_table_of_the_documentation_names_each(self):
+        text = (pathlib.Path(__file__).parents[2] / "docs" / "using.md").read_text()
+        table = text[text.index("## The flags of convert_to_quant"):]
+        for flag in [f"--{name}" for name in FILTERS] + DOCUMENTED:
+            name = flag.partition("=")[0]
+            words = [name, name.replace("--no-", "--")]
+            self.assertTrue(any(f"`{word}`" in table or f"`{word} " in table for word in words), name)
 
 
 class FormatFlagsTest(FlagsTest):
@@ -274,7 +330,7 @@ class OptimizerFlagsTest(FlagsTest):
             self.assertEqual(len(lines), 1, (flag, done.stderr))
             self.assertIn(words, lines[0])
             self.assertIn(flag.split("=")[0].replace("_", "-").replace("--no-gptq", "--gptq")
-                          .replace("--no-quip", "--quip"), lines[0])
+                          .replace("--no-quip", "--quip").replace("--no-bias", "--bias"), lines[0])
             self.assertEqual(checkpoint.tensors, before)
 
     def test_wrong_values(self):

@@ -239,9 +239,14 @@ class FileTest(CalibrationTest):
         self.assertEqual(document["calibration"], {"rows": 2048, "layers": 2, "layers_with_inputs": 1, "biases": 1})
         said = json.loads(checkpoint_file.read(self.target).metadata["octavo"])["settings"]["calibration"]
         self.assertEqual(said["bytes"], path.stat().st_size)
-        self.assertEqual((said["rows"], len(said["header_xxh3_128"])), (2048, 32))
+        self.assertEqual((said["rows"], len(said["xxh3_128"])), (2048, 32))
         done = octavo("plan", self.source, "--model", "none", "--calibration-data", path)
         self.assertIn("  memory   ", done.stdout)
+        other, _ = self.calibration({"a.inputs": inputs(2, 20, 128), "b.input_mean": np.ones(128)}, name="other.safetensors")
+        self.run_convert(self.source, "--calibration-data", other)
+        again = json.loads(checkpoint_file.read(self.target).metadata["octavo"])["settings"]["calibration"]
+        self.assertEqual(again["bytes"], said["bytes"])
+        self.assertNotEqual(again["xxh3_128"], said["xxh3_128"], "another recording is another calibration")
 
 
 if __name__ == "__main__":

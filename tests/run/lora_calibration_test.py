@@ -40,7 +40,7 @@ class LoraCalibrationTest(RunTest):
         self.assertAlmostEqual(document["layers"][0]["original_damping"], (6144 - 9) / 9)
         file = checkpoint_file.read(self.target)
         self.assertEqual(list(file.tensors), ["blocks.0.a.inputs"])
-        self.assertEqual(file.metadata, {"octavo.source": "lora"})
+        self.assertEqual(file.metadata, {"octavo.source": "LoRA"})
         expected = scaled(np.concatenate([self.downs[0][[0, 1, 3]], self.downs[1]]))
         np.testing.assert_allclose(decode(file.tensors["blocks.0.a.inputs"]), expected, rtol=1e-6)
 

@@ -78,6 +78,22 @@ BOOST_AUTO_TEST_CASE(what_the_writer_lays_out_the_strict_reader_reads) {
   }
 }
 
+BOOST_AUTO_TEST_CASE(data_can_be_made_to_begin_where_another_files_does) {
+  for (const uint64_t start : {uint64_t{8}, uint64_t{104}, uint64_t{4096}, uint64_t{123456}}) {
+    Layout layout = lay_out({{"k", "v"}}, {{"x", OCTAVO_F32, {3}}, {"y", OCTAVO_U8, {5}}});
+    const Layout before = layout;
+    align_data(layout, start, 4096);
+    const uint64_t more = layout.header_bytes.size() - before.header_bytes.size();
+    BOOST_TEST(more < 4096u);
+    BOOST_TEST(layout.header_bytes.size() % 4096 == start % 4096);
+    BOOST_TEST(layout.file_bytes == before.file_bytes + more);
+    const Header header =
+        parse_header(layout.header_bytes.substr(8), layout.file_bytes - layout.header_bytes.size(), "f");
+    BOOST_TEST(layout.header_bytes.substr(0, 8) == test::length_bytes(layout.header_bytes.size() - 8));
+    BOOST_TEST(header.find("y")->begin + header.data_start == layout.find("y")->offset);
+  }
+}
+
 BOOST_AUTO_TEST_CASE(what_no_reader_would_take_is_refused) {
   BOOST_CHECK_NO_THROW(lay_out({}, {{std::string(4096, 'n'), OCTAVO_U8, {1}}}));
   BOOST_CHECK_EXCEPTION(lay_out({}, {{std::string(4097, 'n'), OCTAVO_U8, {1}}}), Error,

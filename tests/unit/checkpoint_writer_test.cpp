@@ -211,6 +211,43 @@ BOOST_AUTO_TEST_CASE(stored_bytes_that_differ_are_found) {
                         (ErrorWith{ErrorCode::io, "are not the ones that were written"}));
 }
 
+// A file that holds the bytes of `layout` from `at` on.
+File source_of(const TemporaryFolder& folder, const Layout& layout, uint64_t at) {
+  const uint64_t start = layout.header_bytes.size();
+  write_file(folder / "source", std::string(at, '?') + test::bytes_of(start, layout.file_bytes - start));
+  return File::open_to_read(folder / "source");
+}
+
+BOOST_AUTO_TEST_CASE(copies_are_writes_wherever_they_lie_in_their_blocks) {
+  for (const uint64_t at : {uint64_t{0}, uint64_t{1}, uint64_t{4096}, large_layout().header_bytes.size()}) {
+    const Layout layout = large_layout();
+    const File source = source_of(folder, layout, at);
+    OutputFile file(out, layout, {.force = true, .verify = VerifyLevel::full, .sink = SinkKind::unreserved});
+    const uint64_t start = layout.header_bytes.size();
+    const uint64_t first = (40 << 20) + 123;
+    file.copy_from(source, at, start, first);
+    file.copy_from(source, at + first, start + first, layout.file_bytes - start - first);
+    file.commit();
+    BOOST_TEST((read_file(out) == whole_file(layout)));
+  }
+}
+
+BOOST_AUTO_TEST_CASE(copies_are_checked) {
+  const Layout layout = small_layout();
+  const File source = source_of(folder, layout, 5);
+  const uint64_t start = layout.header_bytes.size();
+  const uint64_t size = layout.file_bytes - start;
+  OutputFile file(out, layout, {.verify = VerifyLevel::full});
+  BOOST_CHECK_EXCEPTION(file.copy_from(source, 5, start - 1, 2), Error,
+                        (ErrorWith{ErrorCode::failed, "outside of the data"}));
+  BOOST_CHECK_EXCEPTION(file.copy_from(source, 6, start, size), Error,
+                        (ErrorWith{ErrorCode::bad_input, "the file ends at"}));
+  file.copy_from(source, 5, start, size);
+  corrupt(file.temp_path(), layout.find("w")->offset + 3);
+  BOOST_CHECK_EXCEPTION(file.commit(), Error,
+                        (ErrorWith{ErrorCode::io, "are not the ones that were written"}));
+}
+
 // T21.
 BOOST_AUTO_TEST_CASE(an_output_that_is_an_input_is_refused_under_every_name) {
   write_file(out, "input");

@@ -8,6 +8,8 @@
 
 #include <octavo/abi/backend.h>
 
+#include <cstdint>
+
 namespace octavo::cpu {
 
 struct LaneTools {

@@ -5,6 +5,7 @@
 
 #include <octavo/abi/backend.h>
 
+#include <cstdint>
 #include <string>
 
 namespace octavo::cpu {

@@ -90,21 +90,23 @@ void copy_metric(const std::vector<double>& errors, const octavo_tile& tile, dou
   std::fill_n(target, rows, total / static_cast<double>(rows));
 }
 
-// Nearest, without a word about its rows: the host would compare them with nearest's, that is, with
-// themselves.
-void quantize_nearest(octavo_lane& lane, const octavo_tile& tile, octavo_tile_result& result) {
-  double* const metric = std::exchange(result.row_metric, nullptr);
-  double* const nearest_metric = std::exchange(result.row_nearest_metric, nullptr);
-  issue(lane, &octavo_operations::quantize_nearest, &tile, &result);
-  wait_for(lane, tile.slot);
-  result.row_metric = metric;
-  result.row_nearest_metric = nearest_metric;
-}
-
 // Weights, moved weights, codes, and the lists and matrices of an iteration.
 std::uint64_t bytes_for(const octavo_tile& tile, const Rule& rule) {
   const auto elements = static_cast<std::uint64_t>(tile.codes.shape[0] * tile.codes.shape[1]);
   return elements * (13 + static_cast<std::uint64_t>(rule.bytes_per_element()));
+}
+
+// Nearest, with nothing said about single rows: an objective that couples rows has no metric of one, and
+// nearest's own on both sides would send every row back.
+void start_from_nearest(octavo_lane& lane, const octavo_tile& tile, octavo_tile_result& result) {
+  octavo_tile_result found = result;
+  found.row_metric = nullptr;
+  found.row_nearest_metric = nullptr;
+  issue(lane, &octavo_operations::quantize_nearest, &tile, &found);
+  wait_for(lane, tile.slot);
+  found.row_metric = result.row_metric;
+  found.row_nearest_metric = result.row_nearest_metric;
+  result = found;
 }
 
 }  // namespace
@@ -188,7 +190,7 @@ Preparation LearnedRounding::judge(const PrepareRequest& request, const OutputIn
 
 void LearnedRounding::quantize(const OptimizerState* state, octavo_lane& lane, const octavo_tile& tile,
                                octavo_tile_result& result) const {
-  quantize_nearest(lane, tile, result);
+  start_from_nearest(lane, tile, result);
   const bool refused = result.nonfinite_count > 0 && (tile.flags & OCTAVO_TILE_ZERO_NONFINITE) == 0;
   if (refused || result.signal_sum == 0) return;  // the run ends, or there is nothing to choose
   const TorchScope scope(lane);

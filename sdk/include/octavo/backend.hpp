@@ -10,6 +10,7 @@
 #include <octavo/plugin.hpp>
 #include <octavo/tensor.hpp>
 
+#include <cstdint>
 #include <memory>
 #include <span>
 #include <string>

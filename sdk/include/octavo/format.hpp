@@ -8,6 +8,7 @@
 #include <octavo/tensor.hpp>
 
 #include <algorithm>
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>

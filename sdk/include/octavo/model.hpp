@@ -5,6 +5,7 @@
 #include <octavo/abi/model.h>
 #include <octavo/format.hpp>
 
+#include <cstdint>
 #include <string>
 #include <string_view>
 

@@ -7,6 +7,7 @@
 #include <octavo/plugin.hpp>
 #include <octavo/tensor.hpp>
 
+#include <cstdint>
 #include <memory>
 #include <string>
 

@@ -1,0 +1,46 @@
+// One conversion from the opened source to the durable name of its output.
+#pragma once
+
+#include "checkpoint/reader.hpp"
+#include "conversion.hpp"
+#include "conversion_sources.hpp"
+#include "progress.hpp"
+#include "run/run.hpp"
+#include "session.hpp"
+
+#include <nlohmann/json.hpp>
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+
+namespace octavo::cli {
+
+struct Outcome {
+  plan::Plan plan;
+  run::RunReport report;
+  std::filesystem::path path;
+  uint64_t file_bytes = 0;
+  std::string device;
+  double seconds = 0;  // from opening the source to the durable name
+};
+
+// The outcome refers to `source` and `sources`. Says what the plan warns about. Throws what planning, the
+// device, the run and the output throw, and Error interrupted or terminated after a signal; nothing is left
+// behind then.
+Outcome convert(const Conversion& conversion, const ConversionSources& sources,
+                const checkpoint::Checkpoint& source, Session& session, ProgressReporter& progress);
+
+// Over all layers: sums of squares of the stored errors and of the weights.
+struct Total {
+  double error = 0;
+  double signal = 0;
+};
+
+Total total_of(const run::RunReport& report);
+
+// SQNR in dB: null and "exact" where nothing was lost.
+nlohmann::ordered_json decibel_json(double error, double signal);
+std::string decibel_text(double error, double signal);
+
+}  // namespace octavo::cli

@@ -1,0 +1,221 @@
+// Layers are cut into bands of rows, as for comparing values: a band of weights makes its own columns of the
+// outputs, so that bands share nothing but the inputs.
+#include "report/output_error.hpp"
+
+#include "base/error.hpp"
+#include "report/band_judge.hpp"
+#include "report/band_source.hpp"
+#include "report/work_sharing.hpp"
+
+#include <octavo/grid.hpp>
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <mutex>
+#include <utility>
+
+namespace octavo::report {
+namespace {
+
+constexpr int64_t kBandElements = int64_t{1} << 20;
+
+// A layer that is judged. Its inputs are there from the first band to the last.
+struct Job {
+  const StoredLayer* stored = nullptr;
+  std::unique_ptr<BandSource> reference;
+  LayerOutputs result;
+  std::mutex mutex;
+  std::shared_ptr<const InputRows> inputs;
+  size_t bands_left = 0;
+  float absmax = 0;  // of the reference, in the grid's basis, where one scale is the whole layer's
+  bool has_absmax = false;
+};
+
+struct Band {
+  size_t job = 0;
+  int64_t begin = 0;
+  int64_t count = 0;
+  BandVerdict verdict = {};
+};
+
+// "" if the layer can be judged, else why not.
+std::string unfit(const StoredLayer& layer, const BandSource& reference, const BandSource& stored) {
+  if (std::string reason = reference.unreadable(); !reason.empty()) return reason;
+  if (std::string reason = stored.unreadable(); !reason.empty()) return reason;
+  if (reference.rows() != layer.rows || reference.cols() != layer.cols) return "the shapes differ";
+  if (layer.format->packs()) return "its codes are packed";
+  return "";
+}
+
+bool runs_as_w8a8(const octavo_grid& grid) {
+  const bool one_level = grid.code == OCTAVO_CODE_INTEGER && grid.stored_dtype == OCTAVO_I8 &&
+                         grid.scale_levels == 1 && grid.scales[0].dtype == OCTAVO_F32;
+  return one_level &&
+         (grid.scales[0].granularity == OCTAVO_PER_ROW || grid.scales[0].granularity == OCTAVO_PER_TENSOR);
+}
+
+class OutputJudge {
+ public:
+  OutputJudge(const Side& a, const Side& b, const FindInputs& inputs, const CompareOptions& options)
+      : a_(a), b_(b), find_inputs_(inputs), options_(options), workers_(std::max(1u, options.lanes)) {}
+
+  OutputReport judge() {
+    for (const StoredLayer& layer : b_.survey.layers) add_job(layer);
+    for (size_t i = 0; i < jobs_.size(); ++i) add_bands(i);
+    uint64_t total = 0;
+    for (const auto& job : jobs_) total += bytes_of(*job);
+    Meter meter(total, jobs_.size(), options_.progress);
+    share_out(bands_.size(), static_cast<unsigned>(workers_.size()), [&](size_t i, unsigned index) {
+      Band& band = bands_[i];
+      Job& job = *jobs_[band.job];
+      work_on(job, band, worker(index));
+      const double share = static_cast<double>(band.count) / static_cast<double>(job.result.rows);
+      meter.add(static_cast<uint64_t>(static_cast<double>(bytes_of(job)) * share), job.result.name);
+    });
+    meter.finish();
+    return collect();
+  }
+
+ private:
+  static uint64_t bytes_of(const Job& job) { return job.reference->bytes() + job.stored->bytes(); }
+
+  void add_job(const StoredLayer& layer) {
+    auto job = std::make_unique<Job>();
+    job->stored = &layer;
+    job->reference = reference_of(layer.name);
+    if (job->reference == nullptr) return leave_out(layer, "the first file has no such layer");
+    const BandSource stored(b_.file, layer);
+    if (std::string reason = unfit(layer, *job->reference, stored); !reason.empty())
+      return leave_out(layer, std::move(reason));
+    job->result.name = layer.name;
+    job->result.format = layer.format->id();
+    job->result.rows = layer.rows;
+    job->result.cols = layer.cols;
+    job->result.has_w8a8 = runs_as_w8a8(layer.grid);
+    jobs_.push_back(std::move(job));
+  }
+
+  void leave_out(const StoredLayer& layer, std::string reason) {
+    report_.left_out.push_back({layer.name, std::move(reason)});
+  }
+
+  std::unique_ptr<BandSource> reference_of(const std::string& name) const {
+    if (const StoredLayer* layer = a_.survey.find(name)) return std::make_unique<BandSource>(a_.file, *layer);
+    const checkpoint::TensorRef* weight = a_.file.find(name + ".weight");
+    if (weight == nullptr) weight = a_.file.find(name);
+    if (weight == nullptr || weight->info.shape.size() != 2) return nullptr;
+    return std::make_unique<BandSource>(a_.file, *weight);
+  }
+
+  void add_bands(size_t index) {
+    Job& job = *jobs_[index];
+    const int64_t multiple = std::max<int64_t>(1, job.stored->grid.row_multiple);
+    const int64_t rows = std::max<int64_t>(1, kBandElements / std::max<int64_t>(1, job.result.cols));
+    const int64_t step = (rows + multiple - 1) / multiple * multiple;
+    for (int64_t begin = 0; begin < job.result.rows; begin += step) {
+      bands_.push_back({index, begin, std::min(step, job.result.rows - begin)});
+      ++job.bands_left;
+    }
+  }
+
+  JudgeWorker& worker(unsigned index) {
+    if (workers_[index] == nullptr) {
+      workers_[index] =
+          std::make_unique<JudgeWorker>(options_.open_lane(index, static_cast<unsigned>(workers_.size())));
+    }
+    return *workers_[index];
+  }
+
+  void work_on(Job& job, Band& band, JudgeWorker& worker) {
+    std::shared_ptr<const InputRows> inputs;
+    {
+      const std::lock_guard lock(job.mutex);
+      if (job.inputs == nullptr && job.result.samples == 0) job.inputs = inputs_of(job);
+      inputs = job.inputs;
+      if (inputs != nullptr && needs_layer_absmax(job.stored->grid) && !job.has_absmax)
+        find_absmax(job, worker);
+    }
+    if (inputs != nullptr) {
+      const JudgedLayer layer{b_.file, *job.stored, *job.reference, job.absmax, job.result.has_w8a8};
+      band.verdict = report::judge_band(layer, *inputs, band.begin, band.count, worker);
+    }
+    const std::lock_guard lock(job.mutex);
+    if (--job.bands_left == 0) job.inputs.reset();
+  }
+
+  // Sets the samples: -1 where there are none.
+  std::shared_ptr<const InputRows> inputs_of(Job& job) const {
+    std::shared_ptr<const InputRows> inputs = find_inputs_(job.result.name);
+    job.result.samples = inputs == nullptr || inputs->samples == 0 ? -1 : inputs->samples;
+    if (job.result.samples < 0) return nullptr;
+    if (inputs->cols != job.result.cols) {
+      throw Error(ErrorCode::bad_input,
+                  fmt::format("[inputs] layer {}: its inputs have {} columns, its weight has {}",
+                              printable(job.result.name), inputs->cols, job.result.cols));
+    }
+    return inputs;
+  }
+
+  // Under the job's lock: the other workers of the layer need it too.
+  void find_absmax(Job& job, JudgeWorker& worker) const {
+    const int64_t step = std::max<int64_t>(1, kBandElements / std::max<int64_t>(1, job.result.cols));
+    for (int64_t begin = 0; begin < job.result.rows; begin += step) {
+      const octavo_tensor values =
+          job.reference->read(worker.lane, worker.reference, begin, std::min(step, job.result.rows - begin));
+      octavo_absmax_result result{};
+      result.struct_size = sizeof result;
+      worker.lane.run("absmax", [&](octavo_lane* raw, octavo_error* error) {
+        return worker.lane.operations().absmax(raw, &job.stored->grid, &values, 0, &result, error);
+      });
+      worker.lane.finish();
+      job.absmax = std::max(job.absmax, result.absmax);
+    }
+    job.has_absmax = true;
+  }
+
+  OutputReport collect() {
+    for (auto& job : jobs_) job->result.is_nearest = true;
+    for (const Band& band : bands_) add(band, jobs_[band.job]->result);
+    for (auto& job : jobs_) {
+      if (job->result.samples > 0) {
+        report_.layers.push_back(std::move(job->result));
+      } else {
+        report_.left_out.push_back({job->result.name, "the inputs file says nothing about it"});
+      }
+    }
+    std::sort(report_.left_out.begin(), report_.left_out.end(),
+              [](const Incomparable& x, const Incomparable& y) { return x.name < y.name; });
+    return std::move(report_);
+  }
+
+  static void add(const Band& band, LayerOutputs& result) {
+    const auto add_errors = [](OutputErrors& sum, const OutputErrors& more) {
+      sum.weight += more.weight;
+      sum.activation += more.activation;
+      sum.both += more.both;
+    };
+    result.signal += band.verdict.signal;
+    result.is_nearest = result.is_nearest && band.verdict.is_nearest;
+    add_errors(result.stored, band.verdict.stored);
+    add_errors(result.nearest, band.verdict.nearest);
+  }
+
+  const Side& a_;
+  const Side& b_;
+  const FindInputs& find_inputs_;
+  const CompareOptions& options_;
+  std::vector<std::unique_ptr<JudgeWorker>> workers_;
+  std::vector<std::unique_ptr<Job>> jobs_;
+  std::vector<Band> bands_;
+  OutputReport report_;
+};
+
+}  // namespace
+
+OutputReport judge_outputs(const Side& a, const Side& b, const FindInputs& inputs,
+                           const CompareOptions& options) {
+  return OutputJudge(a, b, inputs, options).judge();
+}
+
+}  // namespace octavo::report
