@@ -9,6 +9,8 @@
 
 #include <chrono>
 #include <cmath>
+#include <functional>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -26,18 +28,21 @@ std::vector<plan::MeasuredLayer> measured_layers(const run::RunReport& report) {
   return layers;
 }
 
+// Chooses the device when it is asked for the first time.
+using GetDevice = std::function<run::ChosenDevice&()>;
+
 // Plans are made until nothing depends on the data any more: `unfit` first holds what must stay as it is,
 // then the layers that would lose the most, too.
 class PlanFixer {
  public:
   PlanFixer(const Conversion& conversion, const ConversionSources& sources,
-            const checkpoint::Checkpoint& source, Session& session, run::ChosenDevice& device,
+            const checkpoint::Checkpoint& source, Session& session, GetDevice device,
             const run::RunOptions& options)
       : conversion_(conversion),
         sources_(sources),
         source_(source),
         session_(session),
-        device_(device),
+        device_(std::move(device)),
         options_(options) {
     options_.progress = [shown = options.progress](run::Progress now) {
       now.tensor = "measuring " + now.tensor;
@@ -48,7 +53,7 @@ class PlanFixer {
   plan::Plan fix() {
     plan::Plan plan = make_plan(sources_, source_, session_);
     if (plan.size_exact) return plan;
-    unfit_ = run::measure(plan, source_, device_, session_.services(), options_);
+    unfit_ = run::measure(plan, source_, device_(), session_.services(), options_);
     plan = make_plan(sources_, source_, session_, &unfit_);
     return conversion_.settings.fragile.empty() ? std::move(plan) : without_fragile(std::move(plan));
   }
@@ -58,7 +63,7 @@ class PlanFixer {
     const checkpoint::ShardRule* shards = conversion_.shards ? &*conversion_.shards : nullptr;
     const uint64_t file_bytes = run::Output(plan, output_path(conversion_, plan), shards).file_bytes();
     const run::RunReport report =
-        run::rehearse(std::move(plan), source_, device_, session_.services(), options_);
+        run::rehearse(std::move(plan), source_, device_(), session_.services(), options_);
     const plan::FragileChoice choice =
         plan::choose_fragile(conversion_.settings.fragile, measured_layers(report), file_bytes);
     unfit_.insert(choice.stay.begin(), choice.stay.end());
@@ -73,7 +78,7 @@ class PlanFixer {
   const ConversionSources& sources_;
   const checkpoint::Checkpoint& source_;
   Session& session_;
-  run::ChosenDevice& device_;
+  GetDevice device_;
   run::RunOptions options_;
   plan::Unfit unfit_;
 };
@@ -98,9 +103,15 @@ Outcome convert(const Conversion& conversion, const ConversionSources& sources,
                 const checkpoint::Checkpoint& source, Session& session, ProgressReporter& progress) {
   const auto start = std::chrono::steady_clock::now();
   const run::StopSignals signals;
-  run::ChosenDevice device =
-      run::choose_device(conversion.device, conversion.set, session.catalog(), session.services().host());
-  if (!device.note.empty()) session.note(device.note);
+  std::optional<run::ChosenDevice> chosen;
+  const GetDevice device = [&]() -> run::ChosenDevice& {
+    if (!chosen) {
+      chosen =
+          run::choose_device(conversion.device, conversion.set, session.catalog(), session.services().host());
+      if (!chosen->note.empty()) Session::note(std::exchange(chosen->note, {}));
+    }
+    return *chosen;
+  };
   run::RunOptions options = conversion.run;
   options.progress = [&](const run::Progress& now) { progress.update(now); };
 
@@ -108,14 +119,17 @@ Outcome convert(const Conversion& conversion, const ConversionSources& sources,
   outcome.plan = PlanFixer(conversion, sources, source, session, device, options).fix();
   for (const std::string& warning : outcome.plan.warnings) Session::note(warning);
   outcome.path = output_path(conversion, outcome.plan);
-  outcome.device = device.id;
   run::Output output(outcome.plan, outcome.path, conversion.shards ? &*conversion.shards : nullptr);
   outcome.file_bytes = output.file_bytes();
+  // Before the device is asked for: the output's blocks are allocated while a GPU's driver starts.
   output.begin(output_options(conversion, sources, source));
   if (!conversion.discard) run::StopSignals::watch(output.temporary_paths());
-  outcome.report = run::run(outcome.plan, source, device, session.services(), output, options);
+  outcome.device = device().id;
+  outcome.report = run::run(outcome.plan, source, device(), session.services(), output, options);
   source.verify_unchanged();
   progress.finish();
+  outcome.notes = device().note;
+  if (!outcome.notes.empty()) Session::note(outcome.notes);
   output.commit();
   run::StopSignals::watch({});
   outcome.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();

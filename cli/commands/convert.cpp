@@ -20,6 +20,8 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <optional>
+#include <utility>
 
 namespace octavo::cli {
 namespace {
@@ -52,6 +54,7 @@ void print_json(const Conversion& conversion, const ConversionSources& sources, 
   json["output"] = outcome.path.string();
   json["loras"] = sources.json();
   json["device"] = outcome.device;
+  if (!outcome.notes.empty()) json["notes"].push_back(outcome.notes);
   json["lanes"] = outcome.report.lanes;
   json["seconds"] = outcome.seconds;
   json["bytes_per_second"] = outcome.report.seconds > 0

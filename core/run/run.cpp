@@ -5,6 +5,7 @@
 #include "run/signals.hpp"
 #include "run/tile_worker.hpp"
 #include "run/work.hpp"
+#include "run/work_queue.hpp"
 
 #include <octavo/plugin.hpp>
 
@@ -17,7 +18,9 @@
 #include <chrono>
 #include <exception>
 #include <fstream>
+#include <latch>
 #include <mutex>
+#include <utility>
 
 namespace octavo::run {
 namespace {
@@ -56,6 +59,8 @@ class LaneCrew {
         device_(device),
         services_(services),
         needs_(needs),
+        queue_(items.size()),
+        tried_(needs.lanes),
         running_(needs.lanes) {}
 
   // Blocks until every lane has ended; calls `tick` about ten times a second on this thread.
@@ -75,9 +80,17 @@ class LaneCrew {
     pool.join();
     StopSignals::check();
     error_.rethrow();
+    if (lost_) {
+      const std::string note = device_.note;
+      device_ = ChosenDevice(std::move(*device_.fallback));
+      device_.note = note;
+    }
   }
 
  private:
+  // What became of a device in the hands of one lane.
+  enum class Outcome { done, lost, no_memory };
+
   void stop() {
     stop_.request_stop();
     services_.cancel();
@@ -85,20 +98,10 @@ class LaneCrew {
 
   void lane_main(uint32_t lane) noexcept {
     try {
-      const int32_t device = device_.devices[lane % device_.devices.size()];
-      octavo_lane_request request{};
-      request.struct_size = sizeof request;
-      request.index = lane;
-      request.count = needs_.lanes;
-      request.device = device;
-      request.slots = needs_.slots;
-      request.slot_bytes = needs_.slot_bytes;
-      TileWorker worker(shared_, device_.backend.open_lane(request), needs_.slots, needs_.slot_bytes);
-      const std::stop_token token = stop_.get_token();
-      for (size_t item = next_++; item < items_.size() && !token.stop_requested(); item = next_++) {
-        worker.start(items_[item], item, token);
-      }
-      if (!token.stop_requested()) worker.drain();
+      Outcome outcome = work_on(device_, lane);
+      // A lane that found no memory is not missed where another one works.
+      if (outcome == Outcome::no_memory && opened_ > 0) outcome = Outcome::done;
+      if (outcome != Outcome::done) work_on(*device_.fallback, lane);
     } catch (...) {
       error_.keep(std::current_exception());
       stop();
@@ -108,8 +111,67 @@ class LaneCrew {
     ended_.notify_all();
   }
 
+  // Takes pieces until none is left. Anything but `done` is only returned where a fallback is there.
+  Outcome work_on(const ChosenDevice& device, uint32_t lane) {
+    std::optional<TileWorker> worker;
+    std::optional<size_t> item;
+    try {
+      if (!open_worker(device, lane, worker)) return Outcome::no_memory;
+      const std::stop_token token = stop_.get_token();
+      while (!token.stop_requested() && (item = queue_.take())) worker->start(items_[*item], *item, token);
+      if (!token.stop_requested()) worker->drain();
+      return Outcome::done;
+    } catch (const plugin::DeviceLost& error) {
+      if (device.fallback == nullptr) throw;
+      // Every piece has its place in the output, so it may be made again from its beginning.
+      std::vector<size_t> unfinished = worker ? worker->unfinished() : std::vector<size_t>();
+      if (item) unfinished.push_back(*item);
+      queue_.give_back(unfinished);
+      note_once(lost_,
+                fmt::format("{} carries on without {}: {}", device.fallback->id, device.id, error.what()));
+      return Outcome::lost;
+    }
+  }
+
+  // False: there is no memory for this lane, but for others of the device or for its fallback.
+  bool open_worker(const ChosenDevice& device, uint32_t lane, std::optional<TileWorker>& worker) {
+    const bool first_choice = &device == &device_;
+    try {
+      octavo_lane_request request{};
+      request.struct_size = sizeof request;
+      request.index = lane;
+      request.count = needs_.lanes;
+      request.device = device.devices[lane % device.devices.size()];
+      request.slots = needs_.slots;
+      request.slot_bytes = needs_.slot_bytes;
+      worker.emplace(shared_, device.backend.open_lane(request), needs_.slots, needs_.slot_bytes);
+    } catch (const plugin::OutOfMemory& error) {
+      if (!first_choice) throw;
+      tried_.arrive_and_wait();
+      if (opened_ == 0 && device.fallback == nullptr) throw;
+      note_once(short_, opened_ > 0 ? fmt::format("fewer lanes of {}: {}", device.id, error.what())
+                                    : fmt::format("{} works instead of {}: {}", device.fallback->id,
+                                                  device.id, error.what()));
+      return false;
+    } catch (...) {
+      if (first_choice) tried_.count_down();
+      throw;
+    }
+    if (first_choice) {
+      ++opened_;
+      tried_.count_down();
+    }
+    return true;
+  }
+
+  void note_once(std::atomic<bool>& said, const std::string& text) {
+    if (said.exchange(true)) return;
+    const std::lock_guard lock(mutex_);
+    device_.note = device_.note.empty() ? text : device_.note + "; " + text;
+  }
+
   std::string_view current_tensor() const {
-    const size_t item = std::min<size_t>(next_, items_.size());
+    const size_t item = queue_.taken();
     if (item == 0) return {};
     const WorkItem& last = items_[item - 1];
     if (last.kind == WorkKind::copy) return shared_.plan.copies[last.index].source->info.name;
@@ -122,7 +184,12 @@ class LaneCrew {
   ChosenDevice& device_;
   plugin::HostServices& services_;
   LaneNeeds needs_;
-  std::atomic<size_t> next_{0};
+  WorkQueue queue_;
+  std::latch
+      tried_;  // counts the lanes that have tried to open, so that one without memory knows of the others
+  std::atomic<uint32_t> opened_{0};
+  std::atomic<bool> lost_{false};
+  std::atomic<bool> short_{false};
   std::stop_source stop_;
   FirstError error_;
   std::mutex mutex_;

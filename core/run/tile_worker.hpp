@@ -38,6 +38,8 @@ class TileWorker {
   void start(const WorkItem& item, size_t number, std::stop_token stop);
   // Waits for everything that was started and writes it.
   void drain();
+  // Numbers of the pieces that were started and are not written.
+  std::vector<size_t> unfinished() const;
 
  private:
   // A piece whose work has been issued to the lane. Results are written by the backend until it is waited
