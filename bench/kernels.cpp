@@ -3,24 +3,17 @@
 // counting bytes read and written once; several figures above 1 mean that the layer came from a cache.
 //
 //   octavo_kernels [Google Benchmark's options]
-#include "reference/convert.hpp"
-#include "reference/operations.hpp"
+#include "plugin_lane.hpp"
 
-#include <octavo/abi/backend.h>
 #include <octavo/grid.hpp>
-#include <octavo/plugin.hpp>
-#include <octavo/tensor.hpp>
 
 #include <benchmark/benchmark.h>
 #include <fmt/format.h>
 
-#include <dlfcn.h>
 #include <time.h>
 
 #include <chrono>
 #include <cstring>
-#include <random>
-#include <stdexcept>
 #include <string>
 #include <thread>
 #include <vector>
@@ -31,24 +24,11 @@ constexpr std::int64_t kRows = 12288;
 constexpr std::int64_t kCols = 3072;
 constexpr int kThreads = 2;
 
-const octavo_host& host() {
-  static const octavo_host made = [] {
-    octavo_host h{};
-    h.struct_size = sizeof h;
-    h.abi_major = OCTAVO_ABI_MAJOR;
-    h.reference = &octavo::reference::operations();
-    return h;
-  }();
-  return made;
-}
+using octavo::bench::host;
 
 const octavo_plugin& cpu_plugin() {
-  static const octavo_plugin* const plugin = [] {
-    void* const library = dlopen(OCTAVO_BENCH_CPU_BACKEND, RTLD_NOW | RTLD_LOCAL);
-    if (library == nullptr) throw std::runtime_error(dlerror());
-    return reinterpret_cast<octavo_plugin_function>(dlsym(library, OCTAVO_PLUGIN_SYMBOL))();
-  }();
-  return *plugin;
+  static const octavo_plugin& plugin = octavo::bench::open_plugin(OCTAVO_BENCH_CPU_BACKEND);
+  return plugin;
 }
 
 // A lane of the CPU backend and memory of it.
@@ -82,19 +62,10 @@ class Lane {
     return octavo::tensor_view(data, dtype, {rows, cols});
   }
 
-  // Gaussian, the first row repeated with other signs: cheap to make and as hard to round as the rest.
   octavo_tensor weights(std::uint32_t dtype, std::int64_t rows, std::int64_t cols) {
     const octavo_tensor made = matrix(dtype, rows, cols);
-    std::mt19937 random(7);
-    std::normal_distribution<float> normal(0.0f, 0.02f);
-    constexpr std::int64_t kDistinct = 16;
-    for (std::int64_t i = 0; i < std::min(rows, kDistinct) * cols; ++i)
-      octavo::reference::store(normal(random), dtype, made.data, i);
-    const std::size_t row_bytes = static_cast<std::size_t>(cols) * octavo::bytes_of(dtype);
-    for (std::int64_t r = kDistinct; r < rows; ++r)
-      std::memcpy(static_cast<char*>(made.data) + static_cast<std::size_t>(r) * row_bytes,
-                  static_cast<char*>(made.data) + static_cast<std::size_t>(r % kDistinct) * row_bytes,
-                  row_bytes);
+    const std::vector<std::byte> values = octavo::bench::gaussian_rows(dtype, rows, cols);
+    std::memcpy(made.data, values.data(), values.size());
     return made;
   }
 

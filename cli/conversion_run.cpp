@@ -8,6 +8,8 @@
 
 #include <chrono>
 #include <cmath>
+#include <optional>
+#include <utility>
 #include <vector>
 
 namespace octavo::cli {
@@ -32,9 +34,15 @@ Outcome convert(const Conversion& conversion, const ConversionSources& sources,
                 const checkpoint::Checkpoint& source, Session& session, ProgressReporter& progress) {
   const auto start = std::chrono::steady_clock::now();
   const run::StopSignals signals;
-  run::ChosenDevice device =
-      run::choose_device(conversion.device, conversion.set, session.catalog(), session.services().host());
-  if (!device.note.empty()) session.note(device.note);
+  std::optional<run::ChosenDevice> chosen;
+  const GetDevice device = [&]() -> run::ChosenDevice& {
+    if (!chosen) {
+      chosen =
+          run::choose_device(conversion.device, conversion.set, session.catalog(), session.services().host());
+      if (!chosen->note.empty()) Session::note(std::exchange(chosen->note, {}));
+    }
+    return *chosen;
+  };
   run::RunOptions options = conversion.run;
   options.progress = [&](const run::Progress& now) { progress.update(now); };
 
@@ -42,15 +50,18 @@ Outcome convert(const Conversion& conversion, const ConversionSources& sources,
   outcome.plan = fixed_plan(conversion, sources, source, session, device, options);
   for (const std::string& warning : outcome.plan.warnings) Session::note(warning);
   outcome.path = output_path(conversion, outcome.plan);
-  outcome.device = device.id;
   run::Output output(outcome.plan, outcome.path, conversion.shards ? &*conversion.shards : nullptr);
   outcome.file_bytes = output.file_bytes();
+  // Before the device is asked for: the output's blocks are allocated while a GPU's driver starts.
   output.begin(output_options(conversion, sources, source));
   if (!conversion.discard) run::StopSignals::watch(output.temporary_paths());
   outcome.report =
-      run::run(outcome.plan, {source, sources.calibration()}, device, session.services(), output, options);
+      run::run(outcome.plan, {source, sources.calibration()}, device(), session.services(), output, options);
+  outcome.device = device().id;
   source.verify_unchanged();
   progress.finish();
+  outcome.notes = device().note;
+  if (!outcome.notes.empty()) Session::note(outcome.notes);
   output.commit();
   run::StopSignals::watch({});
   outcome.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();

@@ -22,6 +22,7 @@ struct Outcome {
   std::filesystem::path path;
   uint64_t file_bytes = 0;
   std::string device;
+  std::string notes;   // what happened to it on the way; "" if nothing
   double seconds = 0;  // from opening the source to the durable name
 };
 

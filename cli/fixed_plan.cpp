@@ -60,7 +60,7 @@ class HiddenFile {
 class PlanFixer {
  public:
   PlanFixer(const Conversion& conversion, const ConversionSources& sources,
-            const checkpoint::Checkpoint& source, Session& session, run::ChosenDevice& device,
+            const checkpoint::Checkpoint& source, Session& session, const GetDevice& device,
             const run::RunOptions& options)
       : conversion_(conversion),
         sources_(sources),
@@ -77,7 +77,7 @@ class PlanFixer {
   plan::Plan fix() {
     plan::Plan plan = make_plan(sources_, source_, session_);
     if (plan.size_exact) return plan;
-    unfit_ = run::measure(plan, source_, device_, session_.services(), options_);
+    unfit_ = run::measure(plan, source_, device_(), session_.services(), options_);
     plan = make_plan(sources_, source_, session_, &unfit_);
     return conversion_.settings.fragile.empty() ? std::move(plan) : without_fragile(std::move(plan));
   }
@@ -103,7 +103,7 @@ class PlanFixer {
     const std::optional<LayerInputs> inputs = inputs_of_layers();
     if (!inputs)
       return measured_layers(
-          run::rehearse(std::move(plan), sources_of_run(), device_, session_.services(), options_));
+          run::rehearse(std::move(plan), sources_of_run(), device_(), session_.services(), options_));
     std::set<std::string> merged;  // their weights are in no file
     for (const auto& layer : plan.layers) {
       if (layer->origin.deltas != nullptr) merged.insert(layer->name);
@@ -135,7 +135,8 @@ class PlanFixer {
     std::vector<std::string> paths = output.temporary_paths();
     paths.push_back(path.string());
     run::StopSignals::watch(paths);
-    run::RunReport report = run::run(plan, sources_of_run(), device_, session_.services(), output, options_);
+    run::RunReport report =
+        run::run(plan, sources_of_run(), device_(), session_.services(), output, options_);
     output.commit();
     return report;
   }
@@ -145,7 +146,7 @@ class PlanFixer {
     const auto formats = installed_formats(session_);
     const report::Survey before = report::survey(source_, formats);
     const report::Survey after = report::survey(stored, formats);
-    report::CompareOptions lanes = lanes_for_reports(device_, options_.lanes);
+    report::CompareOptions lanes = lanes_for_reports(device_(), options_.lanes);
     lanes.progress = options_.progress;
     return report::judge_outputs(
         {source_, before}, {stored, after}, [&](const std::string& layer) { return inputs.find(layer); },
@@ -174,7 +175,7 @@ class PlanFixer {
   const ConversionSources& sources_;
   const checkpoint::Checkpoint& source_;
   Session& session_;
-  run::ChosenDevice& device_;
+  const GetDevice& device_;
   run::RunOptions options_;
   plan::Unfit unfit_;
   std::string judged_by_;  // a sentence; "" without inputs
@@ -183,7 +184,7 @@ class PlanFixer {
 }  // namespace
 
 plan::Plan fixed_plan(const Conversion& conversion, const ConversionSources& sources,
-                      const checkpoint::Checkpoint& source, Session& session, run::ChosenDevice& device,
+                      const checkpoint::Checkpoint& source, Session& session, const GetDevice& device,
                       const run::RunOptions& options) {
   return PlanFixer(conversion, sources, source, session, device, options).fix();
 }

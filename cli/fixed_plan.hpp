@@ -9,13 +9,18 @@
 #include "run/run.hpp"
 #include "session.hpp"
 
+#include <functional>
+
 namespace octavo::cli {
+
+// Chooses the device when it is asked for the first time: most plans need none.
+using GetDevice = std::function<run::ChosenDevice&()>;
 
 // Plans are made until no decision needs the data: first what must stay as it is (--nonfinite keep and its
 // like) is found by reading, then the layers that would lose the most by a rehearsal. Throws as planning and
 // running do, and Error unsupported for a --target-size that cannot be met.
 plan::Plan fixed_plan(const Conversion& conversion, const ConversionSources& sources,
-                      const checkpoint::Checkpoint& source, Session& session, run::ChosenDevice& device,
+                      const checkpoint::Checkpoint& source, Session& session, const GetDevice& device,
                       const run::RunOptions& options);
 
 }  // namespace octavo::cli

@@ -58,6 +58,7 @@ void print_json(const Conversion& conversion, const ConversionSources& sources, 
   json["loras"] = sources.json();
   if (sources.calibration() != nullptr) json["calibration"] = sources.calibration_json(outcome.plan);
   json["device"] = outcome.device;
+  if (!outcome.notes.empty()) json["notes"].push_back(outcome.notes);
   json["lanes"] = outcome.report.lanes;
   json["seconds"] = outcome.seconds;
   json["bytes_per_second"] = outcome.report.seconds > 0

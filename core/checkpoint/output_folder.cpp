@@ -12,6 +12,11 @@ namespace {
 
 namespace fs = std::filesystem;
 
+// From this many files on, writers keep out of each other's way, and the pages of several files are created
+// side by side: 8 files by positioned writes 16 GB/s, one by a mapping 5 GB/s (tmpfs, 16 cores). Few files
+// are better off each with a mapping.
+constexpr size_t kManyFiles = 4;
+
 uint64_t largest_file(const ShardSet& shards) {
   uint64_t largest = shards.index_json.size();
   for (const Layout& layout : shards.layouts) largest = std::max(largest, layout.file_bytes);
@@ -41,10 +46,13 @@ OutputFolder::OutputFolder(const fs::path& final_path, ShardSet shards, const Ou
     lock_.take(final_path_);
     temp_path_ = create_temp_folder(final_path_);
   }
+  OutputOptions each = options_;
+  if (each.sink == SinkKind::automatic && shards_.layouts.size() >= kManyFiles)
+    each.sink = SinkKind::positioned;
   try {
     for (size_t i = 0; i < shards_.layouts.size(); ++i)
       files_.push_back(std::make_unique<OutputFile>(fs::path(temp_path_) / shards_.names[i],
-                                                    std::move(shards_.layouts[i]), options_));
+                                                    std::move(shards_.layouts[i]), each));
   } catch (...) {
     files_.clear();
     std::error_code ignored;

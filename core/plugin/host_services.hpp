@@ -38,6 +38,8 @@ class HostServices {
   // Asks everything to stop: host.cancelled answers 1 from now on and waiting leases return OCTAVO_CANCELLED.
   // Not for signal handlers (it wakes waiting threads).
   void cancel();
+  // Takes that back, before work that failed is done again in another way. Nothing may be running.
+  void resume() { cancelled_ = false; }
   bool cancelled() const { return cancelled_.load(std::memory_order_relaxed); }
 
   // The lease functions for the host's own use. lease returns false if the run was cancelled, try_lease also

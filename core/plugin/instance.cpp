@@ -28,7 +28,11 @@ void throw_status(const std::string& who, std::string_view operation, octavo_sta
   std::string message = text_of(error.message);
   if (message.empty())
     message = fmt::format("failed with status {} and without a message", static_cast<int>(status));
-  throw Error(code_of(status), fmt::format("[{}: {}] {}", who, operation, message), text_of(error.hint));
+  const ErrorCode code = code_of(status);
+  const std::string text = fmt::format("[{}: {}] {}", who, operation, message);
+  if (status == OCTAVO_NO_MEMORY) throw OutOfMemory(code, text, text_of(error.hint));
+  if (status == OCTAVO_DEVICE_LOST) throw DeviceLost(code, text, text_of(error.hint));
+  throw Error(code, text, text_of(error.hint));
 }
 
 void throw_foreign(const std::string& who, std::string_view operation, const char* what) {

@@ -16,10 +16,21 @@
 
 namespace octavo::plugin {
 
+// Failures that a run can go around: with smaller tiles or another backend; with another backend alone.
+class OutOfMemory : public Error {
+ public:
+  using Error::Error;
+};
+class DeviceLost : public Error {
+ public:
+  using Error::Error;
+};
+
 // The exit code that belongs to a status.
 ErrorCode code_of(octavo_status status);
 
-// Throws Error for a status other than OCTAVO_OK: "[who: operation] the plugin's message" and its hint.
+// Throws Error for a status other than OCTAVO_OK (OutOfMemory for OCTAVO_NO_MEMORY, DeviceLost for
+// OCTAVO_DEVICE_LOST): "[who: operation] the plugin's message" and its hint.
 [[noreturn]] void throw_status(const std::string& who, std::string_view operation, octavo_status status,
                                const octavo_error& error);
 [[noreturn]] void throw_foreign(const std::string& who, std::string_view operation, const char* what);

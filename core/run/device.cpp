@@ -5,8 +5,9 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <charconv>
-#include <optional>
+#include <memory>
 
 namespace octavo::run {
 namespace {
@@ -76,24 +77,36 @@ ChosenDevice choose_device(const DeviceRequest& request, const std::vector<plugi
     }
     return open(request.backend, probe, request, set, catalog, host);
   }
-  std::optional<Candidate> best;
+  std::vector<Candidate> able;
   std::string note;
   for (const plugin::Record& record : catalog.records()) {
     if (record.kind != OCTAVO_KIND_BACKEND || !plugin::is_usable(record)) continue;
     Candidate candidate{record.id, plugin::probe(catalog.open(OCTAVO_KIND_BACKEND, record.id), host)};
     if (candidate.probe.score == 0) {
       note = fmt::format("{} is not used: {}", record.id, candidate.probe.reason);
-    } else if (!best || candidate.probe.score > best->probe.score) {
-      best = std::move(candidate);
+    } else {
+      able.push_back(std::move(candidate));
     }
   }
-  if (!best) {
+  if (able.empty()) {
     throw Error(ErrorCode::resources, "[device] no backend can work here" + (note.empty() ? "" : ": " + note),
                 "octavo plugins shows what was found and why it was refused");
   }
-  ChosenDevice chosen = open(best->id, best->probe, request, set, catalog, host);
+  std::stable_sort(able.begin(), able.end(),
+                   [](const Candidate& a, const Candidate& b) { return a.probe.score > b.probe.score; });
+  ChosenDevice chosen = open(able[0].id, able[0].probe, request, set, catalog, host);
   chosen.note = note;
+  if (able.size() > 1) {
+    chosen.fallback =
+        std::make_unique<ChosenDevice>(open(able[1].id, able[1].probe, request, set, catalog, host));
+  }
   return chosen;
+}
+
+void ChosenDevice::use_fallback() {
+  const std::unique_ptr<ChosenDevice> next = std::move(fallback);
+  next->note = std::move(note);
+  *this = std::move(*next);
 }
 
 }  // namespace octavo::run

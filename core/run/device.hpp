@@ -5,6 +5,7 @@
 #include "plugin/catalog.hpp"
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -24,6 +25,11 @@ struct ChosenDevice {
   plugin::Backend backend;
   std::vector<int32_t> devices;  // at least one
   std::string note;              // what a person should know about the choice; "" if nothing
+  // auto: the next best, which carries on where this one is lost or has no memory; else nullptr.
+  std::unique_ptr<ChosenDevice> fallback = nullptr;
+
+  // Becomes its fallback, which is there; what was noted stays.
+  void use_fallback();
 };
 
 // auto: the highest score; a better one that cannot work here is named in the note. A backend that is asked

@@ -10,14 +10,8 @@
 
 namespace octavo::run {
 
-struct LaneNeeds {
-  uint32_t lanes = 1;
-  uint32_t slots = 1;
-  uint64_t slot_bytes = 0;
-};
-
-// Opens the lanes, lets them take `items` in order, and returns when all are done. Throws the first error of
-// any lane.
+// Opens the lanes, lets them take `items` in order, and returns when all are done. Where the device is lost or
+// has no memory its fallback carries on, and `device` is that afterwards. Throws the first error of any lane.
 void run_lanes(RunShared& shared, const std::vector<WorkItem>& items, ChosenDevice& device,
                plugin::HostServices& services, const RunOptions& options, uint64_t bytes_total);
 

@@ -128,6 +128,14 @@ void TileWorker::drain() {
   for (size_t i = 0; i < slots_.size(); ++i) finish((next_slot_ + i) % slots_.size());
 }
 
+std::vector<size_t> TileWorker::unfinished() const {
+  std::vector<size_t> numbers;
+  for (const auto& pending : pending_) {
+    if (pending) numbers.push_back(pending->number);
+  }
+  return numbers;
+}
+
 void TileWorker::copy(const WorkItem& item, Slot& slot) {
   const plan::PlannedCopy& copied = shared_.plan.copies[item.index];
   const std::span<std::byte> bytes = slot.host(item.size).first(item.size);

@@ -54,6 +54,8 @@ class TileWorker {
   std::optional<uint32_t> start(const WorkItem& item, size_t number, const std::stop_token& stop);
   // Waits for everything that was started and writes it.
   void drain();
+  // Numbers of the pieces that were started and are not written.
+  std::vector<size_t> unfinished() const;
 
   // This lane prepares layers for lanes that cannot: those of a device but its primary one.
   bool serves() const { return lane_.raw().primary != 0 && !lane_.on_host(); }

@@ -3,6 +3,7 @@
 #include "plan/tile_shape.hpp"
 
 #include <octavo/grid.hpp>
+#include <octavo/tensor.hpp>
 
 #include <algorithm>
 
@@ -23,10 +24,9 @@ void add_layer(std::vector<WorkItem>& items, WorkKind kind, const plan::Plan& pl
              static_cast<uint64_t>(plan::tile_rows(layer, tile_bytes)));
 }
 
-struct Place {
-  uint64_t offset;
-  WorkKind kind;
-  uint32_t index;
+struct Piece {
+  uint64_t offset;  // in the output
+  WorkItem item;
 };
 
 size_t codes_output(const plan::PlannedLayer& layer) {
@@ -36,41 +36,48 @@ size_t codes_output(const plan::PlannedLayer& layer) {
   return layer.outputs.front().output;
 }
 
+// What a LayerQueue admits one after the other must not take turns with what waits for it.
+bool comes_in_one_go(const plan::PlannedLayer& layer) {
+  return (layer.wants & (OCTAVO_WANTS_PREPARE | OCTAVO_WANTS_WHOLE_LAYER)) != 0;
+}
+
 }  // namespace
 
 std::vector<WorkItem> cut_into_work(const plan::Plan& plan, const std::vector<uint64_t>& output_offsets,
                                     uint64_t tile_bytes) {
-  std::vector<Place> places;
+  std::vector<Piece> pieces;
+  std::vector<WorkItem> items;  // of one tensor
+  // `unit`: bytes in the output of what pieces are counted in.
+  const auto take = [&](uint64_t offset, uint64_t unit) {
+    for (const WorkItem& item : items) {
+      const uint64_t before = item.kind == WorkKind::absmax ? 0 : item.begin * unit;
+      pieces.push_back({offset + before, item});
+    }
+    items.clear();
+  };
   for (uint32_t i = 0; i < plan.copies.size(); ++i) {
-    places.push_back({output_offsets[plan.copies[i].output], WorkKind::copy, i});
+    add_pieces(items, WorkKind::copy, i, plan.copies[i].source->info.bytes(), tile_bytes);
+    take(output_offsets[plan.copies[i].output], 1);
   }
   for (uint32_t i = 0; i < plan.layers.size(); ++i) {
-    places.push_back({output_offsets[codes_output(*plan.layers[i])], WorkKind::tile, i});
+    const plan::PlannedLayer& layer = *plan.layers[i];
+    if (octavo::needs_layer_absmax(layer.grid)) add_layer(items, WorkKind::absmax, plan, i, tile_bytes);
+    add_layer(items, WorkKind::tile, plan, i, tile_bytes);
+    const uint64_t row_bytes =
+        static_cast<uint64_t>(layer.grid.cols) * octavo::bytes_of(layer.grid.stored_dtype);
+    take(output_offsets[codes_output(layer)], comes_in_one_go(layer) ? 0 : row_bytes);
   }
   for (uint32_t i = 0; i < plan.merges.size(); ++i) {
-    places.push_back({output_offsets[plan.merges[i].output], WorkKind::merge, i});
+    const plan::PlannedMerge& merge = plan.merges[i];
+    add_pieces(items, WorkKind::merge, i, static_cast<uint64_t>(merge.rows),
+               static_cast<uint64_t>(plan::merge_rows(merge, tile_bytes)));
+    take(output_offsets[merge.output],
+         static_cast<uint64_t>(merge.cols) * octavo::bytes_of(merge.origin.tensor->info.dtype));
   }
-  std::stable_sort(places.begin(), places.end(),
-                   [](const Place& a, const Place& b) { return a.offset < b.offset; });
-
-  std::vector<WorkItem> items;
-  for (const Place& place : places) {
-    if (place.kind == WorkKind::merge) {
-      const plan::PlannedMerge& merge = plan.merges[place.index];
-      add_pieces(items, WorkKind::merge, place.index, static_cast<uint64_t>(merge.rows),
-                 static_cast<uint64_t>(plan::merge_rows(merge, tile_bytes)));
-      continue;
-    }
-    if (place.kind == WorkKind::copy) {
-      add_pieces(items, WorkKind::copy, place.index, plan.copies[place.index].source->info.bytes(),
-                 tile_bytes);
-      continue;
-    }
-    if (octavo::needs_layer_absmax(plan.layers[place.index]->grid)) {
-      add_layer(items, WorkKind::absmax, plan, place.index, tile_bytes);
-    }
-    add_layer(items, WorkKind::tile, plan, place.index, tile_bytes);
-  }
+  // Stable: of a layer's pieces at one place those for its absmax stay before the first tile.
+  std::stable_sort(pieces.begin(), pieces.end(),
+                   [](const Piece& a, const Piece& b) { return a.offset < b.offset; });
+  for (const Piece& piece : pieces) items.push_back(piece.item);
   for (uint32_t i = 0; i < plan.activation_scales.size(); ++i)
     items.push_back({WorkKind::activation_scale, i, 0, 0, 0});
   return items;

@@ -25,8 +25,9 @@ struct WorkItem {
 };
 
 // Order: by offset in the output, so that a writer that reserves blocks ahead is never waited for and never
-// far behind; files of a sharded output take turns. A layer's absmax pieces come before its first tile.
-// Activation scales, which are few bytes, come last.
+// far behind; files of a sharded output take turns, piece by piece, so that lanes write to all of them at a
+// time (but the pieces of a layer that is prepared, or is one tile, stay together). A layer's absmax pieces
+// come before its first tile. Activation scales, which are few bytes, come last.
 std::vector<WorkItem> cut_into_work(const plan::Plan& plan, const std::vector<uint64_t>& output_offsets,
                                     uint64_t tile_bytes);
 

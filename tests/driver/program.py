@@ -21,7 +21,7 @@ def program():
 
 def environment(**changes):
     kept = {name: value for name, value in os.environ.items() if name not in SETTINGS}
-    kept["OCTAVO_DEVICE"] = "cpu"
+    kept["OCTAVO_DEVICE"] = os.environ.get("OCTAVO_TEST_DEVICE", "cpu")
     kept.update({name: str(value) for name, value in changes.items()})
     return kept
 

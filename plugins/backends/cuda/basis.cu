@@ -25,15 +25,14 @@ struct Source {
   View view;
   bool check;
   unsigned limit;  // bits of the smallest magnitude that `check` refuses
-  Ledger* ledger;
 };
 
 // Element [row, col] as f32; 0 outside of the view.
-__device__ inline float read(const Source& source, std::int64_t row, std::int64_t col) {
+__device__ inline float read(const Source& source, std::int64_t row, std::int64_t col, Tally& tally) {
   if (row >= source.view.rows || col >= source.view.cols) return 0.0f;
   const float value = load(source.view.data, source.view.dtype, row * source.view.stride + col);
   if (!source.check || magnitude_bits(value) < source.limit) return value;
-  note_nonfinite(source.ledger, row * source.view.cols + col);
+  note_nonfinite(tally, row * source.view.cols + col);
   return 0.0f;
 }
 
@@ -44,16 +43,19 @@ struct Change {
   int group;
   float factor;
   std::uint32_t rounding;
+  Board* board;
   Record* record;
 };
 
 __global__ void __launch_bounds__(kChunkThreads) change_basis_kernel(const Change args) {
   extern __shared__ float values[];
+  __shared__ Tally tally;
+  open_tally(tally);
   for (std::int64_t chunk = blockIdx.x; chunk < args.chunks.count(); chunk += gridDim.x) {
     const ChunkPlace place = place_of(args.chunks, chunk);
     const int width = static_cast<int>(place.end - place.begin);
     for (int i = static_cast<int>(threadIdx.x); i < width; i += kChunkThreads)
-      values[i] = read(args.source, place.row, place.begin + i);
+      values[i] = read(args.source, place.row, place.begin + i, tally);
     __syncthreads();
     if (args.group != 0) rotate_shared(values, width, args.group);
     float* target = static_cast<float*>(args.target.data) + place.row * args.target.stride + place.begin;
@@ -62,19 +64,21 @@ __global__ void __launch_bounds__(kChunkThreads) change_basis_kernel(const Chang
       target[i] = rounded_to(args.rounding, __fmul_rn(values[i], args.factor));
     __syncthreads();
   }
-  if (args.record != nullptr) settle(args.source.ledger, args.record, {});
+  settle(tally, args.board, args.record, {});
 }
 
 // The same without a rotation: nothing has to meet in shared memory.
 __global__ void __launch_bounds__(kChunkThreads) convert_kernel(const Change args) {
+  __shared__ Tally tally;
+  open_tally(tally);
   for (std::int64_t chunk = blockIdx.x; chunk < args.chunks.count(); chunk += gridDim.x) {
     const ChunkPlace place = place_of(args.chunks, chunk);
     float* target = static_cast<float*>(args.target.data) + place.row * args.target.stride;
     const std::int64_t end = place.end < args.target.cols ? place.end : args.target.cols;
     for (std::int64_t col = place.begin + threadIdx.x; col < end; col += kChunkThreads)
-      target[col] = rounded_to(args.rounding, read(args.source, place.row, col));
+      target[col] = rounded_to(args.rounding, read(args.source, place.row, col, tally));
   }
-  if (args.record != nullptr) settle(args.source.ledger, args.record, {});
+  settle(tally, args.board, args.record, {});
 }
 
 struct Absmax {
@@ -84,15 +88,16 @@ struct Absmax {
   float factor;
   bool check_overflow;
   std::uint32_t overflow;
+  Board* board;
   Record* record;
 };
 
 __device__ inline unsigned chunk_absmax(const Absmax& args, const ChunkPlace& place, float* values,
-                                        unsigned& overflows) {
+                                        unsigned& overflows, Tally& tally) {
   const int width = static_cast<int>(place.end - place.begin);
   unsigned largest = 0;
   for (int i = static_cast<int>(threadIdx.x); i < width; i += kChunkThreads) {
-    const float value = read(args.source, place.row, place.begin + i);
+    const float value = read(args.source, place.row, place.begin + i, tally);
     if (args.check_overflow && !is_finite(rounded_to(args.overflow, value))) ++overflows;
     if (args.group != 0)
       values[i] = value;
@@ -110,12 +115,14 @@ __device__ inline unsigned chunk_absmax(const Absmax& args, const ChunkPlace& pl
 
 __global__ void __launch_bounds__(kChunkThreads) absmax_kernel(const Absmax args) {
   extern __shared__ float values[];
+  __shared__ Tally tally;
+  open_tally(tally);
   unsigned largest = 0, overflows = 0;
   for (std::int64_t chunk = blockIdx.x; chunk < args.chunks.count(); chunk += gridDim.x)
-    largest = max(largest, chunk_absmax(args, place_of(args.chunks, chunk), values, overflows));
-  note_absmax(args.source.ledger, largest);
-  note_count(&args.source.ledger->overflow, overflows);
-  settle(args.source.ledger, args.record, {});
+    largest = max(largest, chunk_absmax(args, place_of(args.chunks, chunk), values, overflows, tally));
+  note_absmax(tally, largest);
+  note_count(tally.overflow, overflows);
+  settle(tally, args.board, args.record, {});
 }
 
 std::int64_t chunk_width(std::int64_t group) { return std::max<std::int64_t>(kChunkColumns, group); }
@@ -134,17 +141,19 @@ void change_basis(const Launch& launch, const BasisJob& job) {
                      job.source.cols == job.target.cols;
   const View source = whole ? flattened(job.source) : job.source;
   const View target = whole ? flattened(job.target) : job.target;
-  const Change args{{source, job.check, limit_bits(job.group), launch.ledger},
-                    target,
-                    {target.rows, std::max(source.cols, target.cols), chunk_width(job.group)},
-                    static_cast<int>(job.group),
-                    factor_of(job.group),
-                    job.rounding,
-                    job.check ? launch.record : nullptr};
+  Change args{{source, job.check, limit_bits(job.group)},
+              target,
+              {target.rows, std::max(source.cols, target.cols), chunk_width(job.group)},
+              static_cast<int>(job.group),
+              factor_of(job.group),
+              job.rounding,
+              launch.board,
+              nullptr};
   const bool rotated = job.group != 0;
   const auto kernel = rotated ? change_basis_kernel : convert_kernel;
   const std::size_t shared = rotated ? static_cast<std::size_t>(args.chunks.width) * sizeof(float) : 0;
   const unsigned blocks = grid_for(launch, kernel, args.chunks.count(), kChunkThreads, shared);
+  if (job.check) args.record = launch.record();
   kernel<<<blocks, kChunkThreads, shared, launch.stream>>>(args);
   check_launch("to_basis");
 }
@@ -152,15 +161,17 @@ void change_basis(const Launch& launch, const BasisJob& job) {
 void find_absmax(const Launch& launch, const AbsmaxJob& job) {
   const bool whole = job.group == 0 && is_packed(job.source) && job.cols == job.source.cols;
   const View source = whole ? flattened(job.source) : job.source;
-  const Absmax args{{source, true, limit_bits(job.group), launch.ledger},
-                    {source.rows, whole ? source.cols : job.cols, chunk_width(job.group)},
-                    static_cast<int>(job.group),
-                    factor_of(job.group),
-                    job.overflow >= 0,
-                    static_cast<std::uint32_t>(job.overflow < 0 ? 0 : job.overflow),
-                    launch.record};
+  Absmax args{{source, true, limit_bits(job.group)},
+              {source.rows, whole ? source.cols : job.cols, chunk_width(job.group)},
+              static_cast<int>(job.group),
+              factor_of(job.group),
+              job.overflow >= 0,
+              static_cast<std::uint32_t>(job.overflow < 0 ? 0 : job.overflow),
+              launch.board,
+              nullptr};
   const std::size_t shared = job.group != 0 ? static_cast<std::size_t>(args.chunks.width) * sizeof(float) : 0;
   const unsigned blocks = grid_for(launch, absmax_kernel, args.chunks.count(), kChunkThreads, shared);
+  args.record = launch.record();
   absmax_kernel<<<blocks, kChunkThreads, shared, launch.stream>>>(args);
   check_launch("absmax");
 }

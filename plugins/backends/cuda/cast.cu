@@ -20,7 +20,7 @@ struct Cast {
   std::uint32_t flags;
   bool errors;
   double* row_errors;
-  Ledger* ledger;
+  Board* board;
   Record* record;
 };
 
@@ -51,7 +51,7 @@ __device__ inline void add_error(float source, float stored, double& error, Gath
 
 template <std::uint32_t kFrom, std::uint32_t kTo>
 __device__ inline void cast_element(const Cast& args, std::int64_t row, std::int64_t col, Counts& counts,
-                                    double& error, Gathered& gathered) {
+                                    double& error, Gathered& gathered, Tally& tally) {
   const std::uint32_t from = kFrom == kAnyDtype ? args.source.dtype : kFrom;
   const std::uint32_t to = kTo == kAnyDtype ? args.target.dtype : kTo;
   const std::int64_t at = row * args.source.stride + col;
@@ -60,7 +60,7 @@ __device__ inline void cast_element(const Cast& args, std::int64_t row, std::int
   const float as_f32 = value;
   const Original original = original_of(from, args.source.data, at, value);
   const bool zero = !original.finite && (args.flags & OCTAVO_TILE_ZERO_NONFINITE) != 0;
-  if (args.errors && !original.finite) note_nonfinite(args.ledger, row * args.source.cols + col);
+  if (args.errors && !original.finite) note_nonfinite(tally, row * args.source.cols + col);
   if (from == OCTAVO_F64 && to == OCTAVO_F64) {
     static_cast<double*>(args.target.data)[target] =
         zero ? 0.0 : static_cast<const double*>(args.source.data)[at];
@@ -80,26 +80,29 @@ __device__ inline void cast_element(const Cast& args, std::int64_t row, std::int
 
 template <std::uint32_t kFrom, std::uint32_t kTo>
 __global__ void __launch_bounds__(kChunkThreads) cast_kernel(const Cast args) {
+  __shared__ Tally tally;
+  open_tally(tally);
   Gathered gathered;
   Counts counts;
   for (std::int64_t chunk = blockIdx.x; chunk < args.chunks.count(); chunk += gridDim.x) {
     const ChunkPlace place = place_of(args.chunks, chunk);
     double error = 0.0;
     for (std::int64_t col = place.begin + threadIdx.x; col < place.end; col += kChunkThreads)
-      cast_element<kFrom, kTo>(args, place.row, col, counts, error, gathered);
+      cast_element<kFrom, kTo>(args, place.row, col, counts, error, gathered, tally);
     gathered.error += error;
     if (args.row_errors == nullptr) continue;
     const double whole = block_sum(error);  // a chunk is a whole row then
     if (threadIdx.x == 0) args.row_errors[place.row] = whole;
   }
-  note_count(&args.ledger->overflow, counts.overflow);
-  note_count(&args.ledger->underflow, counts.underflow);
-  settle(args.ledger, args.record, gathered);
+  note_count(tally.overflow, counts.overflow);
+  note_count(tally.underflow, counts.underflow);
+  settle(tally, args.board, args.record, gathered);
 }
 
 template <std::uint32_t kFrom, std::uint32_t kTo>
-void launch_cast(const Launch& launch, const Cast& args) {
+void launch_cast(const Launch& launch, Cast args) {
   const unsigned blocks = grid_for(launch, cast_kernel<kFrom, kTo>, args.chunks.count(), kChunkThreads);
+  args.record = launch.record();
   cast_kernel<kFrom, kTo><<<blocks, kChunkThreads, 0, launch.stream>>>(args);
   check_launch("cast");
 }
@@ -117,7 +120,9 @@ void launch_from(const Launch& launch, const Cast& args) {
 }
 
 __global__ void __launch_bounds__(kChunkThreads)
-    error_sums_kernel(const View a, const View b, const Chunks chunks, Ledger* ledger, Record* record) {
+    error_sums_kernel(const View a, const View b, const Chunks chunks, Board* board, Record* record) {
+  __shared__ Tally tally;
+  open_tally(tally);
   Gathered gathered;
   for (std::int64_t chunk = blockIdx.x; chunk < chunks.count(); chunk += gridDim.x) {
     const ChunkPlace place = place_of(chunks, chunk);
@@ -130,7 +135,7 @@ __global__ void __launch_bounds__(kChunkThreads)
       gathered.max_error = fmaxf(gathered.max_error, static_cast<float>(fabs(off)));
     }
   }
-  settle(ledger, record, gathered);
+  settle(tally, board, record, gathered);
 }
 
 }  // namespace
@@ -140,9 +145,9 @@ void cast_values(const Launch& launch, const CastJob& job) {
   const View source = whole ? flattened(job.source) : job.source;
   const View target = whole ? flattened(job.target) : job.target;
   const std::int64_t width = job.row_errors != nullptr && source.cols > 0 ? source.cols : kChunkColumns;
-  const Cast args{source,        target,       {source.rows, source.cols, width},
-                  job.flags,     job.errors,   job.row_errors,
-                  launch.ledger, launch.record};
+  const Cast args{source,       target,     {source.rows, source.cols, width},
+                  job.flags,    job.errors, job.row_errors,
+                  launch.board, nullptr};
   switch (source.dtype) {
     case OCTAVO_F32:
       return launch_from<OCTAVO_F32>(launch, args);
@@ -159,8 +164,8 @@ void sum_errors(const Launch& launch, const View& a, const View& b) {
   const View right = whole ? flattened(b) : b;
   const Chunks chunks{left.rows, left.cols, kChunkColumns};
   const unsigned blocks = grid_for(launch, error_sums_kernel, chunks.count(), kChunkThreads);
-  error_sums_kernel<<<blocks, kChunkThreads, 0, launch.stream>>>(left, right, chunks, launch.ledger,
-                                                                 launch.record);
+  error_sums_kernel<<<blocks, kChunkThreads, 0, launch.stream>>>(left, right, chunks, launch.board,
+                                                                 launch.record());
   check_launch("error_sums");
 }
 

@@ -63,7 +63,9 @@ __device__ inline float outer_scale(const CellsJob& job, int index, const Region
 }
 
 __global__ void __launch_bounds__(kChunkThreads)
-    scales_kernel(const __grid_constant__ CellsJob job, const int index, Ledger* ledger) {
+    scales_kernel(const __grid_constant__ CellsJob job, const int index, Board* board, Record* record) {
+  __shared__ Tally tally;
+  open_tally(tally);
   const LevelPlan& level = job.levels[index];
   const std::int64_t count = level.rows * level.cols;
   const unsigned lane = threadIdx.x % 32;
@@ -79,8 +81,9 @@ __global__ void __launch_bounds__(kChunkThreads)
     if (lane != 0) continue;
     const float exact = exact_scale(level, absmax, outer_scale(job, index, region));
     store_scale(level, stored_scale(level, exact), cell);
-    if (index == 0 && absmax > 0.0f && exact < level.floor) atomicAdd(&ledger->floored, 1ull);
+    if (index == 0 && absmax > 0.0f && exact < level.floor) atomicAdd(&tally.floored, 1u);
   }
+  settle(tally, board, record, {});
 }
 
 __global__ void whole_scale_kernel(const __grid_constant__ CellsJob job, const int index,
@@ -149,15 +152,19 @@ __device__ inline double round_cell_value(const CellsJob& job, std::int64_t row,
   const bool with_zero = job.zero.stored != nullptr;
   const float code = nearest_code(job.code, with_zero ? __fadd_rn(rintf(t), decoding.zero) : t);
   store_code(job.code, code, job.codes.data, row * job.codes.stride + col);
-  const float stored = __fmul_rn(__fsub_rn(code, decoding.zero), decoding.scale);
-  const double error = static_cast<double>(stored) - static_cast<double>(value);
+  // The product is exact in double, which is how the reference takes the error.
+  const double stored =
+      static_cast<double>(__fsub_rn(code, decoding.zero)) * static_cast<double>(decoding.scale);
+  const double error = stored - static_cast<double>(value);
   gathered.signal += static_cast<double>(value) * static_cast<double>(value);
   gathered.max_error = fmaxf(gathered.max_error, static_cast<float>(fabs(error)));
   return error * error;
 }
 
 __global__ void __launch_bounds__(kChunkThreads)
-    codes_kernel(const __grid_constant__ CellsJob job, const Chunks chunks, Ledger* ledger, Record* record) {
+    codes_kernel(const __grid_constant__ CellsJob job, const Chunks chunks, Board* board, Record* record) {
+  __shared__ Tally tally;
+  open_tally(tally);
   Gathered gathered;
   for (std::int64_t chunk = blockIdx.x; chunk < chunks.count(); chunk += gridDim.x) {
     const ChunkPlace place = place_of(chunks, chunk);
@@ -169,7 +176,7 @@ __global__ void __launch_bounds__(kChunkThreads)
     const double whole = block_sum(error);  // a chunk is a whole row then
     if (threadIdx.x == 0 && place.row < job.source_rows) job.row_errors[place.row] = whole;
   }
-  settle(ledger, record, gathered);
+  settle(tally, board, record, gathered);
 }
 
 __global__ void load_levels_kernel(const __grid_constant__ CellsJob job) {
@@ -206,7 +213,7 @@ std::int64_t warps_of(std::int64_t cells) { return (cells + kWarps - 1) / kWarps
 void make_scales(const Launch& launch, const CellsJob& job, int index) {
   const LevelPlan& level = job.levels[index];
   const unsigned blocks = grid_for(launch, scales_kernel, warps_of(level.rows * level.cols), kChunkThreads);
-  scales_kernel<<<blocks, kChunkThreads, 0, launch.stream>>>(job, index, launch.ledger);
+  scales_kernel<<<blocks, kChunkThreads, 0, launch.stream>>>(job, index, launch.board, launch.record());
   check_launch("quantize_nearest");
 }
 
@@ -226,7 +233,7 @@ void make_codes(const Launch& launch, const CellsJob& job) {
   const std::int64_t width = job.row_errors != nullptr ? job.codes.cols : kChunkColumns;
   const Chunks chunks{job.codes.rows, job.codes.cols, width > 0 ? width : 1};
   const unsigned blocks = grid_for(launch, codes_kernel, chunks.count(), kChunkThreads);
-  codes_kernel<<<blocks, kChunkThreads, 0, launch.stream>>>(job, chunks, launch.ledger, launch.record);
+  codes_kernel<<<blocks, kChunkThreads, 0, launch.stream>>>(job, chunks, launch.board, launch.record());
   check_launch("quantize_nearest");
 }
 

@@ -25,6 +25,7 @@ std::vector<std::string> places() {
     found.push_back(fmt::format("{}/lib/{}", torch, kLibrary));
   }
   found.push_back(fmt::format("{}/{}", OCTAVO_CUDA_LIBRARIES, kLibrary));
+  found.push_back(fmt::format("{}/../lib/{}", OCTAVO_CUBLASLT_HEADERS, kLibrary));
   found.push_back(fmt::format("/usr/local/cuda/lib64/{}", kLibrary));
   return found;
 }

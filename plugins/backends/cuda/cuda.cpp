@@ -55,7 +55,7 @@ class CudaBackend final : public Backend {
       check(cudaSetDevice(device), "lane", "device");
       ring_->pin();
     }
-    return std::make_unique<CudaLane>(ring_, device, request.index == 0);
+    return std::make_unique<CudaLane>(ring_, fault_, device, request.index == 0);
   }
 
   std::string unsupported(octavo_operation operation, const octavo_grid* grid,
@@ -104,6 +104,7 @@ class CudaBackend final : public Backend {
   std::mutex mutex_;
   std::set<int> ready_;
   std::shared_ptr<PinnedRing> ring_ = std::make_shared<PinnedRing>();
+  std::shared_ptr<Fault> fault_ = std::make_shared<Fault>(asked_fault());
 };
 
 }  // namespace

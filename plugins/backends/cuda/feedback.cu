@@ -1,7 +1,9 @@
-// One thread has one row. The feedback of a column reaches all columns before it, so a thread keeps 32
-// columns in registers and works through the block in strips of 32: first what the strips behind it add, then
-// the 32 columns one after the other. Rows lie transposed in shared memory, where a warp reads and writes
-// them in whole lines; the factor is the same for all threads and comes out of the cache.
+// One thread rounds one row, column after column; what the columns do to the ones before them is added up in
+// strips of 32 that a thread keeps in registers: first what the strips behind it add, then the 32 columns one
+// after the other. All threads of the block, those without a row too, bring rows and factor into shared
+// memory and the results back, in whole lines. A row lies at a stride of 4 floats more than it has, so
+// threads read 16 bytes each of 8 rows without a bank conflict; an entry of the factor is the same for all
+// threads.
 #include "codes.cuh"
 #include "feedback.hpp"
 #include "status.hpp"
@@ -12,124 +14,211 @@ namespace octavo::cuda {
 namespace {
 
 constexpr int kStrip = 32;
-constexpr int kMostRows = 256;
+constexpr int kMostRows = 96;
+constexpr int kThreads = 256;
+constexpr int kRowStride = kFeedbackColumns + 4;
+constexpr int kQuads = kFeedbackColumns / 4;  // of a row
 
-// The memory of a warp's 32 rows: `columns` x (block's rows + 1) floats; the odd stride keeps reads along
-// rows and along columns free of bank conflicts.
-struct Transposed {
-  float* data;
-  int stride;
-  __device__ float& at(int column, int row) const { return data[column * stride + row]; }
+// Shared memory of a block.
+struct Stage {
+  float* work;    // [rows, kRowStride]: the work, then the residuals
+  float* source;  // [rows, kRowStride]: the source, then the codes
+  float* factor;  // [kFeedbackColumns, kFeedbackColumns], nullptr where it stays in global memory
 };
 
-struct Place {
-  std::int64_t first_row;  // of the warp
-  int warp_row;            // the same within the block
-  int lane;
+struct Block {
+  std::int64_t first_row;
+  int rows;  // of this block
+  int cols;
 };
 
-// 32 columns from `column` of the warp's rows, between global memory and a strip.
-__device__ inline void load_strip(const View& view, const Place& place, int column, int cols,
-                                  const Transposed& strip, int strip_column) {
-  if (column + place.lane >= cols) return;
-  for (int r = 0; r < 32 && place.first_row + r < view.rows; ++r) {
-    strip.at(strip_column + place.lane, place.warp_row + r) =
-        static_cast<const float*>(view.data)[(place.first_row + r) * view.stride + column + place.lane];
+// Every place of a view's rows in the block, by all threads of it. `wide`: 4 columns at a time.
+template <typename Move4, typename Move1>
+__device__ inline void move_rows(const View& view, const Block& block, bool wide, Move4 four, Move1 one) {
+  if (wide) {
+#pragma unroll 6
+    for (int i = static_cast<int>(threadIdx.x); i < block.rows * kQuads; i += kThreads) {
+      const int row = i / kQuads, col = i % kQuads * 4;
+      if (col < block.cols) four((block.first_row + row) * view.stride + col, row * kRowStride + col);
+    }
+    return;
+  }
+#pragma unroll 8
+  for (int i = static_cast<int>(threadIdx.x); i < block.rows * kFeedbackColumns; i += kThreads) {
+    const int row = i / kFeedbackColumns, col = i % kFeedbackColumns;
+    if (col < block.cols) one((block.first_row + row) * view.stride + col, row * kRowStride + col);
   }
 }
 
-__device__ inline void store_strip(const View& view, const Place& place, int column, int cols,
-                                   const Transposed& strip) {
-  if (column + place.lane >= cols) return;
-  for (int r = 0; r < 32 && place.first_row + r < view.rows; ++r) {
-    static_cast<float*>(view.data)[(place.first_row + r) * view.stride + column + place.lane] =
-        strip.at(column + place.lane, place.warp_row + r);
+__device__ inline bool is_wide(const View& view, int element) {
+  return view.cols % 4 == 0 && view.stride % 4 == 0 &&
+         reinterpret_cast<std::uintptr_t>(view.data) % static_cast<unsigned>(4 * element) == 0;
+}
+
+__device__ inline void load_rows(const View& view, const Block& block, float* rows) {
+  const float* data = static_cast<const float*>(view.data);
+  move_rows(
+      view, block, is_wide(view, 4),
+      [&](std::int64_t from, int to) {
+        *reinterpret_cast<float4*>(rows + to) = *reinterpret_cast<const float4*>(data + from);
+      },
+      [&](std::int64_t from, int to) { rows[to] = data[from]; });
+}
+
+__device__ inline void store_rows(const View& view, const Block& block, const float* rows) {
+  float* data = static_cast<float*>(view.data);
+  move_rows(
+      view, block, is_wide(view, 4),
+      [&](std::int64_t to, int from) {
+        *reinterpret_cast<float4*>(data + to) = *reinterpret_cast<const float4*>(rows + from);
+      },
+      [&](std::int64_t to, int from) { data[to] = rows[from]; });
+}
+
+__device__ inline void store_codes(const FeedbackJob& job, const Block& block, const float* rows) {
+  const bool bytes = job.code.dtype == OCTAVO_I8 && is_wide(job.codes, 1);
+  move_rows(
+      job.codes, block, bytes,
+      [&](std::int64_t to, int from) {
+        const float4 codes = *reinterpret_cast<const float4*>(rows + from);
+        *reinterpret_cast<char4*>(static_cast<std::int8_t*>(job.codes.data) + to) =
+            make_char4(static_cast<signed char>(codes.x), static_cast<signed char>(codes.y),
+                       static_cast<signed char>(codes.z), static_cast<signed char>(codes.w));
+      },
+      [&](std::int64_t to, int from) { store_code(job.code, rows[from], job.codes.data, to); });
+}
+
+// All of the block's factor; what lies above its diagonal is not used.
+__device__ inline void load_factor(const View& view, float* factor) {
+  const float* data = static_cast<const float*>(view.data);
+  const int rows = static_cast<int>(view.rows), cols = static_cast<int>(view.cols);
+  if (is_wide(view, 4)) {
+#pragma unroll 8
+    for (int i = static_cast<int>(threadIdx.x); i < rows * kQuads; i += kThreads) {
+      const int row = i / kQuads, col = i % kQuads * 4;
+      if (col >= cols) continue;
+      *reinterpret_cast<float4*>(factor + row * kFeedbackColumns + col) =
+          *reinterpret_cast<const float4*>(data + row * view.stride + col);
+    }
+    return;
+  }
+#pragma unroll 8
+  for (int i = static_cast<int>(threadIdx.x); i < rows * kFeedbackColumns; i += kThreads) {
+    const int row = i / kFeedbackColumns, col = i % kFeedbackColumns;
+    if (col < cols) factor[i] = data[row * view.stride + col];
   }
 }
 
-__device__ inline void store_strip_codes(const FeedbackJob& job, const Place& place, int column, int cols,
-                                         const Transposed& strip) {
-  if (column + place.lane >= cols) return;
-  for (int r = 0; r < 32 && place.first_row + r < job.codes.rows; ++r) {
-    store_code(job.code, strip.at(place.lane, place.warp_row + r), job.codes.data,
-               (place.first_row + r) * job.codes.stride + column + place.lane);
-  }
+// The scale of a column of a row, and its reciprocal where that is good for a quotient.
+struct Scale {
+  float value;
+  float inverse;  // 0: divide
+};
+
+__device__ inline Scale scale_with_inverse(float value) {
+  const bool is_usual = value > 1e-30f && value < 1e30f;
+  return {value, is_usual ? __frcp_rn(value) : 0.0f};
 }
 
-__device__ inline const float* scale_row(const FeedbackJob& job, std::int64_t row) {
-  return job.scales + (job.row_begin + row) / job.block_rows * job.scales_stride;
+__device__ __noinline__ float other_code(const CodePlan& plan, float f, float scale) {
+  return scale > 0.0f ? nearest_code(plan, __fdiv_rn(f, scale)) : 0.0f;
 }
 
-__device__ inline float scale_of(const FeedbackJob& job, const float* scales, int column) {
-  return job.one_column ? scales[0] : scales[(job.col_begin + column) / job.block_cols];
+// The quotient is corrected once (nearest.cuh), which is as good as the division but in the last place.
+__device__ inline float code_of(const CodePlan& plan, float f, const Scale& scale) {
+  if (scale.inverse == 0.0f || !is_integer(plan)) return other_code(plan, f, scale.value);
+  const float limit = 1e6f;  // beyond all codes; keeps the rest finite
+  const float t = fminf(fmaxf(__fmul_rn(f, scale.inverse), -limit), limit);
+  const float rest = __fmaf_rn(-t, scale.value, f);
+  return fminf(fmaxf(rintf(__fmaf_rn(rest, scale.inverse, t)), plan.lowest), plan.highest);
 }
 
-__device__ __noinline__ float other_code(const CodePlan& plan, float t) { return nearest_code(plan, t); }
-
-__device__ inline float code_of(const CodePlan& plan, float f, float scale) {
-  if (!(scale > 0.0f)) return 0.0f;
-  const float t = __fdiv_rn(f, scale);
-  return is_integer(plan) ? fminf(fmaxf(rintf(t), plan.lowest), plan.highest) : other_code(plan, t);
-}
-
-// sums[c] += residual x factor[i, column + c] for the first `count` columns of a strip.
+// sums[c] += residual x factor[c] for the first `kCount` columns of a strip.
 template <int kCount>
-__device__ inline void add_row(const float* factor_row, float residual, float (&sums)[kStrip]) {
+__device__ inline void add_row(const float* __restrict__ factor, float residual, float (&sums)[kStrip]) {
 #pragma unroll
   for (int c = 0; c < kCount; c += 4) {
-    const float4 factors = __ldg(reinterpret_cast<const float4*>(factor_row + c));
+    const float4 factors = *reinterpret_cast<const float4*>(factor + c);
     const float four[4] = {factors.x, factors.y, factors.z, factors.w};
 #pragma unroll
-    for (int i = 0; i < 4 && c + i < kCount; ++i)
-      sums[c + i] = __fadd_rn(sums[c + i], __fmul_rn(residual, four[i]));
+    for (int i = 0; i < 4 && c + i < kCount; ++i) sums[c + i] = __fmaf_rn(residual, four[i], sums[c + i]);
   }
 }
 
-// Rounds column kColumn of the strip and the ones before it.
+struct Scales {
+  const float* row;  // of this thread's row
+  std::int64_t col_begin;
+  std::int64_t block_cols;
+  bool one_column;
+
+  __device__ Scale at(int column) const {
+    return scale_with_inverse(one_column ? row[0] : row[(col_begin + column) / block_cols]);
+  }
+};
+
+// Rounds columns kColumn .. 0 of the strip that begins at `column`.
 template <int kColumn>
-__device__ inline void round_columns(const FeedbackJob& job, int column, int row, const float* scales,
-                                     const Transposed& strip, const Transposed& rows, float (&sums)[kStrip]) {
+__device__ inline void round_columns(const FeedbackJob& job, const Scales& scales, Scale scale, int column,
+                                     const float* __restrict__ factor, int factor_stride,
+                                     float* __restrict__ work, float* __restrict__ source,
+                                     float (&sums)[kStrip]) {
   if (column + kColumn < job.source.cols) {
-    const float scale = scale_of(job, scales, column + kColumn);
+    if (!scales.one_column) scale = scales.at(column + kColumn);
     const float code = code_of(job.code, sums[kColumn], scale);
-    const float residual = __fsub_rn(strip.at(kColumn, row), __fmul_rn(code, scale));
-    strip.at(kColumn, row) = code;
-    rows.at(column + kColumn, row) = residual;
-    const float* factor =
-        static_cast<const float*>(job.factor.data) + (column + kColumn) * job.factor.stride + column;
-    add_row<kColumn>(factor, residual, sums);
+    const float residual = __fsub_rn(source[column + kColumn], __fmul_rn(code, scale.value));
+    source[column + kColumn] = code;
+    work[column + kColumn] = residual;
+    add_row<kColumn>(factor + (column + kColumn) * factor_stride + column, residual, sums);
   }
-  if constexpr (kColumn > 0) round_columns<kColumn - 1>(job, column, row, scales, strip, rows, sums);
+  if constexpr (kColumn > 0) {
+    round_columns<kColumn - 1>(job, scales, scale, column, factor, factor_stride, work, source, sums);
+  }
 }
 
-__global__ void __launch_bounds__(kMostRows) round_block_kernel(const __grid_constant__ FeedbackJob job) {
-  extern __shared__ float memory[];
-  const int cols = static_cast<int>(job.source.cols);
-  const int stride = static_cast<int>(blockDim.x) + 1;
-  const Transposed rows{memory, stride};                   // work, then residuals
-  const Transposed strip{memory + cols * stride, stride};  // source, then codes
-  const int row = static_cast<int>(threadIdx.x);
-  const Place place{std::int64_t{blockIdx.x} * blockDim.x + row / 32 * 32, row / 32 * 32, row % 32};
-  const bool is_there = place.first_row + place.lane < job.source.rows;
-  const float* scales = scale_row(job, is_there ? place.first_row + place.lane : 0);
-  for (int column = 0; column < cols; column += kStrip)
-    load_strip(job.work, place, column, cols, rows, column);
+// One row of the block, from its last column to its first.
+__device__ inline void round_row(const FeedbackJob& job, const Scales& scales, int cols,
+                                 const float* __restrict__ factor, int factor_stride,
+                                 float* __restrict__ work, float* __restrict__ source) {
+  const Scale scale = scales.one_column ? scales.at(0) : Scale{};
   for (int column = (cols - 1) / kStrip * kStrip; column >= 0; column -= kStrip) {
-    load_strip(job.source, place, column, cols, strip, 0);
-    __syncwarp();
     float sums[kStrip];
 #pragma unroll
-    for (int c = 0; c < kStrip; ++c) sums[c] = column + c < cols ? rows.at(column + c, row) : 0.0f;
-    const float* factor = static_cast<const float*>(job.factor.data) + column;
+    for (int c = 0; c < kStrip; c += 4) {
+      const float4 four = *reinterpret_cast<const float4*>(work + column + c);
+      sums[c] = four.x, sums[c + 1] = four.y, sums[c + 2] = four.z, sums[c + 3] = four.w;
+    }
 #pragma unroll 2
     for (int i = cols - 1; i >= column + kStrip; --i)
-      add_row<kStrip>(factor + i * job.factor.stride, rows.at(i, row), sums);
-    round_columns<kStrip - 1>(job, column, row, scales, strip, rows, sums);
-    __syncwarp();
-    store_strip_codes(job, place, column, cols, strip);
-    store_strip(job.residual, place, column, cols, rows);
-    __syncwarp();
+      add_row<kStrip>(factor + i * factor_stride + column, work[i], sums);
+    round_columns<kStrip - 1>(job, scales, scale, column, factor, factor_stride, work, source, sums);
   }
+}
+
+template <bool kFactorInShared>
+__global__ void __launch_bounds__(kThreads)
+    round_block_kernel(const __grid_constant__ FeedbackJob job, const int rows_each) {
+  extern __shared__ float4 memory[];
+  float* const start = reinterpret_cast<float*>(memory);
+  const Stage stage{start, start + rows_each * kRowStride, start + 2 * rows_each * kRowStride};
+  const std::int64_t first_row = std::int64_t{blockIdx.x} * rows_each;
+  const Block block{first_row, static_cast<int>(min(std::int64_t{rows_each}, job.source.rows - first_row)),
+                    static_cast<int>(job.source.cols)};
+  load_rows(job.work, block, stage.work);
+  load_rows(job.source, block, stage.source);
+  if (kFactorInShared) load_factor(job.factor, stage.factor);
+  __syncthreads();
+  const int row = static_cast<int>(threadIdx.x);
+  if (row < block.rows) {
+    const Scales scales{job.scales + (job.row_begin + first_row + row) / job.block_rows * job.scales_stride,
+                        job.col_begin, job.block_cols, job.one_column};
+    const float* const factor = kFactorInShared ? stage.factor : static_cast<const float*>(job.factor.data);
+    const int stride = kFactorInShared ? kFeedbackColumns : static_cast<int>(job.factor.stride);
+    round_row(job, scales, block.cols, factor, stride, stage.work + row * kRowStride,
+              stage.source + row * kRowStride);
+  }
+  __syncthreads();
+  store_rows(job.residual, block, stage.work);
+  store_codes(job, block, stage.source);
 }
 
 __global__ void add_feedback_kernel(const View work, const View residual, const View factor,
@@ -149,23 +238,37 @@ __global__ void add_feedback_kernel(const View work, const View residual, const 
 
 }  // namespace
 
+namespace {
+
+template <bool kFactorInShared>
+void launch_block(const Launch& launch, const FeedbackJob& job, int rows, std::size_t shared) {
+  const auto kernel = round_block_kernel<kFactorInShared>;
+  launch.residency.blocks(reinterpret_cast<const void*>(kernel), kThreads,
+                          shared);  // lifts the kernel's limit
+  const auto blocks = static_cast<unsigned>((job.source.rows + rows - 1) / rows);
+  kernel<<<blocks, kThreads, shared, launch.stream>>>(job, rows);
+  check_launch("round_feedback");
+}
+
+}  // namespace
+
 void round_block(const Launch& launch, const FeedbackJob& job) {
-  const auto cols = static_cast<std::size_t>(job.source.cols);
-  const auto shared_for = [&](std::int64_t rows) {
-    return (cols + kStrip) * static_cast<std::size_t>(rows + 1) * sizeof(float);
+  if (job.source.rows == 0) return;
+  constexpr std::size_t kFactorBytes = sizeof(float) * kFeedbackColumns * kFeedbackColumns;
+  const auto rows_bytes = [](std::int64_t rows) {
+    return static_cast<std::size_t>(2 * rows * kRowStride) * sizeof(float);
   };
-  // As many rows in a block as give every multiprocessor one, in whole warps.
+  // As many rows in a block as give every multiprocessor one, in whole warps, as far as there is memory.
   const std::int64_t share =
       (job.source.rows + launch.residency.multiprocessors() - 1) / launch.residency.multiprocessors();
   std::int64_t rows = std::clamp<std::int64_t>((share + 31) / 32 * 32, 32, kMostRows);
-  while (rows > 32 && shared_for(rows) > launch.residency.shared_limit()) rows -= 32;
-  const std::size_t shared = shared_for(rows);
-  launch.residency.blocks(reinterpret_cast<const void*>(round_block_kernel), static_cast<unsigned>(rows),
-                          shared);
-  const auto blocks = static_cast<unsigned>((job.source.rows + rows - 1) / rows);
-  if (blocks == 0) return;
-  round_block_kernel<<<blocks, static_cast<unsigned>(rows), shared, launch.stream>>>(job);
-  check_launch("round_feedback");
+  const std::size_t limit = launch.residency.shared_limit();
+  const bool fits = rows_bytes(32) + kFactorBytes <= limit;
+  const std::size_t factor = fits ? kFactorBytes : 0;
+  while (rows > 32 && rows_bytes(rows) + factor > limit) rows -= 32;
+  const std::size_t shared = rows_bytes(rows) + factor;
+  fits ? launch_block<true>(launch, job, static_cast<int>(rows), shared)
+       : launch_block<false>(launch, job, static_cast<int>(rows), shared);
 }
 
 void add_feedback(const Launch& launch, const View& work, const View& residual, const View& factor,

@@ -28,8 +28,8 @@ struct FeedbackJob {
   bool one_column;  // of scales: block_cols plays no part
 };
 
-// Every row alone, columns from the last to the first, products and sums in f32, unfused and in the order of
-// the columns: the reference's bits.
+// Every row alone, columns from the last to the first; products and sums in f32, fused, in the order of the
+// columns.
 void round_block(const Launch& launch, const FeedbackJob& job);
 
 // target[r, k] = work[r, k] + the sum over i, from the last row of `factor` to the first, of residual[r, i] x

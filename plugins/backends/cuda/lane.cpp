@@ -5,7 +5,6 @@
 
 #include <octavo/plugin.hpp>
 
-#include <cstddef>
 #include <cstdlib>
 
 namespace octavo::cuda {
@@ -15,18 +14,15 @@ bool is_host(octavo_memory memory) { return memory != OCTAVO_MEMORY_DEVICE; }
 
 }  // namespace
 
-CudaLane::CudaLane(std::shared_ptr<PinnedRing> ring, int device, bool primary)
-    : ring_(std::move(ring)), device_(device), residency_(device) {
+CudaLane::CudaLane(std::shared_ptr<PinnedRing> ring, std::shared_ptr<Fault> fault, int device, bool primary)
+    : ring_(std::move(ring)), fault_(std::move(fault)), device_(device), residency_(device) {
   enter();
   if (!primary) {
     check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "lane", "stream");
     own_stream_ = true;
   }
-  check(cudaMalloc(reinterpret_cast<void**>(&ledger_), sizeof(Ledger)), "lane", "ledger");
-  check(cudaMemsetAsync(ledger_, 0, sizeof(Ledger), stream_), "lane", "ledger");
-  check(cudaMemsetAsync(reinterpret_cast<std::byte*>(ledger_) + offsetof(Ledger, first), 0xff,
-                        sizeof(Ledger::first), stream_),
-        "lane", "ledger");
+  check(cudaMalloc(reinterpret_cast<void**>(&board_), sizeof(Board)), "lane", "reports");
+  check(cudaMemsetAsync(&board_->done, 0, sizeof board_->done, stream_), "lane", "reports");
 }
 
 CudaLane::~CudaLane() {
@@ -34,7 +30,7 @@ CudaLane::~CudaLane() {
   cudaStreamSynchronize(stream_);
   products_.reset();
   for (cudaEvent_t event : events_) cudaEventDestroy(event);
-  cudaFree(ledger_);
+  cudaFree(board_);
   if (own_stream_) cudaStreamDestroy(stream_);
 }
 
@@ -100,9 +96,10 @@ void CudaLane::wait(std::uint32_t slot) {
 
 void CudaLane::report(std::int64_t row_count, Reports::Delivery deliver,
                       const std::function<void(const Launch&, double* rows)>& issue) {
-  const Reports::Ticket ticket = reports_.promise(row_count, std::move(deliver));
+  if (fault_->is_due()) break_device(stream_);
+  double* const rows = reports_.promise(row_count, std::move(deliver));
   try {
-    issue(launch(ticket.record), ticket.rows);
+    issue({stream_, residency_, board_, &reports_}, rows);
   } catch (...) {
     reports_.revoke();
     throw;

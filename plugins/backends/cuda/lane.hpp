@@ -2,6 +2,7 @@
 #pragma once
 
 #include "cells.hpp"
+#include "fault.hpp"
 #include "launch.hpp"
 #include "memory.hpp"
 #include "nearest.hpp"
@@ -25,8 +26,8 @@ namespace octavo::cuda {
 // LibTorch uses too; the other streams do not wait for that one.
 class CudaLane final : public BackendLane {
  public:
-  // `ring` outlives the lane; the device has a context.
-  CudaLane(std::shared_ptr<PinnedRing> ring, int device, bool primary);
+  // The device has a context.
+  CudaLane(std::shared_ptr<PinnedRing> ring, std::shared_ptr<Fault> fault, int device, bool primary);
   ~CudaLane() override;
 
   octavo_memory memory() const override { return OCTAVO_MEMORY_DEVICE; }
@@ -57,7 +58,7 @@ class CudaLane final : public BackendLane {
  private:
   // Makes the lane's device the calling thread's.
   void enter() const;
-  Launch launch(Record* record = nullptr) { return {stream_, residency_, ledger_, record}; }
+  Launch launch() { return {stream_, residency_, board_, nullptr}; }
   // Runs `issue` with a launch that reports; `deliver` is called in wait().
   void report(std::int64_t row_count, Reports::Delivery deliver,
               const std::function<void(const Launch&, double* rows)>& issue);
@@ -90,11 +91,12 @@ class CudaLane final : public BackendLane {
   void round_columns(const octavo_feedback& feedback, std::int64_t begin, std::int64_t end);
 
   std::shared_ptr<PinnedRing> ring_;
+  std::shared_ptr<Fault> fault_;
   int device_;
   cudaStream_t stream_ = nullptr;
   bool own_stream_ = false;
   Residency residency_;
-  Ledger* ledger_ = nullptr;
+  Board* board_ = nullptr;
   Reports reports_;
   std::vector<cudaEvent_t> events_;
   std::unique_ptr<Products> products_;

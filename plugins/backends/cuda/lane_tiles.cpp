@@ -27,16 +27,16 @@ void clear(octavo_tile_result& result) {
 
 // Fills a tile's result, and where they are asked for its row metrics, which are nearest's own.
 Reports::Delivery tile_delivery(octavo_tile_result& result, std::int64_t rows) {
-  return [&result, rows](const Record& record, const double* row_errors) {
+  return [&result, rows](const Findings& found, const double* row_errors) {
     clear(result);
-    result.max_error = record.max_error;
-    result.error_sum = record.error_sum;
-    result.signal_sum = record.signal_sum;
-    result.nonfinite_count = record.nonfinite;
-    result.nonfinite_first = record.first;
-    result.overflow_count = record.overflow;
-    result.underflow_count = record.underflow;
-    result.floored_rows = record.floored;
+    result.max_error = found.max_error;
+    result.error_sum = found.error_sum;
+    result.signal_sum = found.signal_sum;
+    result.nonfinite_count = found.nonfinite;
+    result.nonfinite_first = found.first;
+    result.overflow_count = found.overflow;
+    result.underflow_count = found.underflow;
+    result.floored_rows = found.floored;
     if (row_errors == nullptr) return;
     for (double* metric : {result.row_metric, result.row_nearest_metric}) {
       if (metric != nullptr) std::copy_n(row_errors, rows, metric);
@@ -211,7 +211,7 @@ void CudaLane::nearest_any(const octavo_tile& tile, const Launch& launch, double
   job.values = values.get();
   const std::vector<Scratch<float>> levels = lay_out_levels(tile, job, kNearest);
   const View target{job.values, OCTAVO_F32, job.codes.rows, job.codes.cols, job.codes.cols};
-  change_basis(this->launch(), {source, target, basis_group(grid, kNearest), OCTAVO_F32, true});
+  change_basis(launch, {source, target, basis_group(grid, kNearest), OCTAVO_F32, true});
   for (std::uint32_t i = grid.scale_levels; i-- > 0;) {
     const bool whole = grid.scales[i].granularity == OCTAVO_PER_TENSOR;
     if (!whole) point_at_stored(tile, job, i, kNearest);
@@ -239,11 +239,11 @@ void CudaLane::absmax(const octavo_grid* grid, const octavo_tensor& source, std:
     if (grid->code == OCTAVO_CODE_CAST && is_weight_dtype(grid->stored_dtype))
       job.overflow = grid->stored_dtype;
   }
-  const auto deliver = [&result](const Record& record, const double*) {
-    result.absmax = record.absmax;
-    result.nonfinite_count = record.nonfinite;
-    result.nonfinite_first = record.first;
-    result.overflow_count = record.overflow;
+  const auto deliver = [&result](const Findings& found, const double*) {
+    result.absmax = found.absmax;
+    result.nonfinite_count = found.nonfinite;
+    result.nonfinite_first = found.first;
+    result.overflow_count = found.overflow;
   };
   report(0, deliver, [&](const Launch& launch, double*) { find_absmax(launch, job); });
 }
@@ -301,10 +301,10 @@ void CudaLane::error_sums(const octavo_tensor& a, const octavo_tensor& b, octavo
   const View left = float_view(a, kOperation, "a");
   float_view(b, kOperation, "b");
   const View right = checked_view(b, b.dtype, left.rows, left.cols, kOperation, "b");
-  const auto deliver = [&sums](const Record& record, const double*) {
-    sums.max_error = record.max_error;
-    sums.error_sum = record.error_sum;
-    sums.signal_sum = record.signal_sum;
+  const auto deliver = [&sums](const Findings& found, const double*) {
+    sums.max_error = found.max_error;
+    sums.error_sum = found.error_sum;
+    sums.signal_sum = found.signal_sum;
   };
   report(0, deliver, [&](const Launch& launch, double*) { sum_errors(launch, left, right); });
 }
@@ -316,9 +316,9 @@ void CudaLane::cast(const octavo_tensor& source, octavo_tensor& target, std::uin
   const View from = float_view(source, kOperation, "source");
   float_view(target, kOperation, "target");
   const View to = checked_view(target, target.dtype, from.rows, from.cols, kOperation, "target");
-  const auto deliver = [&result](const Record& record, const double*) {
-    result.overflow_count = record.overflow;
-    result.underflow_count = record.underflow;
+  const auto deliver = [&result](const Findings& found, const double*) {
+    result.overflow_count = found.overflow;
+    result.underflow_count = found.underflow;
   };
   report(0, deliver, [&](const Launch& launch, double*) {
     cast_values(launch, {from, to, flags, false, nullptr});

@@ -1,5 +1,6 @@
 #include "launch.hpp"
 
+#include "reports.hpp"
 #include "status.hpp"
 
 #include <algorithm>
@@ -20,8 +21,11 @@ unsigned Residency::blocks(const void* kernel, unsigned threads, std::size_t sha
   if (const auto found = known_.find(key); found != known_.end()) return found->second;
   constexpr std::size_t kUsualLimit = 48 * 1024;
   if (shared_bytes > kUsualLimit) {
+    // The limit belongs to the kernel, for all lanes of the device: never less than another lane may need.
+    cudaFuncAttributes attributes{};
+    check(cudaFuncGetAttributes(&attributes, kernel), "launch", "shared memory");
     check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                               static_cast<int>(shared_bytes)),
+                               static_cast<int>(shared_limit_ - attributes.sharedSizeBytes)),
           "launch", "shared memory");
   }
   int resident = 0;
@@ -31,5 +35,7 @@ unsigned Residency::blocks(const void* kernel, unsigned threads, std::size_t sha
   const unsigned per_multiprocessor = static_cast<unsigned>(std::max(resident, 1));
   return known_[key] = std::min(per_multiprocessor * multiprocessors_, kMaxBlocks);
 }
+
+Record* Launch::record() const { return reports != nullptr ? reports->record() : nullptr; }
 
 }  // namespace octavo::cuda

@@ -12,6 +12,8 @@
 
 namespace octavo::cuda {
 
+class Reports;
+
 // How many blocks of a kernel a device holds at a time. Belongs to one lane; remembers what it asked CUDA.
 class Residency {
  public:
@@ -32,8 +34,11 @@ class Residency {
 struct Launch {
   cudaStream_t stream;
   Residency& residency;
-  Ledger* ledger;  // device memory
-  Record* record;  // pinned; nullptr where the launch reports nothing
+  Board* board;
+  Reports* reports;  // nullptr where the launch reports nothing
+
+  // Where a launch reports, or nullptr.
+  Record* record() const;
 };
 
 // Blocks for `work` pieces of which a block does one after the other: all that fit on the device at a time.

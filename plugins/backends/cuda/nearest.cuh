@@ -1,10 +1,19 @@
 // Reading 8 values at a time and rounding 32 of them: what the nearest kernels are made of.
 //
 // The code is rint(w / s) of the IEEE quotient, but a division for each value would cost more than everything
-// else. With r = fl(1/s) the product t = fl(w r) is within 1.6e-5 of w / s for |t| < 128, and the rounded
-// quotient within 4e-6; so where t is further than 3e-5 from a tie both round to the same integer, and only
-// the others (6 in 100,000) are divided. Adding and subtracting 1.5 x 2^23 rounds half to even and leaves the
-// integer in the low bits.
+// else. There are two ways round it, both with r = fl(1/s); adding and subtracting 1.5 x 2^23 rounds half to
+// even and leaves the integer in the low bits.
+//
+// Checked: w r is within 1.2e-5 of w / s for |w / s| < 128. So where w r is further than that from a tie,
+// both round to the same integer, and only the others (2 in 100,000 of rotated values) are divided. But bf16
+// and f16 values as they are stored often are half their row's largest, and 63.5 is a tie.
+//
+// Corrected: with t = fl(w r) and the exact rest e = w - t s, t' = fl(t + e r) is fl(x) of an x within 2^-22
+// units in the last place of w / s. So rint(t') can only differ from rint of the IEEE quotient where w / s is
+// that close to the middle between a tie h = k + 1/2 and its neighbour, that is to s (h +- ulp(h)/2) =
+// S (H +- 1) 2^n with the significand S of s (24 bits) and an H that is a multiple of 2^17, as h < 128. The
+// significand of w has 24 bits too, so S (H +- 1) then lies within 5 of a multiple of 2^23, hence S within 5
+// of a multiple of 2^17. With such scales (1 in 8,000) values near a tie are divided.
 #pragma once
 
 #include "convert.cuh"
@@ -13,7 +22,7 @@
 
 namespace octavo::cuda {
 
-constexpr float kNearTie = 0.5f - 3e-5f;
+constexpr float kNearTie = 0.5f - 2e-5f;
 constexpr float kRoundingShift = 12582912.0f;
 
 struct Bf16 {
@@ -32,13 +41,14 @@ struct Chunk {
   uint4 words[Source::kBytes / 2];
 };
 
+// Zeros where there is nothing to read.
 template <typename Source>
-__device__ inline Chunk<Source> load_chunk(const std::byte* row, int column, int cols) {
+__device__ inline Chunk<Source> load_chunk(const std::byte* data, bool is_there) {
   Chunk<Source> chunk;
-  const uint4* at = reinterpret_cast<const uint4*>(row + static_cast<std::int64_t>(column) * Source::kBytes);
+  const uint4* at = reinterpret_cast<const uint4*>(data);
 #pragma unroll
   for (int i = 0; i < Source::kBytes / 2; ++i)
-    chunk.words[i] = column < cols ? __ldcs(at + i) : make_uint4(0, 0, 0, 0);
+    chunk.words[i] = is_there ? __ldcs(at + i) : make_uint4(0, 0, 0, 0);
   return chunk;
 }
 
@@ -82,13 +92,85 @@ __device__ inline float max_magnitude(float a, float b) {
 #endif
 }
 
-// Values to codes: the stored value is code x scale.
+__device__ inline float largest_of(const float (&x)[32]) {
+  float largest[4] = {};  // four chains: each step depends on the one before
+#pragma unroll
+  for (int i = 0; i < 32; ++i) largest[i % 4] = max_magnitude(largest[i % 4], x[i]);
+  return max_magnitude(max_magnitude(largest[0], largest[1]), max_magnitude(largest[2], largest[3]));
+}
+
+template <typename Source>
+__device__ inline void unpack_panel(const Chunk<Source> (&chunks)[4], float (&x)[32]) {
+#pragma unroll
+  for (int c = 0; c < 4; ++c) unpack(chunks[c], x + 8 * c);
+}
+
+// The larger of the two magnitudes of each of two pairs of 16-bit values; NaN where one is.
+template <typename Source>
+__device__ inline unsigned max_pair(unsigned a, unsigned b);
+#if __CUDA_ARCH__ >= 800
+template <>
+__device__ inline unsigned max_pair<Bf16>(unsigned a, unsigned b) {
+  unsigned larger;
+  asm("{ .reg .b32 m; abs.bf16x2 m, %2; max.NaN.bf16x2 %0, %1, m; }" : "=r"(larger) : "r"(a), "r"(b));
+  return larger;
+}
+template <>
+__device__ inline unsigned max_pair<F16>(unsigned a, unsigned b) {
+  unsigned larger;
+  asm("{ .reg .b32 m; abs.f16x2 m, %2; max.NaN.f16x2 %0, %1, m; }" : "=r"(larger) : "r"(a), "r"(b));
+  return larger;
+}
+#endif
+
+// Without unpacking them where the GPU compares two 16-bit values at a time.
+template <typename Source>
+__device__ inline float largest_of(const Chunk<Source> (&chunks)[4]) {
+#if __CUDA_ARCH__ >= 800
+  if constexpr (Source::kBytes == 2) {
+    Chunk<Source> largest{};
+#pragma unroll
+    for (int c = 0; c < 4; ++c) {
+      largest.words[0].x = max_pair<Source>(largest.words[0].x, chunks[c].words[0].x);
+      largest.words[0].y = max_pair<Source>(largest.words[0].y, chunks[c].words[0].y);
+      largest.words[0].z = max_pair<Source>(largest.words[0].z, chunks[c].words[0].z);
+      largest.words[0].w = max_pair<Source>(largest.words[0].w, chunks[c].words[0].w);
+    }
+    largest.words[0].x = max_pair<Source>(max_pair<Source>(largest.words[0].x, largest.words[0].y),
+                                          max_pair<Source>(largest.words[0].z, largest.words[0].w));
+    float values[8];
+    unpack(largest, values);
+    return max_magnitude(values[0], values[1]);
+  }
+#endif
+  float x[32];
+  unpack_panel(chunks, x);
+  return largest_of(x);
+}
+
+// Makes value i of the 8 zero.
+template <typename Source>
+__device__ inline void clear_value(Chunk<Source>& chunk, int i) {
+  unsigned* words = reinterpret_cast<unsigned*>(chunk.words);
+  if (Source::kBytes == 4)
+    words[i] = 0;
+  else
+    words[i / 2] &= i % 2 == 0 ? 0xffff0000u : 0x0000ffffu;
+}
+
+// Values to codes: the stored value is code x scale. A value is given times `1 / factor`, an exact power
+// of 2.
 struct Rounding {
-  float scale;
-  float inverse;  // factor / scale
-  float factor;   // what a value is multiplied with, exactly, before it is divided by the scale
+  float scale;    // over the factor
+  float inverse;  // of `scale`
   float qmax;
+  bool is_awkward;  // for corrected quotients
 };
+
+__device__ inline Rounding rounding_for(float scale, float factor, float qmax) {
+  const unsigned low_bits = (__float_as_uint(scale) + 8u) & 0x1ffffu;
+  return {__fmul_rn(scale, __frcp_rn(factor)), __fmul_rn(__frcp_rn(scale), factor), qmax, low_bits <= 16u};
+}
 
 // Sums of one thread over one row, in units of the scale.
 struct RowSums {
@@ -97,31 +179,51 @@ struct RowSums {
   float largest = 0.0f;
 };
 
-// The code of `value` in the low byte. kClamp: values may be beyond the range.
 template <bool kClamp>
-__device__ inline unsigned round_value(float value, const Rounding& rounding, RowSums& sums, float& tie) {
-  const float t = __fmul_rn(value, rounding.inverse);
-  const float bounded = kClamp ? fminf(fmaxf(t, -rounding.qmax), rounding.qmax) : t;
-  const float shifted = __fadd_rn(bounded, kRoundingShift);
-  const float code = __fadd_rn(shifted, -kRoundingShift);
-  const float off = __fadd_rn(t, -code);
+__device__ inline float bounded(float t, float limit) {
+  return kClamp ? fminf(fmaxf(t, -limit), limit) : t;
+}
+
+// w / s, corrected. kClamp: values may be beyond the codes' range.
+template <bool kClamp>
+__device__ inline float quotient_of(float value, const Rounding& rounding) {
+  const float t = bounded<kClamp>(__fmul_rn(value, rounding.inverse), rounding.qmax + 1.0f);
+  const float rest = __fmaf_rn(-t, rounding.scale, value);
+  return __fmaf_rn(rest, rounding.inverse, t);
+}
+
+// The code of `value` in the low byte, by a corrected quotient.
+template <bool kClamp>
+__device__ inline unsigned round_corrected(float value, const Rounding& rounding, RowSums& sums) {
+  const float t = quotient_of<kClamp>(value, rounding);
+  const float shifted = __fadd_rn(bounded<kClamp>(t, rounding.qmax), kRoundingShift);
+  const float off = __fadd_rn(t, -__fadd_rn(shifted, -kRoundingShift));
   sums.error = __fmaf_rn(off, off, sums.error);
   sums.signal = __fmaf_rn(t, t, sums.signal);
   sums.largest = fmaxf(sums.largest, fabsf(off));
-  if (kClamp) tie = fmaxf(tie, fabsf(__fadd_rn(bounded, -code)));
   return __float_as_uint(shifted);
 }
 
-// The same with a division where the product is near a tie. Rare.
+// The same by the product, which is exact but for one rounding; |value| <= qmax x scale.
+__device__ inline unsigned round_product(float value, const Rounding& rounding, RowSums& sums) {
+  const float shifted = __fmaf_rn(value, rounding.inverse, kRoundingShift);
+  const float code = __fadd_rn(shifted, -kRoundingShift);
+  const float off = __fmaf_rn(value, rounding.inverse, -code);
+  const float t = __fadd_rn(code, off);
+  sums.error = __fmaf_rn(off, off, sums.error);
+  sums.signal = __fmaf_rn(t, t, sums.signal);
+  sums.largest = fmaxf(sums.largest, fabsf(off));
+  return __float_as_uint(shifted);
+}
+
+// The same with a division where the quotient is near a tie.
 template <bool kClamp>
 __device__ inline void divide_near_tie(float value, const Rounding& rounding, unsigned& word, int byte) {
-  const float t = __fmul_rn(value, rounding.inverse);
-  const float bounded = kClamp ? fminf(fmaxf(t, -rounding.qmax), rounding.qmax) : t;
-  const float code = __fadd_rn(__fadd_rn(bounded, kRoundingShift), -kRoundingShift);
-  if (fabsf(__fadd_rn(bounded, -code)) <= kNearTie) return;
-  const float quotient = __fdiv_rn(__fmul_rn(value, rounding.factor), rounding.scale);
-  const float within = kClamp ? fminf(fmaxf(quotient, -rounding.qmax), rounding.qmax) : quotient;
-  const unsigned shifted = __float_as_uint(__fadd_rn(within, kRoundingShift));
+  const float t = bounded<kClamp>(quotient_of<kClamp>(value, rounding), rounding.qmax);
+  const float code = __fadd_rn(__fadd_rn(t, kRoundingShift), -kRoundingShift);
+  if (fabsf(__fadd_rn(t, -code)) <= kNearTie) return;
+  const float exact = bounded<kClamp>(__fdiv_rn(value, rounding.scale), rounding.qmax);
+  const unsigned shifted = __float_as_uint(__fadd_rn(exact, kRoundingShift));
   word = (word & ~(0xffu << (8 * byte))) | ((shifted & 0xffu) << (8 * byte));
 }
 
@@ -129,25 +231,26 @@ __device__ inline unsigned pack_bytes(unsigned a, unsigned b, unsigned c, unsign
   return __byte_perm(__byte_perm(a, b, 0x0040), __byte_perm(c, d, 0x0040), 0x5410);
 }
 
-// 32 values to 8 words of 4 codes each.
-template <bool kClamp>
+// 32 values to 8 words of 4 codes each. kChecked: by products, else by corrected quotients.
+template <bool kClamp, bool kChecked>
 __device__ inline void round_panel(const float (&x)[32], const Rounding& rounding, unsigned (&words)[8],
                                    RowSums& sums) {
-  float tie = 0.0f;
-  RowSums own;
+  static_assert(!kChecked || !kClamp);
+  RowSums own[2];  // two chains
 #pragma unroll
   for (int w = 0; w < 8; ++w) {
     unsigned codes[4];
 #pragma unroll
-    for (int i = 0; i < 4; ++i) codes[i] = round_value<kClamp>(x[4 * w + i], rounding, own, tie);
+    for (int i = 0; i < 4; ++i) {
+      codes[i] = kChecked ? round_product(x[4 * w + i], rounding, own[i % 2])
+                          : round_corrected<kClamp>(x[4 * w + i], rounding, own[i % 2]);
+    }
     words[w] = pack_bytes(codes[0], codes[1], codes[2], codes[3]);
   }
-  sums.error += own.error;
-  sums.signal += own.signal;
-  sums.largest = fmaxf(sums.largest, own.largest);
-  if ((kClamp ? tie : own.largest) <= kNearTie) return;
+  sums = {own[0].error + own[1].error, own[0].signal + own[1].signal, fmaxf(own[0].largest, own[1].largest)};
+  if (kChecked ? sums.largest <= kNearTie : !rounding.is_awkward) return;
   Rounding again = rounding;
-  asm volatile("" : "+f"(again.inverse));  // else the products above would be kept in 32 registers
+  asm volatile("" : "+f"(again.inverse));  // else the quotients above would be kept in 32 registers
 #pragma unroll
   for (int i = 0; i < 32; ++i) divide_near_tie<kClamp>(x[i], again, words[i / 4], i % 4);
 }

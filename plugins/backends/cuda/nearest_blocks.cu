@@ -24,7 +24,7 @@ struct Blocks {
   float qmax;
   float floor;
   bool wide_stores;
-  Ledger* ledger;
+  Board* board;
   Record* record;
 };
 
@@ -33,26 +33,24 @@ __device__ inline void load_block(const Blocks& args, std::int64_t first_row, in
 #pragma unroll
   for (int c = 0; c < 4; ++c) {
     const std::int64_t row = first_row + c * kChunkRows;
-    const int limit = row < args.rows ? args.cols : 0;
-    unpack(load_chunk<Source>(args.source + row * args.source_stride, column, limit), x + 8 * c);
+    const std::byte* at = args.source + row * args.source_stride + column * Source::kBytes;
+    unpack(load_chunk<Source>(at, row < args.rows), x + 8 * c);
   }
 }
 
-__device__ inline void repair_block(const Blocks& args, std::int64_t first_row, int column, float (&x)[32]) {
+__device__ inline void repair_block(const Blocks& args, std::int64_t first_row, int column, float (&x)[32],
+                                    Tally& tally) {
 #pragma unroll
   for (int i = 0; i < 32; ++i) {
     if (is_finite(x[i])) continue;
-    note_nonfinite(args.ledger, (first_row + i / 8 * kChunkRows) * args.cols + column + i % 8);
+    note_nonfinite(tally, (first_row + i / 8 * kChunkRows) * args.cols + column + i % 8);
     x[i] = 0.0f;
   }
 }
 
 __device__ inline unsigned block_max(const float (&x)[32]) {
   __shared__ unsigned warps[kThreads / 32];
-  float magnitude = 0.0f;
-#pragma unroll
-  for (int i = 0; i < 32; ++i) magnitude = max_magnitude(magnitude, x[i]);
-  const unsigned bits = warp_max(__float_as_uint(magnitude));
+  const unsigned bits = warp_max(__float_as_uint(largest_of(x)));
   const unsigned lane = threadIdx.x % 32;
   __syncthreads();  // an earlier maximum may still be read
   if (lane == 0) warps[threadIdx.x / 32] = bits;
@@ -76,7 +74,9 @@ __device__ inline void store_codes(const Blocks& args, std::int64_t first_row, i
 }
 
 template <typename Source>
-__global__ void __launch_bounds__(kThreads) nearest_blocks_kernel(const Blocks args) {
+__global__ void __launch_bounds__(kThreads, 2) nearest_blocks_kernel(const Blocks args) {
+  __shared__ Tally tally;
+  open_tally(tally);
   const int across = args.cols / kEdge;
   const std::int64_t count = (args.rows + kEdge - 1) / kEdge * across;
   Gathered gathered;
@@ -89,7 +89,7 @@ __global__ void __launch_bounds__(kThreads) nearest_blocks_kernel(const Blocks a
     load_block<Source>(args, row, column, x);
     unsigned largest = block_max(x);
     if (largest >= kInfinityBits) {
-      repair_block(args, row, column, x);
+      repair_block(args, row, column, x, tally);
       largest = block_max(x);
     }
     const float absmax = __uint_as_float(largest);
@@ -97,25 +97,26 @@ __global__ void __launch_bounds__(kThreads) nearest_blocks_kernel(const Blocks a
     const float scale = fmaxf(exact, args.floor);
     if (threadIdx.x == 0) {
       args.scales[block_row * args.scales_stride + block_column] = scale;
-      if (absmax > 0.0f && exact < args.floor) atomicAdd(&args.ledger->floored, 1ull);
+      if (absmax > 0.0f && exact < args.floor) atomicAdd(&tally.floored, 1u);
     }
-    const Rounding rounding{scale, __frcp_rn(scale), 1.0f, args.qmax};
+    const Rounding rounding = rounding_for(scale, 1.0f, args.qmax);
     RowSums sums;
     unsigned words[8];
-    round_panel<false>(x, rounding, words, sums);
+    round_panel<false, false>(x, rounding, words, sums);
     store_codes(args, row, column, words);
     const double unit = static_cast<double>(scale) * static_cast<double>(scale);
     gathered.error += static_cast<double>(sums.error) * unit;
     gathered.signal += static_cast<double>(sums.signal) * unit;
     gathered.max_error = fmaxf(gathered.max_error, sums.largest * scale);
   }
-  settle(args.ledger, args.record, gathered);
+  settle(tally, args.board, args.record, gathered);
 }
 
 template <typename Source>
-void launch_source(const Launch& launch, const Blocks& args) {
+void launch_source(const Launch& launch, Blocks args) {
   const std::int64_t count = (args.rows + kEdge - 1) / kEdge * (args.cols / kEdge);
   const unsigned blocks = grid_for(launch, nearest_blocks_kernel<Source>, count, kThreads);
+  args.record = launch.record();
   nearest_blocks_kernel<Source><<<blocks, kThreads, 0, launch.stream>>>(args);
   check_launch("quantize_nearest");
 }
@@ -135,8 +136,8 @@ void nearest_blocks(const Launch& launch, const NearestJob& job) {
                     job.qmax,
                     job.floor,
                     reinterpret_cast<std::uintptr_t>(job.codes) % 8 == 0 && job.codes_stride % 8 == 0,
-                    launch.ledger,
-                    launch.record};
+                    launch.board,
+                    nullptr};
   switch (job.source.dtype) {
     case OCTAVO_F32:
       return launch_source<F32>(launch, args);

@@ -1,12 +1,13 @@
 // Nearest with a scale for each row: one read of the source, one write of the codes.
 //
-// A block takes a row at a time; while it works on one, the values of its next row are on their way into
-// registers. Each warp holds panels of 1024 columns, 32 values a thread. Plain: thread l holds columns
-// 8l..8l+7 of each 256. ConvRot: thread l holds two runs of 16 consecutive columns, so strides 1 and 4 stay
-// within a thread; one exchange through shared memory gives it two columns of all 16 runs of a group, for
-// strides 16 and 64. Then the largest magnitude of the row, the scale, the codes. In the second layout a
-// thread's word has two codes of each of two runs; its neighbour has the next two, so one shuffle makes words
-// of consecutive codes.
+// A block takes a row at a time; several blocks on a multiprocessor are at different points of theirs, so
+// some wait for memory while others compute, and the next row of each is on its way into the L2 cache. Each
+// warp has a panel of 1024 columns, 32 values a thread. Plain: thread l holds columns 8l..8l+7 of each 256,
+// packed as they were read until they are rounded. ConvRot: thread l holds two runs of 16 consecutive
+// columns, so strides 1 and 4 stay within a thread; one exchange through shared memory gives it two columns
+// of all 16 runs of a group, for strides 16 and 64. Then the largest magnitude of the row, the scale, the
+// codes. In the second layout a thread's word has two codes of each of two runs; its neighbour has the next
+// two, so one shuffle makes words of consecutive codes.
 //
 // Values that are not usable (NaN, infinity, from 2^118 on in a rotated basis) show in the row's largest
 // magnitude. Only then is the row read again and every value looked at.
@@ -22,7 +23,7 @@ namespace octavo::cuda {
 namespace {
 
 constexpr int kPanel = 1024;
-constexpr int kMostWarps = 16;
+constexpr int kMostWarps = 32;
 // Shared memory for the exchange of a panel, in floats: 4 groups of 16 runs; the padding keeps 16-byte writes
 // of runs and 8-byte reads across runs free of bank conflicts.
 constexpr int kRunStride = 20;
@@ -47,7 +48,7 @@ struct Rows {
   float scale;
   bool wide_stores;
   double* row_errors;
-  Ledger* ledger;
+  Board* board;
   Record* record;
 };
 
@@ -57,28 +58,43 @@ __device__ inline int chunk_column(int chunk, int lane) {
   return kRotated ? ((chunk / 2) * 32 + lane) * 16 + (chunk % 2) * 8 : (chunk * 32 + lane) * 8;
 }
 
+// `row` points at the thread's first value of the panel; `whole`: the row reaches to the panel's end.
 template <typename Source, bool kRotated>
-__device__ inline void load_panel(const Rows& args, std::int64_t row, int panel_column,
+__device__ inline void load_panel(const std::byte* row, bool whole, int column, int cols,
                                   Chunk<Source> (&chunks)[4]) {
-  const std::byte* start = args.source + row * args.source_stride;
   const int lane = static_cast<int>(threadIdx.x % 32);
 #pragma unroll
-  for (int c = 0; c < 4; ++c)
-    chunks[c] = load_chunk<Source>(start, panel_column + chunk_column<kRotated>(c, lane), args.cols);
+  for (int c = 0; c < 4; ++c) {
+    const int from_first = chunk_column<kRotated>(c, lane) - chunk_column<kRotated>(0, lane);
+    const int left = whole ? 8 : cols - column - chunk_column<kRotated>(c, lane);
+    chunks[c] = load_chunk<Source>(row + from_first * Source::kBytes, left > 0);
+  }
 }
 
 // Makes values that are not usable 0 and counts them.
-template <bool kRotated>
-__device__ inline void repair_panel(const Rows& args, std::int64_t row, int panel_column, float (&x)[32]) {
+template <typename Source, bool kRotated>
+__device__ inline void repair_panel(const Rows& args, std::int64_t row, int panel_column,
+                                    Chunk<Source> (&chunks)[4], Tally& tally) {
   const unsigned limit = kRotated ? __float_as_uint(kRotatedLimit) : kInfinityBits;
   const int lane = static_cast<int>(threadIdx.x % 32);
 #pragma unroll
-  for (int i = 0; i < 32; ++i) {
-    if (magnitude_bits(x[i]) < limit) continue;
-    const int column = panel_column + chunk_column<kRotated>(i / 8, lane) + i % 8;
-    note_nonfinite(args.ledger, row * args.cols + column);
-    x[i] = 0.0f;
+  for (int c = 0; c < 4; ++c) {
+    float values[8];
+    unpack(chunks[c], values);
+#pragma unroll
+    for (int i = 0; i < 8; ++i) {
+      if (magnitude_bits(values[i]) < limit) continue;
+      note_nonfinite(tally, row * args.cols + panel_column + chunk_column<kRotated>(c, lane) + i);
+      clear_value(chunks[c], i);
+    }
   }
+}
+
+// Asks for the panel's next row, a line of 128 bytes for each thread that has one.
+template <typename Source>
+__device__ inline void prefetch_panel(const std::byte* panel, int bytes) {
+  const int offset = static_cast<int>(threadIdx.x % 32) * 128;
+  if (offset < bytes) asm volatile("prefetch.global.L2 [%0];" ::"l"(panel + offset));
 }
 
 __device__ inline void exchange(float (&x)[32], float* shared) {
@@ -139,144 +155,145 @@ __device__ inline unsigned row_max(unsigned bits, int turn) {
   return warp_max(lane < blockDim.x / 32 ? warps[turn][lane] : 0u);
 }
 
-__device__ inline void store_plain(const Rows& args, std::int8_t* row, int panel_column,
+// `row` points at the thread's first code of the panel, here and below.
+__device__ inline void store_plain(const Rows& args, std::int8_t* row, bool whole, int column,
                                    const unsigned (&words)[8]) {
   const int lane = static_cast<int>(threadIdx.x % 32);
 #pragma unroll
   for (int c = 0; c < 4; ++c) {
-    const int column = panel_column + chunk_column<false>(c, lane);
+    const int left = whole ? 8 : args.cols - column - chunk_column<false>(c, lane);
+    std::int8_t* const at = row + 256 * c;
     if (args.wide_stores) {
-      if (column < args.cols)
-        __stcs(reinterpret_cast<uint2*>(row + column), make_uint2(words[2 * c], words[2 * c + 1]));
+      if (left > 0) __stcs(reinterpret_cast<uint2*>(at), make_uint2(words[2 * c], words[2 * c + 1]));
       continue;
     }
-    for (int i = 0; i < 8 && column + i < args.cols; ++i)
-      row[column + i] = static_cast<std::int8_t>(words[2 * c + i / 4] >> (8 * (i % 4)));
+    for (int i = 0; i < 8 && i < left; ++i)
+      at[i] = static_cast<std::int8_t>(words[2 * c + i / 4] >> (8 * (i % 4)));
   }
 }
 
-__device__ inline void store_rotated(const Rows& args, std::int8_t* row, int panel_column,
+// First column of the 4 whose codes the thread stores first; the others follow every 32 columns.
+__device__ inline int rotated_column(int lane) {
+  return lane / 8 * 256 + (lane % 2 != 0 ? 16 : 0) + lane % 8 / 2 * 4;
+}
+
+__device__ inline void store_rotated(const Rows& args, std::int8_t* row, bool whole, int column,
                                      const unsigned (&words)[8]) {
   const int lane = static_cast<int>(threadIdx.x % 32);
   const bool odd = lane % 2 != 0;
-  const int start = panel_column + lane / 8 * 256 + (odd ? 16 : 0) + lane % 8 / 2 * 4;
 #pragma unroll
   for (int w = 0; w < 8; ++w) {
     const unsigned other = __shfl_xor_sync(kAllLanes, words[w], 1);
     const unsigned word = odd ? __byte_perm(other, words[w], 0x7632) : __byte_perm(words[w], other, 0x5410);
-    const int column = start + 32 * w;
-    if (column >= args.cols) continue;
+    if (!whole && column + rotated_column(lane) + 32 * w >= args.cols) continue;
+    std::int8_t* const at = row + 32 * w;
     if (args.wide_stores) {
-      __stcs(reinterpret_cast<unsigned*>(row + column), word);
+      __stcs(reinterpret_cast<unsigned*>(at), word);
       continue;
     }
-    for (int i = 0; i < 4; ++i) row[column + i] = static_cast<std::int8_t>(word >> (8 * i));
+    for (int i = 0; i < 4; ++i) at[i] = static_cast<std::int8_t>(word >> (8 * i));
   }
 }
 
 // The row's scale; thread 0 stores it.
-__device__ inline float row_scale(const Rows& args, std::int64_t row, float absmax) {
+__device__ inline float row_scale(const Rows& args, std::int64_t row, float absmax, Tally& tally) {
   const float exact = __fdiv_rn(absmax, args.qmax);
   const float scale = fmaxf(exact, args.floor);
   if (threadIdx.x == 0) {
     args.scales[row * args.scales_stride] = scale;
-    if (absmax > 0.0f && exact < args.floor) atomicAdd(&args.ledger->floored, 1ull);
+    if (absmax > 0.0f && exact < args.floor) atomicAdd(&tally.floored, 1u);
   }
   return scale;
 }
 
-// kSteps panels for each warp. kGiven: the scale is args.scale, and values may be beyond its range.
-template <typename Source, bool kRotated, bool kGiven, int kSteps>
-__global__ void __launch_bounds__(kMostWarps * 32) nearest_rows_kernel(const Rows args) {
+// The largest magnitude of the panel in its basis, times 1 / factor. Rotated values are left in `x`.
+template <typename Source, bool kRotated>
+__device__ inline float take_panel(const Chunk<Source> (&chunks)[4], int group, float* shared,
+                                   float (&x)[32]) {
+  if (!kRotated) return largest_of(chunks);
+  unpack_panel(chunks, x);
+  rotate_panel(x, group, shared);
+  return largest_of(x);
+}
+
+// kGiven: the scale is args.scale, and values may be beyond its range.
+template <typename Source, bool kRotated, bool kGiven>
+__global__ void __launch_bounds__(kMostWarps * 32, 1) nearest_rows_kernel(const __grid_constant__ Rows args) {
   extern __shared__ float4 exchange_memory[];
+  __shared__ Tally tally;
+  open_tally(tally);
+  const int lane = static_cast<int>(threadIdx.x % 32);
   const int warp = static_cast<int>(threadIdx.x / 32);
-  const int warps = static_cast<int>(blockDim.x / 32);
-  float* shared = reinterpret_cast<float*>(exchange_memory) + warp * kExchange;
+  const int column = warp * kPanel;
+  const bool whole = column + kPanel <= args.cols;
+  float* const shared = reinterpret_cast<float*>(exchange_memory) + warp * kExchange;
   const unsigned suspicious = kRotated ? __float_as_uint(kRotatedLimit / 2) : kInfinityBits;
-  constexpr bool kAhead = kSteps == 1;
+  const int first_code = column + (kRotated ? rotated_column(lane) : chunk_column<false>(0, lane));
+  const std::byte* panel =
+      args.source + blockIdx.x * args.source_stride + std::int64_t{column} * Source::kBytes;
+  const int panel_bytes = min(args.cols - column, kPanel) * Source::kBytes;
+  std::int8_t* codes = args.codes + blockIdx.x * args.codes_stride + first_code;
   Gathered gathered;
-  Chunk<Source> chunks[4];
   int turn = 0;
-  std::int64_t row = blockIdx.x;
-  if (kAhead && row < args.rows) load_panel<Source, kRotated>(args, row, warp * kPanel, chunks);
-  while (row < args.rows) {
-    const std::int64_t next = row + gridDim.x;
-    float x[kSteps][32];
-    unsigned largest = 0;
-    for (bool repair = false;; repair = true) {
-      float magnitude = 0.0f;
-#pragma unroll
-      for (int s = 0; s < kSteps; ++s) {
-        const int column = (s * warps + warp) * kPanel;
-        if (!kAhead || repair) load_panel<Source, kRotated>(args, row, column, chunks);
-#pragma unroll
-        for (int c = 0; c < 4; ++c) unpack(chunks[c], x[s] + 8 * c);
-        if (repair) repair_panel<kRotated>(args, row, column, x[s]);
-        if (kAhead && next < args.rows) load_panel<Source, kRotated>(args, next, column, chunks);
-        if (kRotated) rotate_panel(x[s], args.group, shared);
-#pragma unroll
-        for (int i = 0; i < 32; ++i) magnitude = max_magnitude(magnitude, x[s][i]);
-      }
-      largest = row_max(__float_as_uint(magnitude), turn);
+  for (std::int64_t row = blockIdx.x; row < args.rows; row += gridDim.x) {
+    const std::byte* const values = panel + chunk_column<kRotated>(0, lane) * Source::kBytes;
+    Chunk<Source> chunks[4];
+    float x[32];
+    load_panel<Source, kRotated>(values, whole, column, args.cols, chunks);
+    panel += gridDim.x * args.source_stride;
+    if (row + gridDim.x < args.rows) prefetch_panel<Source>(panel, panel_bytes);
+    unsigned largest =
+        row_max(__float_as_uint(take_panel<Source, kRotated>(chunks, args.group, shared, x)), turn);
+    turn ^= 1;
+    if (largest >= suspicious) {
+      load_panel<Source, kRotated>(values, whole, column, args.cols, chunks);
+      repair_panel<Source, kRotated>(args, row, column, chunks, tally);
+      largest = row_max(__float_as_uint(take_panel<Source, kRotated>(chunks, args.group, shared, x)), turn);
       turn ^= 1;
-      if (largest < suspicious || repair) break;
     }
     const float absmax = __fmul_rn(__uint_as_float(largest), args.factor);
-    const float scale = kGiven ? args.scale : row_scale(args, row, absmax);
-    const Rounding rounding{scale, __fmul_rn(__frcp_rn(scale), args.factor), args.factor, args.qmax};
+    const float scale = kGiven ? args.scale : row_scale(args, row, absmax, tally);
+    const Rounding rounding = rounding_for(scale, args.factor, args.qmax);
+    if (!kRotated) unpack_panel(chunks, x);
     RowSums sums;
-    std::int8_t* codes = args.codes + row * args.codes_stride;
-#pragma unroll
-    for (int s = 0; s < kSteps; ++s) {
-      const int column = (s * warps + warp) * kPanel;
-      unsigned words[8];
-      round_panel<kGiven>(x[s], rounding, words, sums);
-      if (kRotated)
-        store_rotated(args, codes, column, words);
-      else
-        store_plain(args, codes, column, words);
-    }
+    unsigned words[8];
+    round_panel<kGiven, kRotated && !kGiven>(x, rounding, words, sums);
+    if (kRotated)
+      store_rotated(args, codes, whole, column, words);
+    else
+      store_plain(args, codes, whole, column, words);
+    codes += gridDim.x * args.codes_stride;
     const double unit = static_cast<double>(scale) * static_cast<double>(scale);
     const double error = static_cast<double>(sums.error) * unit;
     gathered.error += error;
     gathered.signal += static_cast<double>(sums.signal) * unit;
     gathered.max_error = fmaxf(gathered.max_error, sums.largest * scale);
     if (args.row_errors != nullptr) {
-      const double whole = block_sum(error);
-      if (threadIdx.x == 0) args.row_errors[row] = whole;
+      const double whole_row = block_sum(error);
+      if (threadIdx.x == 0) args.row_errors[row] = whole_row;
     }
-    row = next;
   }
-  settle(args.ledger, args.record, gathered);
-}
-
-template <typename Source, bool kRotated, bool kGiven, int kSteps>
-void launch_rows(const Launch& launch, const Rows& args) {
-  const int panels = (args.cols + kPanel - 1) / kPanel;
-  const unsigned warps = static_cast<unsigned>((panels + kSteps - 1) / kSteps);
-  const std::size_t shared = kRotated ? warps * kExchange * sizeof(float) : 0;
-  const auto kernel = nearest_rows_kernel<Source, kRotated, kGiven, kSteps>;
-  const unsigned blocks = grid_for(launch, kernel, args.rows, warps * 32, shared);
-  kernel<<<blocks, warps * 32, shared, launch.stream>>>(args);
-  check_launch("quantize_nearest");
+  settle(tally, args.board, args.record, gathered);
 }
 
 template <typename Source, bool kRotated, bool kGiven>
-void launch_steps(const Launch& launch, const Rows& args) {
-  if (args.cols <= kPanel * kMostWarps)
-    launch_rows<Source, kRotated, kGiven, 1>(launch, args);
-  else
-    launch_rows<Source, kRotated, kGiven, 2>(launch, args);
+void launch_rows(const Launch& launch, Rows args) {
+  const unsigned warps = static_cast<unsigned>((args.cols + kPanel - 1) / kPanel);
+  const std::size_t shared = kRotated ? warps * kExchange * sizeof(float) : 0;
+  const auto kernel = nearest_rows_kernel<Source, kRotated, kGiven>;
+  const unsigned blocks = grid_for(launch, kernel, args.rows, warps * 32, shared);
+  args.record = launch.record();
+  kernel<<<blocks, warps * 32, shared, launch.stream>>>(args);
+  check_launch("quantize_nearest");
 }
 
 template <typename Source>
 void launch_source(const Launch& launch, const Rows& args) {
   const bool given = args.scales == nullptr;
   if (args.group != 0)
-    given ? launch_steps<Source, true, true>(launch, args) : launch_steps<Source, true, false>(launch, args);
+    given ? launch_rows<Source, true, true>(launch, args) : launch_rows<Source, true, false>(launch, args);
   else
-    given ? launch_steps<Source, false, true>(launch, args)
-          : launch_steps<Source, false, false>(launch, args);
+    given ? launch_rows<Source, false, true>(launch, args) : launch_rows<Source, false, false>(launch, args);
 }
 
 std::int64_t bytes_of_source(std::uint32_t dtype) { return dtype == OCTAVO_F32 ? 4 : 2; }
@@ -307,8 +324,8 @@ void nearest_rows(const Launch& launch, const NearestJob& job) {
                   job.scale,
                   wide_stores,
                   job.row_errors,
-                  launch.ledger,
-                  launch.record};
+                  launch.board,
+                  nullptr};
   switch (job.source.dtype) {
     case OCTAVO_F32:
       return launch_source<F32>(launch, args);

@@ -6,6 +6,9 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <string>
+#include <vector>
+
 namespace octavo::cuda {
 namespace {
 
@@ -28,6 +31,14 @@ std::string absence(cudaError_t code) {
   }
 }
 
+std::string versions() {
+  int driver = 0, run_time = 0;
+  if (cudaDriverGetVersion(&driver) != cudaSuccess || cudaRuntimeGetVersion(&run_time) != cudaSuccess)
+    return "versions unknown";
+  return fmt::format("driver for CUDA {}.{}, run time {}.{}", driver / 1000, driver % 1000 / 10,
+                     run_time / 1000, run_time % 1000 / 10);
+}
+
 }  // namespace
 
 bool runs_on(std::span<const int> compiled, int major, int minor) {
@@ -46,6 +57,7 @@ ProbeResult probe_devices() {
   }
   const std::span<const int> compiled = compiled_architectures();
   ProbeResult result;
+  std::vector<std::string> described;
   std::string refused;
   for (int index = 0; index < count; ++index) {
     cudaDeviceProp properties{};
@@ -61,14 +73,17 @@ ProbeResult probe_devices() {
     copy_text(properties.name, device.name);
     device.memory_bytes = properties.totalGlobalMem;
     result.devices.push_back(device);
+    described.push_back(fmt::format("{} ({}.{}, {} GiB)", properties.name, properties.major, properties.minor,
+                                    properties.totalGlobalMem >> 30));
   }
   if (result.devices.empty()) {
     result.reason = "no usable GPU" + refused;
     return result;
   }
   result.score = kScore;
-  result.reason = fmt::format("{} GPU{}: {}{}", result.devices.size(), result.devices.size() == 1 ? "" : "s",
-                              result.devices.front().name, refused);
+  result.reason =
+      fmt::format("{} GPU{}: {}; {}{}", result.devices.size(), result.devices.size() == 1 ? "" : "s",
+                  fmt::join(described, ", "), versions(), refused);
   return result;
 }
 

@@ -1,37 +1,30 @@
-// What a launch reports to the host, and where its blocks gather it.
+// What a launch reports to the host.
 #pragma once
 
 namespace octavo::cuda {
 
+// The most blocks of a launch that reports.
 constexpr unsigned kMaxBlocks = 8192;
-constexpr unsigned long long kNoIndex = ~0ull;
 
-// In pinned host memory, written by the launch; complete when the launch is.
+// What a block has found, and what all of a launch's have: then it lies in pinned host memory, complete when
+// the launch is.
 struct Record {
-  double error_sum;
-  double signal_sum;
-  long long nonfinite;
-  long long first;  // index of the first value that is not finite, or -1
-  long long overflow;
-  long long underflow;
-  long long floored;
-  float max_error;
-  float absmax;
+  double error_sum = 0.0;
+  double signal_sum = 0.0;
+  long long first = -1;  // index of the first value that is not finite, or -1
+  float max_error = 0.0f;
+  float absmax = 0.0f;
+  unsigned nonfinite = 0;
+  unsigned overflow = 0;
+  unsigned underflow = 0;
+  unsigned floored = 0;
 };
 
-// In device memory, one for each lane: its launches come one after the other. All zero but for `first`, which
-// is kNoIndex, whenever no launch is running.
-struct Ledger {
-  unsigned long long nonfinite;
-  unsigned long long first;
-  unsigned long long overflow;
-  unsigned long long underflow;
-  unsigned long long floored;
-  unsigned max_error;  // bits of a float >= 0, which order as integers do
-  unsigned absmax;
-  unsigned blocks_done;
-  double errors[kMaxBlocks];
-  double signals[kMaxBlocks];
+// Where the blocks of a launch leave their records, in device memory; one for each lane, whose launches come
+// one after the other. `done` is 0 whenever no launch is running.
+struct Board {
+  Record records[kMaxBlocks];
+  unsigned done;
 };
 
 }  // namespace octavo::cuda

@@ -1,9 +1,9 @@
-// What a launch reports: sums, largest values and counts.
+// What a block reports: sums, largest values and counts.
 //
 // Sums are added up in an order that depends on the launch's grid alone: each thread its elements, each block
-// its threads, and the block that finishes last the blocks. Counts and maxima need no order and go through
-// atomics, most of them in cases that hardly ever happen. The last block writes the record into pinned host
-// memory and leaves the ledger as it found it, so no launch needs anything cleared.
+// its threads, and the block that finishes last the blocks. Counts and maxima need no order: threads tally
+// them in the block's shared memory, most of them in cases that hardly ever happen. The last block writes
+// what all have found into pinned host memory.
 #pragma once
 
 #include "record.hpp"
@@ -11,6 +11,7 @@
 namespace octavo::cuda {
 
 constexpr unsigned kAllLanes = 0xffffffffu;
+constexpr unsigned long long kNoIndex = ~0ull;
 
 __device__ inline unsigned warp_max(unsigned value) {
 #if __CUDA_ARCH__ >= 800
@@ -45,63 +46,100 @@ struct Gathered {
   float max_error = 0.0f;
 };
 
-__device__ inline void note_nonfinite(Ledger* ledger, long long index) {
-  atomicAdd(&ledger->nonfinite, 1ull);
-  atomicMin(&ledger->first, static_cast<unsigned long long>(index));
-}
+// What the threads of a block have counted, in its shared memory.
+struct Tally {
+  unsigned long long first;
+  unsigned nonfinite;
+  unsigned overflow;
+  unsigned underflow;
+  unsigned floored;
+  unsigned max_error;  // bits of a float >= 0, which order as integers do
+  unsigned absmax;
+};
 
-__device__ inline void note_absmax(Ledger* ledger, unsigned bits) {
-  bits = warp_max(bits);
-  if (threadIdx.x % 32 == 0 && bits != 0) atomicMax(&ledger->absmax, bits);
-}
-
-__device__ inline void note_count(unsigned long long* counter, unsigned count) {
-  if (count != 0) atomicAdd(counter, static_cast<unsigned long long>(count));
-}
-
-// Empties the ledger into the record, if there is one.
-__device__ inline void write_record(Ledger* ledger, Record* record, double error, double signal) {
-  Record made;
-  made.error_sum = error;
-  made.signal_sum = signal;
-  made.max_error = __uint_as_float(atomicExch(&ledger->max_error, 0u));
-  made.absmax = __uint_as_float(atomicExch(&ledger->absmax, 0u));
-  made.nonfinite = static_cast<long long>(atomicExch(&ledger->nonfinite, 0ull));
-  const unsigned long long first = atomicExch(&ledger->first, kNoIndex);
-  made.first = first == kNoIndex ? -1 : static_cast<long long>(first);
-  made.overflow = static_cast<long long>(atomicExch(&ledger->overflow, 0ull));
-  made.underflow = static_cast<long long>(atomicExch(&ledger->underflow, 0ull));
-  made.floored = static_cast<long long>(atomicExch(&ledger->floored, 0ull));
-  atomicExch(&ledger->blocks_done, 0u);
-  if (record != nullptr) *record = made;
-}
-
-// Ends a launch that reports: called once by all threads of every block, after their last use of the ledger.
-// The grid has one dimension and at most kMaxBlocks blocks.
-__device__ inline void settle(Ledger* ledger, Record* record, const Gathered& gathered) {
-  const double error = block_sum(gathered.error);
-  const double signal = block_sum(gathered.signal);
-  const unsigned largest = warp_max(__float_as_uint(gathered.max_error));
-  if (threadIdx.x % 32 == 0 && largest != 0) atomicMax(&ledger->max_error, largest);
-  __shared__ bool is_last;
+// Called by all threads of the block before anything is noted.
+__device__ inline void open_tally(Tally& tally) {
+  if (threadIdx.x == 0) tally = {kNoIndex, 0, 0, 0, 0, 0, 0};
   __syncthreads();
+}
+
+__device__ inline void note_nonfinite(Tally& tally, long long index) {
+  atomicAdd(&tally.nonfinite, 1u);
+  atomicMin(&tally.first, static_cast<unsigned long long>(index));
+}
+
+__device__ inline void note_absmax(Tally& tally, unsigned bits) {
+  bits = warp_max(bits);
+  if (threadIdx.x % 32 == 0 && bits != 0) atomicMax(&tally.absmax, bits);
+}
+
+__device__ inline void note_count(unsigned& counter, unsigned count) {
+  if (count != 0) atomicAdd(&counter, count);
+}
+
+// Adds up what the threads of the block have gathered and tallied; the record is thread 0's.
+__device__ inline Record block_record(Tally& tally, const Gathered& gathered) {
+  const unsigned largest = warp_max(__float_as_uint(gathered.max_error));
+  if (threadIdx.x % 32 == 0 && largest != 0) atomicMax(&tally.max_error, largest);
+  Record made;
+  made.error_sum = block_sum(gathered.error);  // orders the notes before what follows
+  made.signal_sum = block_sum(gathered.signal);
+  made.first = tally.first == kNoIndex ? -1 : static_cast<long long>(tally.first);
+  made.max_error = __uint_as_float(tally.max_error);
+  made.absmax = __uint_as_float(tally.absmax);
+  made.nonfinite = tally.nonfinite;
+  made.overflow = tally.overflow;
+  made.underflow = tally.underflow;
+  made.floored = tally.floored;
+  return made;
+}
+
+// From the L2 cache, where the other blocks have written it.
+__device__ inline Record read_record(const Record& record) {
+  static_assert(sizeof(Record) == 3 * sizeof(uint4));
+  union Raw {
+    uint4 words[3];
+    Record record;
+    __device__ Raw() : words{} {}
+  } raw;
+  const uint4* at = reinterpret_cast<const uint4*>(&record);
+  for (int i = 0; i < 3; ++i) raw.words[i] = __ldcg(at + i);
+  return raw.record;
+}
+
+// Notes and gathers what a block has reported.
+__device__ inline void take_record(const Record& record, Tally& tally, Gathered& gathered) {
+  gathered.error += record.error_sum;
+  gathered.signal += record.signal_sum;
+  gathered.max_error = fmaxf(gathered.max_error, record.max_error);
+  if (record.absmax > 0.0f) atomicMax(&tally.absmax, __float_as_uint(record.absmax));
+  if (record.first >= 0) atomicMin(&tally.first, static_cast<unsigned long long>(record.first));
+  note_count(tally.nonfinite, record.nonfinite);
+  note_count(tally.overflow, record.overflow);
+  note_count(tally.underflow, record.underflow);
+  note_count(tally.floored, record.floored);
+}
+
+// Ends a launch that reports: called once by all threads of every block, after the last note. The grid has
+// one dimension and at most kMaxBlocks blocks. `out` is nullptr where nobody asks.
+__device__ inline void settle(Tally& tally, Board* board, Record* out, const Gathered& gathered) {
+  if (out == nullptr) return;
+  __shared__ bool is_last;
+  const Record own = block_record(tally, gathered);
   if (threadIdx.x == 0) {
-    ledger->errors[blockIdx.x] = error;
-    ledger->signals[blockIdx.x] = signal;
+    board->records[blockIdx.x] = own;
     __threadfence();
-    is_last = atomicAdd(&ledger->blocks_done, 1u) == gridDim.x - 1;
+    is_last = atomicInc(&board->done, gridDim.x - 1) == gridDim.x - 1;  // back to 0 with the last one
   }
   __syncthreads();
   if (!is_last) return;
   __threadfence();
-  double all_errors = 0.0, all_signals = 0.0;
-  for (unsigned i = threadIdx.x; i < gridDim.x; i += blockDim.x) {
-    all_errors += __ldcg(&ledger->errors[i]);
-    all_signals += __ldcg(&ledger->signals[i]);
-  }
-  all_errors = block_sum(all_errors);
-  all_signals = block_sum(all_signals);
-  if (threadIdx.x == 0) write_record(ledger, record, all_errors, all_signals);
+  open_tally(tally);
+  Gathered all;
+  for (unsigned i = threadIdx.x; i < gridDim.x; i += blockDim.x)
+    take_record(read_record(board->records[i]), tally, all);
+  const Record whole = block_record(tally, all);
+  if (threadIdx.x == 0) *out = whole;
 }
 
 }  // namespace octavo::cuda

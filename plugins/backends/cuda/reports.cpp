@@ -1,5 +1,6 @@
 #include "reports.hpp"
 
+#include <algorithm>
 #include <iterator>
 
 namespace octavo::cuda {
@@ -9,11 +10,34 @@ constexpr std::size_t kRecordsInBlock = 32;
 
 }  // namespace
 
-Reports::Ticket Reports::promise(std::int64_t row_count, Delivery delivery) {
-  Promise made{take_record(), row_count > 0 ? take_rows(row_count) : nullptr, std::move(delivery)};
-  const Ticket ticket{made.record, made.rows != nullptr ? made.rows->get() : nullptr};
+void Findings::add(const Record& record) {
+  error_sum += record.error_sum;
+  signal_sum += record.signal_sum;
+  max_error = std::max(max_error, record.max_error);
+  absmax = std::max(absmax, record.absmax);
+  nonfinite += record.nonfinite;
+  if (record.first >= 0 && (first < 0 || record.first < first)) first = record.first;
+  overflow += record.overflow;
+  underflow += record.underflow;
+  floored += record.floored;
+}
+
+double* Reports::promise(std::int64_t row_count, Delivery delivery) {
+  Promise made{{}, row_count > 0 ? take_rows(row_count) : nullptr, std::move(delivery)};
+  double* const rows = made.rows != nullptr ? made.rows->get() : nullptr;
   issued_.push_back(std::move(made));
-  return ticket;
+  return rows;
+}
+
+Record* Reports::record() {
+  if (free_records_.empty()) {
+    Record* block = blocks_.emplace_back(kRecordsInBlock).get();
+    for (std::size_t i = 0; i < kRecordsInBlock; ++i) free_records_.push_back(block + i);
+  }
+  Record* const record = free_records_.back();
+  free_records_.pop_back();
+  issued_.back().records.push_back(record);
+  return record;
 }
 
 void Reports::revoke() {
@@ -31,8 +55,11 @@ void Reports::assign(std::uint32_t slot) {
 
 void Reports::deliver(std::uint32_t slot) {
   if (slot >= slots_.size()) return;
-  for (Promise& promise : slots_[slot])
-    promise.delivery(*promise.record, promise.rows != nullptr ? promise.rows->get() : nullptr);
+  for (const Promise& promise : slots_[slot]) {
+    Findings findings;
+    for (const Record* record : promise.records) findings.add(*record);
+    promise.delivery(findings, promise.rows != nullptr ? promise.rows->get() : nullptr);
+  }
   forget(slot);
 }
 
@@ -43,18 +70,8 @@ void Reports::forget(std::uint32_t slot) {
 }
 
 void Reports::give_back(Promise& promise) {
-  free_records_.push_back(promise.record);
+  free_records_.insert(free_records_.end(), promise.records.begin(), promise.records.end());
   if (promise.rows != nullptr) free_rows_.push_back(std::move(promise.rows));
-}
-
-Record* Reports::take_record() {
-  if (free_records_.empty()) {
-    Record* block = blocks_.emplace_back(kRecordsInBlock).get();
-    for (std::size_t i = 0; i < kRecordsInBlock; ++i) free_records_.push_back(block + i);
-  }
-  Record* record = free_records_.back();
-  free_records_.pop_back();
-  return record;
 }
 
 std::unique_ptr<Pinned<double>> Reports::take_rows(std::int64_t count) {

@@ -16,18 +16,31 @@
 
 namespace octavo::cuda {
 
+// What the launches of an operation have found together.
+struct Findings {
+  double error_sum = 0.0;
+  double signal_sum = 0.0;
+  float max_error = 0.0f;
+  float absmax = 0.0f;
+  std::int64_t nonfinite = 0;
+  std::int64_t first = -1;
+  std::int64_t overflow = 0;
+  std::int64_t underflow = 0;
+  std::int64_t floored = 0;
+
+  void add(const Record& record);
+};
+
 // One lane's; used by its thread.
 class Reports {
  public:
-  // A record for the next launch, and what to do with it once the work issued so far is done. `row_count`
-  // doubles of pinned memory go with it where that is not 0.
-  struct Ticket {
-    Record* record;
-    double* rows;  // nullptr if row_count is 0
-  };
-  using Delivery = std::function<void(const Record&, const double* rows)>;
-  Ticket promise(std::int64_t row_count, Delivery delivery);
-  // Takes the last promise back: its launch did not come about.
+  // What to do with what the next launches find, once the work issued so far is done. Returns `row_count`
+  // doubles of pinned memory that go with it, nullptr for 0.
+  using Delivery = std::function<void(const Findings&, const double* rows)>;
+  double* promise(std::int64_t row_count, Delivery delivery);
+  // The record of a launch, for the last promise.
+  Record* record();
+  // Takes the last promise back: its launches did not come about.
   void revoke();
 
   // What was promised since the last call now belongs to `slot`.
@@ -38,11 +51,10 @@ class Reports {
 
  private:
   struct Promise {
-    Record* record;
+    std::vector<Record*> records;
     std::unique_ptr<Pinned<double>> rows;
     Delivery delivery;
   };
-  Record* take_record();
   std::unique_ptr<Pinned<double>> take_rows(std::int64_t count);
   void give_back(Promise& promise);
 

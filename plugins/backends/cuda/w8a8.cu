@@ -77,6 +77,7 @@ __global__ void __launch_bounds__(kChunkThreads) outputs_kernel(const OutputJob 
       float y = rounded_to(dtype, __fmul_rn(sum, __fmul_rn(token_scale, row_scales[n * step])));
       if (job.bias.data != nullptr)
         y = rounded_to(dtype, __fadd_rn(y, load(job.bias.data, dtype, n * job.bias.stride)));
+      if (is_nan(y)) y = __uint_as_float(0x7fc00000u);  // arithmetic on a GPU makes another one
       store(y, dtype, job.y.data, place.row * job.y.stride + n);
     }
   }

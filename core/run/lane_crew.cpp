@@ -1,0 +1,199 @@
+#include "run/lane_crew.hpp"
+
+#include "run/signals.hpp"
+
+#include <boost/asio/post.hpp>
+#include <boost/asio/thread_pool.hpp>
+#include <fmt/format.h>
+
+#include <chrono>
+#include <utility>
+
+namespace octavo::run {
+
+void FirstError::keep(std::exception_ptr error) {
+  const std::lock_guard lock(mutex_);
+  if (!error_) error_ = std::move(error);
+}
+
+void FirstError::rethrow() const {
+  if (error_) std::rethrow_exception(error_);
+}
+
+LaneCrew::LaneCrew(RunShared& shared, const std::vector<WorkItem>& items, ChosenDevice& device,
+                   plugin::HostServices& services, const LaneNeeds& needs)
+    : shared_(shared),
+      items_(items),
+      device_(device),
+      services_(services),
+      needs_(needs),
+      queue_(items.size()),
+      tried_(needs.lanes),
+      running_(needs.lanes) {
+  services_.set_parallel([this](int64_t count, plugin::ParallelTask task, void* context) {
+    return shared_.idle.parallel(count, task, context);
+  });
+}
+
+LaneCrew::~LaneCrew() { services_.set_parallel({}); }
+
+void LaneCrew::work(const std::function<void(std::string_view tensor)>& tick) {
+  boost::asio::thread_pool pool(needs_.lanes);
+  for (uint32_t lane = 0; lane < needs_.lanes; ++lane) {
+    boost::asio::post(pool, [this, lane] { lane_main(lane); });
+  }
+  std::unique_lock lock(mutex_);
+  while (!ended_.wait_for(lock, std::chrono::milliseconds(100), [&] { return running_ == 0; })) {
+    lock.unlock();
+    if (StopSignals::received() != 0) stop();
+    tick(current_tensor());
+    lock.lock();
+  }
+  lock.unlock();
+  pool.join();
+  StopSignals::check();
+  error_.rethrow();
+  if (given_up_) device_.use_fallback();
+}
+
+void LaneCrew::stop() {
+  stop_.request_stop();
+  services_.cancel();
+}
+
+void LaneCrew::lane_main(uint32_t lane) noexcept {
+  try {
+    const Outcome outcome = work_on(device_, lane);
+    if (outcome == Outcome::no_memory && opened_ > 0) {
+      // Not missed where another lane of the device works.
+      ++lanes_without_work_;
+      shared_.idle.changed();
+    } else if (outcome != Outcome::done) {
+      work_on(*device_.fallback, lane);
+    }
+  } catch (...) {
+    error_.keep(std::current_exception());
+    stop();
+  }
+  const std::lock_guard lock(mutex_);
+  --running_;
+  ended_.notify_all();
+}
+
+// Takes pieces until none is left. Anything but `done` is only returned where a fallback is there.
+LaneCrew::Outcome LaneCrew::work_on(const ChosenDevice& device, uint32_t lane) {
+  std::optional<TileWorker> worker;
+  std::optional<size_t> piece;
+  try {
+    if (!open_worker(device, lane, worker)) return Outcome::no_memory;
+    take_pieces(*worker, piece);
+    return Outcome::done;
+  } catch (const plugin::DeviceLost& error) {
+    if (device.fallback == nullptr || prepares()) throw;
+    give_up(device, worker ? &*worker : nullptr, piece, error.what());
+  } catch (const plugin::OutOfMemory& error) {
+    if (device.fallback == nullptr || prepares()) throw;
+    give_up(device, worker ? &*worker : nullptr, piece, error.what());
+  }
+  return Outcome::given_up;
+}
+
+// Every piece has its place in the output, so it may be made again from its beginning.
+void LaneCrew::give_up(const ChosenDevice& device, const TileWorker* worker, std::optional<size_t> piece,
+                       const std::string& why) {
+  std::vector<size_t> unfinished = worker == nullptr ? std::vector<size_t>() : worker->unfinished();
+  if (piece) unfinished.push_back(*piece);
+  queue_.give_back(unfinished);
+  shared_.idle.changed();
+  note_once(given_up_, fmt::format("{} carries on without {}: {}", device.fallback->id, device.id, why));
+}
+
+// False: there is no memory for this lane, but for others of the device or for its fallback.
+bool LaneCrew::open_worker(const ChosenDevice& device, uint32_t lane, std::optional<TileWorker>& worker) {
+  const bool is_first_choice = &device == &device_;
+  // What is prepared lies in the memory of one device.
+  const size_t devices = prepares() ? 1 : device.devices.size();
+  try {
+    octavo_lane_request request{};
+    request.struct_size = sizeof request;
+    request.index = lane;
+    request.count = needs_.lanes;
+    request.device = device.devices[lane % devices];
+    request.slots = needs_.slots;
+    request.slot_bytes = needs_.slot_bytes;
+    worker.emplace(shared_, device.backend.open_lane(request), needs_.slots, needs_.slot_bytes);
+  } catch (const plugin::OutOfMemory& error) {
+    if (is_first_choice) tried_.count_down();
+    // The first lane is the one that prepares.
+    if (!is_first_choice || (prepares() && lane == 0)) throw;
+    tried_.wait();
+    if (opened_ == 0 && device.fallback == nullptr) throw;
+    note_once(short_, opened_ > 0 ? fmt::format("fewer lanes of {}: {}", device.id, error.what())
+                                  : fmt::format("{} works instead of {}: {}", device.fallback->id, device.id,
+                                                error.what()));
+    return false;
+  } catch (...) {
+    if (is_first_choice) tried_.count_down();
+    throw;
+  }
+  if (is_first_choice) {
+    ++opened_;
+    tried_.count_down();
+  }
+  return true;
+}
+
+// `piece`: the one that the lane has and that the worker does not count as its own.
+void LaneCrew::take_pieces(TileWorker& worker, std::optional<size_t>& piece) {
+  const std::stop_token token = stop_.get_token();
+  const bool serves = worker.serves() && shared_.queue != nullptr;
+  while (!token.stop_requested()) {
+    if (serves) worker.prepare_ahead();
+    piece = queue_.take();
+    if (piece) {
+      const std::optional<uint32_t> ahead = worker.start(items_[*piece], *piece, token);
+      if (ahead) {
+        queue_.give_back({*piece});
+        shared_.idle.changed();
+      }
+      piece.reset();
+      if (ahead) worker.prepare(*ahead);
+    } else {
+      worker.drain();
+      if (!wait_for_more(token, serves)) return;
+    }
+  }
+}
+
+// A lane without a piece runs tasks of other lanes' loops, and prepares layers for them if it serves. False
+// once no lane has a piece, or the run was stopped.
+bool LaneCrew::wait_for_more(const std::stop_token& token, bool serves) {
+  ++lanes_without_work_;
+  shared_.idle.changed();
+  const bool goes_on = shared_.idle.wait(token, [&] {
+    return lanes_without_work_ == needs_.lanes || queue_.has_more() ||
+           (serves && shared_.queue->can_claim_ahead());
+  });
+  if (!goes_on || lanes_without_work_ == needs_.lanes) return false;
+  --lanes_without_work_;
+  return true;
+}
+
+void LaneCrew::note_once(std::atomic<bool>& said, const std::string& text) {
+  if (said.exchange(true)) return;
+  const std::lock_guard lock(mutex_);
+  device_.note = device_.note.empty() ? text : device_.note + "; " + text;
+}
+
+std::string_view LaneCrew::current_tensor() const {
+  const size_t taken = queue_.taken();
+  if (taken == 0) return {};
+  const WorkItem& last = items_[taken - 1];
+  if (last.kind == WorkKind::copy) return shared_.plan.copies[last.index].source->info.name;
+  if (last.kind == WorkKind::activation_scale)
+    return shared_.plan.layers[shared_.plan.activation_scales[last.index].layer]->source->info.name;
+  if (last.kind == WorkKind::merge) return shared_.plan.merges[last.index].origin.tensor->info.name;
+  return shared_.plan.layers[last.index]->source->info.name;
+}
+
+}  // namespace octavo::run

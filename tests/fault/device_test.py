@@ -1,0 +1,98 @@
+"""A device that is lost in the middle of a run, or has no memory. Under --device auto the next backend carries on and
+the file is the same, byte for byte, with a line that says so; a device that was asked for by name ends the run with
+exit code 6 and no output. The device is a backend that fails on request (frail_backend.cpp)."""
+
+import os
+import unittest
+
+import checkpoint_file
+from program import ConversionTest, environment, octavo, sha256
+from weight_sets import companions, gaussian
+
+PLUGINS = os.environ["OCTAVO_FRAIL_PLUGINS"]
+FORMATS = ("int8_convrot", "int8_tensorwise:scale=tensor", "int8_blockwise", "fp16")
+LAYERS, ROWS, COLS = 6, 640, 256
+TILE_ROWS = 128  # tiles of 64 KiB, so five for each layer
+
+
+class DeviceTest(ConversionTest):
+    def setUp(self):
+        super().setUp()
+        tensors = {f"layer{i}.weight": checkpoint_file.encode(gaussian(i, (ROWS, COLS)), "BF16") for i in range(LAYERS)}
+        tensors.update(companions(1))
+        self.source = checkpoint_file.write(self.folder / "source.safetensors", tensors)
+        self.target = self.folder / "out.safetensors"
+
+    def options(self, device, spec="int8_convrot", *arguments):
+        return ["--format", spec, "--model", "none", "--tile-size", "64KiB", "--force", "--plugin-path", PLUGINS,
+                "--device", device, *arguments]
+
+    def on_cpu(self, spec):
+        self.convert(self.source, self.target, *self.options("cpu", spec))
+        return sha256(self.target)
+
+    def on_frail(self, spec, *arguments):
+        document = self.convert(
+            self.source, self.target, *self.options("auto", spec, *arguments), env=environment(OCTAVO_DEVICE="auto"))
+        return document, sha256(self.target)
+
+    def test_a_device_that_works(self):
+        for spec in FORMATS:
+            with self.subTest(format=spec):
+                expected = self.on_cpu(spec)
+                document, digest = self.on_frail(spec)
+                self.assertEqual(digest, expected)
+                self.assertEqual(document["device"], "frail")
+                self.assertEqual(document["notes"], [])
+
+    def test_lost_at_every_point(self):
+        for spec in FORMATS:
+            expected = self.on_cpu(spec)
+            for operations in (1, 2, 3, 7, 12, 20, 29, 30):
+                with self.subTest(format=spec, lost_after=operations):
+                    document, digest = self.on_frail(spec, "--set", f"frail.lost_after={operations}")
+                    self.assertEqual(digest, expected)
+                    self.assertEqual(len(document["notes"]), 1, document["notes"])
+                    self.assertIn("cpu carries on without frail: [", document["notes"][0])
+                    self.assertIn("fell off the bus", document["notes"][0])
+
+    def test_the_note_is_said_once(self):
+        for lanes in ("1", "7"):
+            done = self.run_text("auto", "--set", "frail.lost_after=9", "--lanes", lanes)
+            self.assertEqual(done.returncode, 0, done.stderr)
+            self.assertEqual(done.stderr.count("carries on without"), 1, done.stderr)
+
+    def run_text(self, device, *arguments):
+        return octavo("convert", self.source, "-o", self.target, *self.options(device, "int8_convrot", *arguments),
+                      env=environment(OCTAVO_DEVICE="auto"))
+
+    def test_lost_and_asked_for_by_name(self):
+        message = self.refuse(
+            6, "convert", self.source, "-o", self.target,
+            *self.options("frail", "int8_convrot", "--set", "frail.lost_after=9"))
+        self.assertIn("fell off the bus", message)
+        self.assert_files("source.safetensors")
+
+    def test_memory_for_some_lanes(self):
+        expected = self.on_cpu("int8_convrot")
+        document, digest = self.on_frail("int8_convrot", "--set", "frail.lanes=2")
+        self.assertEqual(digest, expected)
+        self.assertEqual(document["device"], "frail")
+        self.assertIn("fewer lanes of frail", document["notes"][0])
+        # Also where it was asked for by name: it does the work.
+        self.convert(self.source, self.target, *self.options("frail", "int8_convrot", "--set", "frail.lanes=1"))
+        self.assertEqual(sha256(self.target), expected)
+
+    def test_memory_for_no_lane(self):
+        expected = self.on_cpu("int8_convrot")
+        document, digest = self.on_frail("int8_convrot", "--set", "frail.lanes=0")
+        self.assertEqual(digest, expected)
+        self.assertIn("cpu works instead of frail", document["notes"][0])
+        message = self.refuse(
+            6, "convert", self.source, "-o", self.target,
+            *self.options("frail", "int8_convrot", "--set", "frail.lanes=0"))
+        self.assertIn("no memory for another lane", message)
+
+
+if __name__ == "__main__":
+    unittest.main()
