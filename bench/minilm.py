@@ -188,7 +188,7 @@ def main():
         inputs, target = Path(folder) / "inputs.safetensors", Path(folder) / "out.safetensors"
         record_inputs(model, known, inputs, arguments.rows)
         calibration = ["--calibration-data", inputs, "--calib-rows", str(arguments.rows)]
-        print(f"{len(new)} sentences, inputs from {len(known)} others; mean of 1 - cosine, and its share of nearest's")
+        print(f"{len(new)} sentences, inputs from {len(known)} others; mean of 1 - cosine, and its share of nearest's", flush=True)
         base = {}
         for name, format_, options in (("nearest, ConvRot", "int8_convrot", []),
                                        ("quip, ConvRot", "int8_convrot", ["--optimizer", "quip", *calibration]),
@@ -199,12 +199,12 @@ def main():
             command = [arguments.octavo, "convert", source, "-o", target, "-f", "-q", "--json", "--format", format_, *options]
             done = subprocess.run([str(word) for word in command], stdout=subprocess.PIPE, check=True)
             layers = json.loads(done.stdout)["layers"]
-            gated = sum("nearest" in (layer.get("note") or "") and "held-out error" not in layer["note"] for layer in layers)
+            gated = sum(layer.get("stored_as_nearest", False) for layer in layers)
             stored = Model(dequantized(read(target)))
             distance = 1 - numpy.einsum("ij,ij->i", exact, numpy.array([stored.embed(ids) for ids in new]))
             base.setdefault(format_, distance.mean())
             print(f"{name:<30} {distance.mean():.3e}  {distance.mean() / base[format_]:.3f}   "
-                  f"99th percentile {numpy.quantile(distance, 0.99):.3e}   {len(layers)} layers, {gated} as nearest")
+                  f"99th percentile {numpy.quantile(distance, 0.99):.3e}   {len(layers)} layers, {gated} as nearest", flush=True)
 
 
 if __name__ == "__main__":

@@ -6,17 +6,18 @@ namespace octavo::cli {
 
 const std::vector<Command>& commands() {
   static const std::vector<Command> table = {
-      convert_command(),     //
-      plan_command(),        //
-      inspect_command(),     //
-      verify_command(),      //
-      compare_command(),     //
-      edit_command(),        //
-      batch_command(),       //
-      plugins_command(),     //
-      doctor_command(),      //
-      completion_command(),  //
-      help_command(),        //
+      convert_command(),              //
+      plan_command(),                 //
+      inspect_command(),              //
+      verify_command(),               //
+      compare_command(),              //
+      edit_command(),                 //
+      batch_command(),                //
+      plugins_command(),              //
+      doctor_command(),               //
+      calibrate_from_lora_command(),  //
+      completion_command(),           //
+      help_command(),                 //
   };
   return table;
 }

@@ -7,6 +7,7 @@ namespace octavo::cli {
 
 Command convert_command();
 Command plan_command();
+Command calibrate_from_lora_command();
 Command inspect_command();
 Command verify_command();
 Command compare_command();

@@ -1,6 +1,7 @@
 #include "conversion.hpp"
 
 #include "base/bytes.hpp"
+#include "base/cpus.hpp"
 #include "base/error.hpp"
 #include "checkpoint/dtypes.hpp"
 #include "layer_options.hpp"
@@ -11,6 +12,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <map>
 #include <random>
 
@@ -304,8 +306,9 @@ void print_tensors(const plan::Plan& plan, Terminal& terminal) {
 
 std::vector<Option> conversion_options() {
   std::vector<Option> all;
-  for (const auto& part : {output_options(), plugin_options(), layer_options(), policy_options(),
-                           lora_options(), run_options(), report_options(), original_options()}) {
+  for (const auto& part :
+       {output_options(), plugin_options(), layer_options(), policy_options(), lora_options(),
+        calibration_options(), run_options(), report_options(), original_options()}) {
     all.insert(all.end(), part.begin(), part.end());
   }
   return all;
@@ -326,8 +329,10 @@ Conversion read_conversion(const Arguments& arguments) {
   read_policies(arguments, conversion);
   conversion.loras = read_loras(arguments);
   conversion.settings.requantize = arguments.flag("requantize");
-  const std::vector<std::string> ignored = read_layer_options(arguments, conversion.settings);
-  conversion.notes.insert(conversion.notes.end(), ignored.begin(), ignored.end());
+  for (const auto& lines : {read_calibration(arguments, conversion.calibration, conversion.settings),
+                            read_layer_options(arguments, conversion.settings)}) {
+    conversion.notes.insert(conversion.notes.end(), lines.begin(), lines.end());
+  }
   const bool low_memory = arguments.flag("low-memory");
   conversion.device = run::parse_device(arguments.text("device").value_or(low_memory ? "cpu" : "auto"));
   conversion.run.lanes =
@@ -350,28 +355,42 @@ std::filesystem::path output_path(const Conversion& conversion, const plan::Plan
   return plan::default_output(conversion.input, plan, conversion.shards.has_value());
 }
 
-uint64_t planned_memory(const Conversion& conversion, const plan::Plan& plan) {
-  const uint64_t lanes = conversion.run.lanes != 0 ? conversion.run.lanes : run::usable_cpus();
-  return lanes * plan::slot_bytes(plan, conversion.run.tile_bytes);
+PlannedMemory planned_memory(const Conversion& conversion, const plan::Plan& plan) {
+  const uint64_t lanes = conversion.run.lanes != 0 ? conversion.run.lanes : usable_cpus();
+  PlannedMemory memory{.lanes = lanes * plan::slot_bytes(plan, conversion.run.tile_bytes)};
+  uint64_t layers = 0;
+  for (const auto& layer : plan.layers) {
+    if (!plan::needs_admission(*layer)) continue;
+    memory.largest_layer =
+        std::max(memory.largest_layer, plan::leased_bytes(*layer) + plan::optimizer_bytes(*layer));
+    ++layers;
+  }
+  memory.layers = std::min(lanes, layers) * memory.largest_layer;
+  if (conversion.max_ram != 0)
+    memory.layers = std::min(memory.layers, std::max(conversion.max_ram, memory.largest_layer));
+  return memory;
 }
 
-nlohmann::ordered_json plan_json(const Conversion& conversion, const plan::Plan& plan, uint64_t file_bytes,
-                                 uint64_t memory) {
+nlohmann::ordered_json plan_json(const Conversion& conversion, const plan::Plan& plan, uint64_t file_bytes) {
   using Json = nlohmann::ordered_json;
-  Json json = {{"schema", "octavo.plan/1"},
-               {"input", conversion.input.string()},
-               {"output", output_path(conversion, plan).string()},
-               {"format", plan.format.id},
-               {"optimizer", plan.optimizer.id},
-               {"models", plan.model_reasons},
-               {"bytes_in", plan.bytes_in},
-               {"bytes_out", plan.bytes_out},
-               {"file_bytes", file_bytes},
-               {"size_exact", plan.size_exact},
-               {"memory", memory},
-               {"notes", plan.notes},
-               {"warnings", plan.warnings},
-               {"tensors", Json::array()}};
+  const PlannedMemory memory = planned_memory(conversion, plan);
+  Json json = {
+      {"schema", "octavo.plan/1"},
+      {"input", conversion.input.string()},
+      {"output", output_path(conversion, plan).string()},
+      {"format", plan.format.id},
+      {"optimizer", plan.optimizer.id},
+      {"models", plan.model_reasons},
+      {"bytes_in", plan.bytes_in},
+      {"bytes_out", plan.bytes_out},
+      {"file_bytes", file_bytes},
+      {"size_exact", plan.size_exact},
+      {"memory", memory.total()},
+      {"memory_parts",
+       {{"lanes", memory.lanes}, {"layers", memory.layers}, {"largest_layer", memory.largest_layer}}},
+      {"notes", plan.notes},
+      {"warnings", plan.warnings},
+      {"tensors", Json::array()}};
   Json& tensors = json["tensors"];
   tensors.get_ref<Json::array_t&>().reserve(plan.tensors.size());
   for (const plan::PlannedTensor& tensor : plan.tensors) {
@@ -406,6 +425,13 @@ void print_plan(const Conversion& conversion, const plan::Plan& plan, uint64_t f
   terminal.print(fmt::format("  size     {} -> {} ({} bytes{})\n", format_bytes(plan.bytes_in),
                              format_bytes(file_bytes), file_bytes,
                              plan.size_exact ? "" : ", or more: a policy decides by the data"));
+  const PlannedMemory memory = planned_memory(conversion, plan);
+  terminal.print(
+      fmt::format("  memory   {} for lanes{}\n", format_bytes(memory.lanes),
+                  memory.largest_layer == 0
+                      ? ""
+                      : fmt::format(", {} for whole layers and what is prepared (largest {})",
+                                    format_bytes(memory.layers), format_bytes(memory.largest_layer))));
 }
 
 }  // namespace octavo::cli

@@ -1,6 +1,7 @@
 // What `convert` and `plan` share: their options, and how these become settings.
 #pragma once
 
+#include "calibration_options.hpp"
 #include "checkpoint/byte_sink.hpp"
 #include "checkpoint/shards.hpp"
 #include "checkpoint/write_log.hpp"
@@ -29,6 +30,7 @@ struct Conversion {
   bool force = false;
   plan::Settings settings;
   lora::Request loras;
+  CalibrationRequest calibration;
   std::optional<checkpoint::ShardRule> shards;
   checkpoint::VerifyLevel verify = checkpoint::VerifyLevel::sampled;
   bool discard = false;
@@ -57,11 +59,19 @@ std::vector<plugin::Assignment> settings_of(const std::vector<plugin::Setting>& 
 std::filesystem::path output_path(const Conversion& conversion, const plan::Plan& plan);
 
 // The plan as `octavo plan --json` prints it: contract of "octavo.plan/1".
-nlohmann::ordered_json plan_json(const Conversion& conversion, const plan::Plan& plan, uint64_t file_bytes,
-                                 uint64_t memory);
+nlohmann::ordered_json plan_json(const Conversion& conversion, const plan::Plan& plan, uint64_t file_bytes);
 
-// Lanes x slots x tile, as far as it is known without opening a device.
-uint64_t planned_memory(const Conversion& conversion, const plan::Plan& plan);
+// Bytes, as far as they are known without opening a device.
+struct PlannedMemory {
+  uint64_t lanes = 0;          // lanes x the memory of a tile
+  uint64_t largest_layer = 0;  // of layers that come whole or are prepared: what is leased, and what an
+                               // optimizer may hold beside it
+  uint64_t layers = 0;         // all of those that are in work at a time: one for each lane, under --max-ram
+
+  uint64_t total() const { return lanes + layers; }
+};
+
+PlannedMemory planned_memory(const Conversion& conversion, const plan::Plan& plan);
 
 // The plan in a few lines for people: models, what is quantized and kept, sizes, notes; `every`: each tensor
 // too.

@@ -27,6 +27,40 @@ ConversionSources::ConversionSources(const Conversion& conversion, const checkpo
   merges_ = lora::plan_merges(conversion.loras, source);
   for (const lora::MergedFile& file : merges_.files)
     settings_.loras.push_back({file.data_hash, file.bytes, file.strength});
+  open_calibration(conversion.calibration, source);
+}
+
+void ConversionSources::open_calibration(const CalibrationRequest& request,
+                                         const checkpoint::Checkpoint& source) {
+  if (request.empty()) return;
+  calibration_.emplace(calibration::Options{request.rows, settings_.seed});
+  for (const std::filesystem::path& path : request.scales) calibration_->add(path);
+  for (const std::filesystem::path& path : request.files) calibration_->add(path);
+  warnings_ = calibration_->notes();
+  const std::vector<std::string> found = calibration_->check_against(source);
+  warnings_.insert(warnings_.end(), found.begin(), found.end());
+  settings_.calibration = {calibration_->hash(), calibration_->bytes(), request.rows};
+}
+
+std::vector<FileIdentity> ConversionSources::other_inputs() const {
+  std::vector<FileIdentity> all = merges_.identities;
+  if (calibration_) {
+    const std::vector<FileIdentity>& more = calibration_->identities();
+    all.insert(all.end(), more.begin(), more.end());
+  }
+  return all;
+}
+
+nlohmann::ordered_json ConversionSources::calibration_json(const plan::Plan& plan) const {
+  const auto count = [&](const auto& is_counted) {
+    return std::count_if(plan.layers.begin(), plan.layers.end(),
+                         [&](const auto& layer) { return layer->inputs != nullptr && is_counted(*layer); });
+  };
+  return {{"rows", settings_.calibration->rows},
+          {"layers", count([](const plan::PlannedLayer&) { return true; })},
+          {"layers_with_inputs",
+           count([](const plan::PlannedLayer& layer) { return layer.inputs->has_samples(); })},
+          {"biases", count([](const plan::PlannedLayer& layer) { return layer.bias.has_value(); })}};
 }
 
 std::vector<std::string> ConversionSources::notes() const {
@@ -71,6 +105,7 @@ plan::Plan make_plan(const ConversionSources& sources, const checkpoint::Checkpo
                                     unfit, sources.changes());
   const std::vector<std::string> notes = sources.notes();
   plan.notes.insert(plan.notes.begin(), notes.begin(), notes.end());
+  plan.warnings.insert(plan.warnings.begin(), sources.warnings().begin(), sources.warnings().end());
   return plan;
 }
 

@@ -1,6 +1,7 @@
 // What a conversion takes beside plain weights: layers that are quantized already, and LoRAs.
 #pragma once
 
+#include "calibration/calibration.hpp"
 #include "checkpoint/reader.hpp"
 #include "conversion.hpp"
 #include "lora/merge_plan.hpp"
@@ -12,6 +13,7 @@
 #include <nlohmann/json.hpp>
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -20,25 +22,36 @@ namespace octavo::cli {
 // A plan that was made with changes() refers to it.
 class ConversionSources {
  public:
-  // Recognises quantized layers, if there is a trace of any, and reads the LoRAs. Throws as these do.
+  // Recognises quantized layers, if there is a trace of any, and opens LoRAs and calibration files. Throws as
+  // these do.
   ConversionSources(const Conversion& conversion, const checkpoint::Checkpoint& source, Session& session);
   ConversionSources(const ConversionSources&) = delete;
   ConversionSources& operator=(const ConversionSources&) = delete;
 
   // The settings of the conversion, with what the LoRAs add to the provenance.
   const plan::Settings& settings() const { return settings_; }
-  plan::SourceChanges changes() const { return {&stored_, &merges_}; }
+  plan::SourceChanges changes() const { return {&stored_, &merges_, calibration()}; }
+  // nullptr where nothing is known about the inputs of layers.
+  const calibration::Calibration* calibration() const { return calibration_ ? &*calibration_ : nullptr; }
 
-  const std::vector<FileIdentity>& lora_identities() const { return merges_.identities; }
+  // Files that are read beside the checkpoint.
+  std::vector<FileIdentity> other_inputs() const;
   // One sentence for each LoRA, and for entries that are left out.
   std::vector<std::string> notes() const;
+  const std::vector<std::string>& warnings() const { return warnings_; }
   nlohmann::ordered_json json() const;  // of the LoRAs, in their order
+  // How many layers of the plan something is known about. There is a calibration.
+  nlohmann::ordered_json calibration_json(const plan::Plan& plan) const;
 
  private:
+  void open_calibration(const CalibrationRequest& request, const checkpoint::Checkpoint& source);
+
   plan::Settings settings_;
   std::vector<std::unique_ptr<plugin::Format>> formats_;
   report::Survey stored_;
   lora::MergePlan merges_;
+  std::optional<calibration::Calibration> calibration_;
+  std::vector<std::string> warnings_;
 };
 
 // The plan, with the notes of the sources.

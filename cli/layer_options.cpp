@@ -42,7 +42,10 @@ std::vector<Option> config_options() {
        .group = kLayers,
        .tail = true,
        .also = {{"--group-size"}}},
-      {.name = "simple", .help = "nearest in place of learned rounding", .group = kLayers, .tail = true},
+      {.name = "simple",
+       .help = "nearest in place of learned rounding, and no bias is corrected",
+       .group = kLayers,
+       .tail = true},
   };
 }
 
@@ -93,7 +96,13 @@ plan::Treatment inherited(const plan::Settings& settings) {
           .optimizer = settings.optimizer,
           .block_size = settings.block_size,
           .heuristic = settings.heuristic,
+          .bias_correction = settings.bias_correction,
           .full_precision_matmul = settings.full_precision_matmul};
+}
+
+void make_simple(plan::Treatment& treatment) {
+  treatment.optimizer = {kPlain, {}};
+  treatment.bias_correction = false;
 }
 
 // "int8" is the run's own format, or, where that is FP16, the optimizer's default one.
@@ -121,7 +130,7 @@ std::optional<plan::CustomLayers> read_custom(const Arguments& arguments, const 
   if (const auto mode = arguments.text("custom-scaling-mode"); mode && treatment.format.id != kFp16)
     treatment.format = format_of_scaling_mode(*mode);
   treatment.block_size = block_size(arguments, "custom-block-size", treatment.block_size);
-  if (arguments.flag("custom-simple")) treatment.optimizer = {kPlain, {}};
+  if (arguments.flag("custom-simple")) make_simple(treatment);
   treatment.heuristic = treatment.heuristic || arguments.flag("custom-heur");
   return custom;
 }
@@ -133,7 +142,7 @@ std::optional<plan::Treatment> read_fallback(const Arguments& arguments, const p
   treatment.origin = "--fallback";
   treatment.format = format_of_type(*type, "--fallback", settings);
   treatment.block_size = block_size(arguments, "fallback-block-size", treatment.block_size);
-  if (arguments.flag("fallback-simple")) treatment.optimizer = {kPlain, {}};
+  if (arguments.flag("fallback-simple")) make_simple(treatment);
   return treatment;
 }
 
@@ -161,7 +170,7 @@ plan::ConfiguredLayers configured(const plan::LayerConfigEntry& entry, const std
   treatment.format = with_mode(plugin::parse_selection(entry.format, "\"format\""), entry);
   if (!entry.optimizer.empty())
     treatment.optimizer = plugin::parse_selection(entry.optimizer, "\"optimizer\"");
-  if (entry.simple) treatment.optimizer = {kPlain, {}};
+  if (entry.simple) make_simple(treatment);
   if (entry.block_size != 0) treatment.block_size = entry.block_size;
   treatment.full_precision_matmul = entry.full_precision_matmul.value_or(treatment.full_precision_matmul);
   made.treatment = std::move(treatment);

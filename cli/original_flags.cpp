@@ -104,6 +104,9 @@ std::vector<Flag> iteration_flags() {
       learned_flag("max-k", Kind::integer, "max_k", "most singular vectors"),
       learned_flag("full-matrix", Kind::toggle, "full_matrix", "exact singular vectors"),
   };
+  flags.push_back(learned_flag("objective", Kind::text, "objective",
+                               "the error in the leading singular vectors, or of the output"));
+  flags.back().choices = {"projected", "output"};
   flags[1].also = {{"-esloss"}};
   flags[2].also = {{"-eslr"}};
   flags[3].also = {{"-esstall"}};
@@ -147,30 +150,33 @@ std::vector<Flag> feedback_flags() {
   flags[2].kind = flags[3].kind = Kind::integer;
   flags[2].instead = "signs are drawn for --format quip_transformed only";
   flags[3].owners = {"nearest", "gptq", "quip"};
+  flags.push_back({.name = "damping",
+                   .kind = Kind::text,
+                   .group = kFeedbackFlags,
+                   .help = "share of the mean diagonal that is added to the Hessian, or search",
+                   .owners = {"gptq", "quip", "adaptive", "adamw", "radam"},
+                   .parameter = "damping"});
   return flags;
 }
 
 std::vector<Flag> calibration_flags() {
-  const std::string inputs = "no optimizer that is installed takes inputs of layers";
+  const std::string inputs = "weights are not smoothed";
   const std::string synthetic = "synthetic inputs carry no information, and none are made";
   return {
-      {.name = "smoothquant", .group = kCalibrationFlags, .instead = "weights are not smoothed: " + inputs},
+      {.name = "smoothquant", .group = kCalibrationFlags, .instead = inputs},
       {.name = "smoothquant-alpha", .kind = Kind::number, .group = kCalibrationFlags, .instead = inputs},
       {.name = "calib-samples",
        .kind = Kind::integer,
        .group = kCalibrationFlags,
        .instead = synthetic,
        .least = 1},
-      {.name = "calibration-data", .kind = Kind::text, .group = kCalibrationFlags, .instead = inputs},
-      {.name = "calibration-lora", .kind = Kind::text, .group = kCalibrationFlags, .instead = inputs},
-      {.name = "calib-cpu", .group = kCalibrationFlags, .instead = "inputs are always kept in memory"},
-      {.name = "static-activations",
-       .group = kCalibrationFlags,
-       .instead = "there is no calibration file in use, so loaders quantize activations as they come"},
-      {.name = "input-scales",
+      {.name = "calibration-lora",
        .kind = Kind::text,
        .group = kCalibrationFlags,
-       .instead = "--input-scale writes unit scales; loaders quantize activations as they come"},
+       .instead = "octavo calibrate-from-lora makes a file of it, for --calibration-data"},
+      {.name = "calib-cpu",
+       .group = kCalibrationFlags,
+       .instead = "inputs are read as they are needed, and kept in memory meanwhile"},
   };
 }
 

@@ -20,8 +20,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
-#include <optional>
-#include <utility>
+#include <map>
 
 namespace octavo::cli {
 namespace {
@@ -42,17 +41,22 @@ nlohmann::ordered_json layer_json(const run::LayerResult& layer) {
   if (layer.underflow != 0) json["underflow_to_zero"] = layer.underflow;
   if (layer.floored_rows != 0) json["floored_rows"] = layer.floored_rows;
   if (layer.rows_sent_back != 0) json["rows_sent_back"] = layer.rows_sent_back;
+  if (layer.stored_as_nearest) {
+    json["stored_as_nearest"] = true;
+    json["reason"] = layer.nearest_reason;
+  }
+  if (layer.bias_corrected) json["bias_corrected"] = true;
   if (!layer.note.empty()) json["note"] = layer.note;
   return json;
 }
 
 void print_json(const Conversion& conversion, const ConversionSources& sources, const Outcome& outcome,
                 Terminal& terminal) {
-  nlohmann::ordered_json json =
-      plan_json(conversion, outcome.plan, outcome.file_bytes, planned_memory(conversion, outcome.plan));
+  nlohmann::ordered_json json = plan_json(conversion, outcome.plan, outcome.file_bytes);
   json["schema"] = "octavo.convert/1";
   json["output"] = outcome.path.string();
   json["loras"] = sources.json();
+  if (sources.calibration() != nullptr) json["calibration"] = sources.calibration_json(outcome.plan);
   json["device"] = outcome.device;
   if (!outcome.notes.empty()) json["notes"].push_back(outcome.notes);
   json["lanes"] = outcome.report.lanes;
@@ -88,13 +92,14 @@ void print_worst(const run::RunReport& report, Terminal& terminal) {
 }
 
 void print_counts(const run::RunReport& report, Terminal& terminal) {
-  int64_t zeroed = 0, overflow = 0, underflow = 0, floored = 0, sent_back = 0;
+  int64_t zeroed = 0, overflow = 0, underflow = 0, floored = 0, sent_back = 0, biases = 0;
   for (const run::LayerResult& layer : report.layers) {
     zeroed += layer.zeroed;
     overflow += layer.overflow;
     underflow += layer.underflow;
     floored += layer.floored_rows;
     sent_back += layer.rows_sent_back;
+    biases += layer.bias_corrected ? 1 : 0;
   }
   const auto line = [&](int64_t count, std::string_view what) {
     if (count != 0) terminal.print(fmt::format("  {} {}\n", count, what));
@@ -103,7 +108,21 @@ void print_counts(const run::RunReport& report, Terminal& terminal) {
   line(overflow, "values were clamped to the stored dtype");
   line(underflow, "values became 0 in the stored dtype");
   line(floored, "rows are so small that they became 0 or nearly");
-  line(sent_back, "rows are stored as nearest, which was better");
+  line(sent_back, "rows are stored as nearest, which was as good or better");
+  line(biases, "biases were corrected");
+}
+
+// Layers that an optimizer left to nearest, counted by the reason it gave.
+void print_nearest(const run::RunReport& report, Terminal& terminal) {
+  std::map<std::string, std::vector<std::string>> by_reason;
+  for (const run::LayerResult& layer : report.layers) {
+    if (layer.stored_as_nearest) by_reason[layer.nearest_reason].push_back(layer.name);
+  }
+  for (const auto& [reason, names] : by_reason) {
+    terminal.print(fmt::format("  {} of {} layers are stored as nearest ({}{}): {}\n", names.size(),
+                               report.layers.size(), printable(names.front()),
+                               names.size() > 1 ? ", ..." : "", printable(reason)));
+  }
 }
 
 void print_summary(const Conversion& conversion, const Outcome& outcome, Terminal& terminal) {
@@ -112,6 +131,7 @@ void print_summary(const Conversion& conversion, const Outcome& outcome, Termina
   terminal.print(fmt::format("  quality  {} over all {} layers\n", decibel_text(total.error, total.signal),
                              outcome.report.layers.size()));
   print_counts(outcome.report, terminal);
+  print_nearest(outcome.report, terminal);
   if (const auto quality = conversion.quality_threshold) {
     print_quality(outcome.report, *quality, terminal);
   } else {

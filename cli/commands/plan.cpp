@@ -30,9 +30,9 @@ int show_plan(Conversion conversion, const Arguments& arguments, Terminal& termi
       {.min_sqnr_db = {}, .keep_worst = {}, .target_bytes = conversion.settings.fragile.target_bytes}, {},
       output.file_bytes());
   if (arguments.flag("json")) {
-    nlohmann::ordered_json json =
-        plan_json(conversion, plan, output.file_bytes(), planned_memory(conversion, plan));
+    nlohmann::ordered_json json = plan_json(conversion, plan, output.file_bytes());
     json["loras"] = sources.json();
+    if (sources.calibration() != nullptr) json["calibration"] = sources.calibration_json(plan);
     terminal.print_json(json);
   } else {
     print_plan(conversion, plan, output.file_bytes(), true, terminal);

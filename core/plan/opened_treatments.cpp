@@ -60,6 +60,7 @@ OpenedTreatment TreatmentOpener::open(const Treatment& treatment) {
 OpenedTreatment TreatmentOpener::open_plugins(const Treatment& treatment) {
   OpenedTreatment opened;
   opened.full_precision_matmul = treatment.full_precision_matmul;
+  opened.bias_correction = treatment.bias_correction;
   opened.optimizer = open_optimizer(treatment.optimizer, treatment.block_size);
   plugin::Selection format = treatment.format;
   if (format.id.empty()) {

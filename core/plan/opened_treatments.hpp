@@ -32,6 +32,7 @@ struct OpenedTreatment {
   SharedPlugin<plugin::Format> format;
   SharedPlugin<plugin::Optimizer> optimizer;
   bool full_precision_matmul = false;
+  bool bias_correction = true;
 };
 
 class TreatmentOpener {

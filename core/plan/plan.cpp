@@ -10,6 +10,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <map>
+#include <optional>
 #include <set>
 #include <span>
 
@@ -19,13 +21,10 @@ namespace {
 // What a layer's bias and scales share with its weight, so that a shard holds all of them.
 std::string group_of(std::string_view key) { return std::string(key.substr(0, key.rfind('.'))); }
 
-// Without calibration every element of an activation scale is 1.
-std::vector<std::byte> unit_scales(const plugin::Entry& entry, uint64_t bytes) {
-  if (entry.dtype != OCTAVO_F32) {
-    throw Error(ErrorCode::failed, fmt::format("[plan] {}: an activation scale is F32", entry.key));
-  }
-  const std::vector<float> ones(bytes / sizeof(float), 1.0F);
-  const auto raw = std::as_bytes(std::span(ones));
+// Every element of an activation scale is the same.
+std::vector<std::byte> equal_scales(float scale, uint64_t elements) {
+  const std::vector<float> scales(elements, scale);
+  const auto raw = std::as_bytes(std::span(scales));
   return {raw.begin(), raw.end()};
 }
 
@@ -36,6 +35,7 @@ class Planner {
       : source_(source),
         stored_(source, changes.stored, settings.requantize),
         merges_(changes.merges),
+        calibration_(changes.calibration),
         rules_(settings, source, catalog, host, stored_.codes()),
         opener_(settings, catalog, host),
         unfit_(unfit) {
@@ -51,6 +51,8 @@ class Planner {
     keep_unfit_stored_layers();
     for (size_t i = 0; i < source_.tensors().size(); ++i) place(i);
     if (plan_.layers.empty()) refuse_empty();
+    correct_biases();
+    warn_about_activation_scales();
     plan_.metadata = output_metadata(plan_, source_, rules_.model_ids());
     add_quantization_metadata(plan_, source_, stored_.remaining(rules_.quantized_layers()));
     note_fallbacks();
@@ -210,13 +212,18 @@ class Planner {
     layer.optimizer = optimizer.handle;
     layer.optimizer_id = optimizer.plugin.id;
     layer.optimizer_spec = spec_of(optimizer.plugin);
-    layer.wants = layer.optimizer->wants(layer.layer, layer.grid, false);
+    layer.inputs = calibration_ == nullptr ? nullptr : calibration_->find(layer.name);
+    const bool has_inputs = layer.inputs != nullptr && layer.inputs->has_samples();
+    layer.wants = layer.optimizer->wants(layer.layer, layer.grid, has_inputs);
+    layer.corrects_bias =
+        treatment.bias_correction && layer.inputs != nullptr && layer.inputs->contents.has_mean();
     layer.bytes_in =
         layer.origin.stored != nullptr ? layer.origin.stored->bytes() : layer.source->info.bytes();
     uint32_t flags = 0;
     if (layer.full_precision_matmul) flags |= OCTAVO_ENTRIES_FULL_PRECISION_MATMUL;
     if (plan_.settings.legacy_keys) flags |= OCTAVO_ENTRIES_LEGACY_KEYS;
-    if (plan_.settings.input_scale) flags |= OCTAVO_ENTRIES_INPUT_SCALE;
+    if (plan_.settings.input_scale || (plan_.settings.static_activations && knows_activation_scale(layer)))
+      flags |= OCTAVO_ENTRIES_INPUT_SCALE;
     for (plugin::Entry& entry : layer.format->entries(layer.layer, layer.grid, flags))
       add_output(layer, std::move(entry));
     const bool may_change =
@@ -236,7 +243,7 @@ class Planner {
                                                  entry.key, entry.bytes.size(), *bytes));
     }
     if (entry.role == OCTAVO_ROLE_INPUT_SCALE && entry.bytes.empty())
-      entry.bytes = unit_scales(entry, *bytes);
+      plan_activation_scale(layer, entry, *bytes);
     layer.bytes_out += *bytes;
     layer.outputs.push_back({entry.role, plan_.outputs.size()});
     if (!entry.bytes.empty()) {
@@ -246,6 +253,80 @@ class Planner {
     }
     plan_.outputs.push_back({std::move(entry.key), entry.dtype, std::move(shape)});
     plan_.groups.push_back(layer.name);
+  }
+
+  // The scale if the calibration says it without its rows being read.
+  static std::optional<float> stated_activation_scale(const PlannedLayer& layer) {
+    if (layer.inputs == nullptr) return std::nullopt;
+    const calibration::LayerContents& known = layer.inputs->contents;
+    if (known.input_scale) return known.input_scale;
+    // In another basis than the plain one a maximum of |x| says too little.
+    if (layer.inputs->has_samples() || known.channel_max.empty() || layer.grid.basis != OCTAVO_BASIS_PLAIN)
+      return std::nullopt;
+    return activation_scale(*std::max_element(known.channel_max.begin(), known.channel_max.end()));
+  }
+
+  static bool knows_activation_scale(const PlannedLayer& layer) {
+    return stated_activation_scale(layer) ||
+           (layer.inputs != nullptr && layer.inputs->has_samples() && layer.inputs->contents.recorded);
+  }
+
+  void plan_activation_scale(const PlannedLayer& layer, plugin::Entry& entry, uint64_t bytes) {
+    if (entry.dtype != OCTAVO_F32)
+      throw Error(ErrorCode::failed, fmt::format("[plan] {}: an activation scale is F32", entry.key));
+    const uint64_t elements = bytes / sizeof(float);
+    const std::optional<float> stated = stated_activation_scale(layer);
+    if (!stated && knows_activation_scale(layer)) {
+      plan_.activation_scales.push_back({plan_.layers.size(), plan_.outputs.size(), elements});
+      return;
+    }
+    if (!stated) ++unit_scales_;
+    entry.bytes = equal_scales(stated.value_or(1.0F), elements);
+  }
+
+  void warn_about_activation_scales() {
+    if (calibration_ == nullptr) return;
+    if (unit_scales_ > 0) {
+      plan_.warnings.push_back(fmt::format(
+          "{} layers have an activation scale of 1: nothing is known about their inputs", unit_scales_));
+    }
+    if (!plan_.settings.static_activations || plan_.settings.input_scale) return;
+    const auto unknown = std::count_if(plan_.layers.begin(), plan_.layers.end(), [](const auto& layer) {
+      return layer->grid.code != OCTAVO_CODE_CAST && !knows_activation_scale(*layer);
+    });
+    if (unknown > 0) {
+      plan_.warnings.push_back(
+          fmt::format("{} layers have no activation scale, because too little is known about their inputs; "
+                      "loaders quantize "
+                      "their activations as they come",
+                      unknown));
+    }
+  }
+
+  // A bias was planned as a copy, or with a LoRA's update, before its layer was decided.
+  void correct_biases() {
+    std::map<const checkpoint::TensorRef*, PlannedLayer*> wanted;
+    for (const auto& layer : plan_.layers) {
+      const checkpoint::TensorRef* bias =
+          layer->corrects_bias ? source_.find(layer->name + ".bias") : nullptr;
+      if (bias != nullptr && can_be_corrected(*bias, *layer)) wanted.emplace(bias, layer.get());
+    }
+    const auto take = [&](const RowOrigin& origin, size_t output) {
+      const auto found = wanted.find(origin.tensor);
+      if (found == wanted.end()) return false;
+      found->second->bias = {origin, output};
+      return true;
+    };
+    std::erase_if(plan_.copies, [&](const PlannedCopy& copied) {
+      return take({copied.source, nullptr, nullptr}, copied.output);
+    });
+    std::erase_if(plan_.merges, [&](const PlannedMerge& merge) { return take(merge.origin, merge.output); });
+  }
+
+  static bool can_be_corrected(const checkpoint::TensorRef& bias, const PlannedLayer& layer) {
+    const octavo_dtype dtype = bias.info.dtype;
+    return (dtype == OCTAVO_F32 || dtype == OCTAVO_BF16 || dtype == OCTAVO_F16) &&
+           bias.info.shape.size() == 1 && static_cast<int64_t>(bias.info.shape[0]) == layer.layer.rows;
   }
 
   void note_fallbacks() {
@@ -277,14 +358,18 @@ class Planner {
   const checkpoint::Checkpoint& source_;
   StoredSources stored_;
   const lora::MergePlan* merges_;
+  const calibration::Calibration* calibration_;
   Rules rules_;
   TreatmentOpener opener_;
   std::vector<OpenedTreatment> treatments_;                  // of rules_, in its order
   std::map<std::string, Verdict, std::less<>> kept_stored_;  // layers that stay quantized, by base name
   const Unfit* unfit_;
+  size_t unit_scales_ = 0;  // activation scales that nothing is known about
 };
 
 }  // namespace
+
+float activation_scale(float absmax) { return std::max(absmax / 127.0F, 1e-30F); }
 
 Plan make_plan(const Settings& settings, const checkpoint::Checkpoint& source, plugin::Catalog& catalog,
                const octavo_host* host, const Unfit* unfit, const SourceChanges& changes) {

@@ -1,6 +1,7 @@
 // The plan: every decision about every tensor and the exact layout of the output, made from headers alone.
 #pragma once
 
+#include "calibration/calibration.hpp"
 #include "checkpoint/layout.hpp"
 #include "checkpoint/reader.hpp"
 #include "plan/opened_treatments.hpp"
@@ -38,6 +39,12 @@ struct LayerOutput {
   size_t output;  // index into Plan::outputs
 };
 
+// The bias of a layer, where it is corrected.
+struct PlannedBias {
+  RowOrigin origin;
+  size_t output = 0;
+};
+
 // A layer to be quantized.
 struct PlannedLayer {
   const checkpoint::TensorRef* source = nullptr;
@@ -51,9 +58,12 @@ struct PlannedLayer {
   std::string optimizer_id;
   std::string format_spec;  // as asked for, with parameters: "id:name=value"
   std::string optimizer_spec;
-  bool full_precision_matmul = false;  // its marker asks for it
-  std::string note;                    // why it is not stored as asked for; "" if it is
-  uint32_t wants = 0;                  // OCTAVO_WANTS_*
+  bool full_precision_matmul = false;               // its marker asks for it
+  std::string note;                                 // why it is not stored as asked for; "" if it is
+  uint32_t wants = 0;                               // OCTAVO_WANTS_*
+  const calibration::InputGroup* inputs = nullptr;  // nullptr: nothing is known about them
+  bool corrects_bias = false;                       // if it has one
+  std::optional<PlannedBias> bias;                  // nothing: it is copied as it is
   std::vector<LayerOutput> outputs;
   uint64_t bytes_in = 0;
   uint64_t bytes_out = 0;
@@ -80,6 +90,14 @@ struct PlannedConstant {
   std::string bytes;
 };
 
+// An activation scale that the rows of a layer's inputs decide: their largest magnitude in the grid's basis /
+// 127.
+struct PlannedActivationScale {
+  size_t layer = 0;
+  size_t output = 0;
+  uint64_t elements = 1;
+};
+
 struct Plan {
   Settings settings;
   std::vector<PlannedTensor> tensors;  // in the order of the source: by name
@@ -87,6 +105,7 @@ struct Plan {
   std::vector<PlannedCopy> copies;
   std::vector<PlannedMerge> merges;
   std::vector<PlannedConstant> constants;
+  std::vector<PlannedActivationScale> activation_scales;
   std::vector<checkpoint::OutputTensor> outputs;
   std::vector<std::string> groups;  // of outputs: what stays in one shard
   std::map<std::string, std::string> metadata;
@@ -108,6 +127,9 @@ using Unfit = std::map<std::string, std::string, std::less<>>;
 // quantized as it is, and what rules and plugins throw.
 Plan make_plan(const Settings& settings, const checkpoint::Checkpoint& source, plugin::Catalog& catalog,
                const octavo_host* host, const Unfit* unfit = nullptr, const SourceChanges& changes = {});
+
+// The static scale of activations whose largest magnitude is `absmax`: absmax / 127, at least 1e-30.
+float activation_scale(float absmax);
 
 // "model" of a/model.safetensors, of a/model.safetensors.index.json and of a folder a/model/.
 std::string stem_of(const std::filesystem::path& input);

@@ -92,6 +92,13 @@ Json describe(const Plan& plan, const std::vector<std::string>& model_ids) {
   if (const Json rules = describe(settings.rules); !rules.empty()) described["rules"] = rules;
   if (!settings.fragile.empty()) described["fragile"] = describe(settings.fragile);
   if (settings.requantize) described["requantize"] = true;
+  if (settings.static_activations) described["static_activations"] = true;
+  if (settings.calibration) {
+    described["calibration"] = {{"xxh3_128", settings.calibration->hash},
+                                {"bytes", settings.calibration->bytes},
+                                {"rows", settings.calibration->rows},
+                                {"bias_correction", settings.bias_correction}};
+  }
   for (const LoraTrace& lora : settings.loras) {
     described["loras"].push_back(
         {{"data_xxh3_128", lora.data_hash}, {"bytes", lora.bytes}, {"strength", lora.strength}});

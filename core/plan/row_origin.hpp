@@ -2,6 +2,7 @@
 // updates merged into them.
 #pragma once
 
+#include "calibration/calibration.hpp"
 #include "checkpoint/reader.hpp"
 #include "lora/merge_plan.hpp"
 #include "report/survey.hpp"
@@ -27,10 +28,12 @@ struct RowOrigin {
 // aligned to 64 bytes. 0 for a plain origin.
 uint64_t staging_bytes(const RowOrigin& origin, int64_t rows);
 
-// What was found in the source beside plain weights, and what is to be merged into it. Null members: nothing.
+// What was found in the source beside plain weights, what is to be merged into it, and what is known about
+// the inputs of its layers. Null members: nothing.
 struct SourceChanges {
   const report::Survey* stored = nullptr;
   const lora::MergePlan* merges = nullptr;
+  const calibration::Calibration* calibration = nullptr;
 };
 
 }  // namespace octavo::plan

@@ -39,6 +39,7 @@ void Rules::collect_treatments() {
                          .optimizer = settings_.optimizer,
                          .block_size = settings_.block_size,
                          .heuristic = settings_.heuristic,
+                         .bias_correction = settings_.bias_correction,
                          .full_precision_matmul = settings_.full_precision_matmul});
   const auto add = [this](const Treatment& treatment) {
     treatments_.push_back(treatment);

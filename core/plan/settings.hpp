@@ -47,6 +47,13 @@ struct LoraTrace {
   double strength = 1;
 };
 
+// Calibration files as the provenance names them.
+struct CalibrationTrace {
+  std::string hash;    // of what they say (calibration.hpp)
+  uint64_t bytes = 0;  // of the files
+  int64_t rows = 0;    // kept of each layer's inputs, at most
+};
+
 struct Settings {
   plugin::Selection format;    // id empty: the optimizer's default format
   std::string default_format;  // where the optimizer has none
@@ -58,7 +65,9 @@ struct Settings {
   bool heuristic = false;
   LayerRules rules;
   bool legacy_keys = false;          // `.scale_weight`, no markers
-  bool input_scale = false;          // a unit activation scale for each layer
+  bool input_scale = false;          // an activation scale for each layer: from its inputs, else 1
+  bool static_activations = false;   // an activation scale for each layer whose inputs are known
+  bool bias_correction = true;       // where the mean of a layer's inputs is known
   bool save_quant_metadata = false;  // markers also in `__metadata__`
   Nonfinite nonfinite = Nonfinite::error;
   CastOverflow cast_overflow = CastOverflow::keep;
@@ -66,6 +75,7 @@ struct Settings {
   uint64_t seed = 0;
   bool requantize = false;       // layers that are INT8 already are dequantized and quantized again
   std::vector<LoraTrace> loras;  // what is merged, in this order
+  std::optional<CalibrationTrace> calibration;
 
   bool measures() const {  // some decision needs the data, not only the headers
     return nonfinite == Nonfinite::keep || cast_overflow == CastOverflow::keep || !fragile.empty();

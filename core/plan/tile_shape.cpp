@@ -1,5 +1,7 @@
 #include "plan/tile_shape.hpp"
 
+#include "calibration/samples.hpp"
+
 #include <octavo/grid.hpp>
 #include <octavo/tensor.hpp>
 
@@ -14,6 +16,8 @@ uint64_t aligned(uint64_t bytes) { return (bytes + 63) & ~uint64_t{63}; }
 uint64_t view_bytes(int64_t rows, int64_t cols, uint32_t dtype) {
   return static_cast<uint64_t>(rows) * static_cast<uint64_t>(cols) * octavo::bytes_of(dtype);
 }
+
+bool comes_whole(const PlannedLayer& layer) { return (layer.wants & OCTAVO_WANTS_WHOLE_LAYER) != 0; }
 
 }  // namespace
 
@@ -50,12 +54,15 @@ int64_t tile_height(int64_t rows, uint64_t row_bytes, int64_t row_multiple, bool
   return std::min(multiples * row_multiple, rows);
 }
 
+// A tile of a dequantized layer begins with whole blocks of both grids.
+int64_t tile_row_multiple(const PlannedLayer& layer) {
+  const int64_t stored_multiple = layer.origin.stored == nullptr ? 1 : layer.origin.stored->grid.row_multiple;
+  return std::lcm(layer.grid.row_multiple, stored_multiple);
+}
+
 int64_t tile_rows(const PlannedLayer& layer, uint64_t tile_bytes) {
   const uint64_t row_bytes = static_cast<uint64_t>(layer.layer.cols) * octavo::bytes_of(layer.layer.dtype);
-  // A tile of a dequantized layer begins with whole blocks of both grids.
-  const int64_t stored_multiple = layer.origin.stored == nullptr ? 1 : layer.origin.stored->grid.row_multiple;
-  return tile_height(layer.layer.rows, row_bytes, std::lcm(layer.grid.row_multiple, stored_multiple),
-                     (layer.wants & OCTAVO_WANTS_WHOLE_LAYER) != 0, tile_bytes);
+  return tile_height(layer.layer.rows, row_bytes, tile_row_multiple(layer), comes_whole(layer), tile_bytes);
 }
 
 int64_t merge_rows(const PlannedMerge& merge, uint64_t tile_bytes) {
@@ -71,9 +78,31 @@ TileOffsets merge_offsets(const PlannedMerge& merge, int64_t rows) {
   return at;
 }
 
+bool needs_admission(const PlannedLayer& layer) {
+  return (layer.wants & (OCTAVO_WANTS_WHOLE_LAYER | OCTAVO_WANTS_PREPARE | OCTAVO_WANTS_INPUTS)) != 0;
+}
+
+uint64_t tile_lease(const PlannedLayer& layer) {
+  return comes_whole(layer) ? tile_offsets(layer, layer.layer.rows).block : 0;
+}
+
+uint64_t inputs_lease(const PlannedLayer& layer) {
+  if ((layer.wants & OCTAVO_WANTS_INPUTS) == 0 || layer.inputs == nullptr) return 0;
+  return calibration::Samples::bytes_of(*layer.inputs);
+}
+
+uint64_t optimizer_bytes(const PlannedLayer& layer) {
+  uint64_t bytes = 0;
+  if (comes_whole(layer)) bytes += 3 * view_bytes(layer.grid.rows, layer.grid.cols, OCTAVO_F32);
+  if ((layer.wants & OCTAVO_WANTS_INPUTS) != 0)
+    bytes += 2 * view_bytes(layer.grid.cols, layer.grid.cols, OCTAVO_F32);
+  return bytes;
+}
+
 uint64_t slot_bytes(const Plan& plan, uint64_t tile_bytes) {
-  uint64_t largest = plan.copies.empty() ? 0 : tile_bytes;
+  uint64_t largest = plan.copies.empty() ? 64 : tile_bytes;
   for (const auto& layer : plan.layers) {
+    if (comes_whole(*layer)) continue;
     largest = std::max(largest, tile_offsets(*layer, tile_rows(*layer, tile_bytes)).block);
   }
   for (const PlannedMerge& merge : plan.merges) {

@@ -18,6 +18,9 @@ inline constexpr uint64_t kTileBytes = uint64_t{4} << 20;
 int64_t tile_height(int64_t rows, uint64_t row_bytes, int64_t row_multiple, bool whole_layer,
                     uint64_t tile_bytes = kTileBytes);
 
+// Tiles of a layer begin at multiples of so many rows.
+int64_t tile_row_multiple(const PlannedLayer& layer);
+
 // The same for a layer (its last tile may have fewer rows).
 int64_t tile_rows(const PlannedLayer& layer, uint64_t tile_bytes);
 
@@ -42,7 +45,20 @@ TileOffsets tile_offsets(const PlannedLayer& layer, int64_t rows);
 int64_t merge_rows(const PlannedMerge& merge, uint64_t tile_bytes);
 TileOffsets merge_offsets(const PlannedMerge& merge, int64_t rows);
 
-// Memory that one slot of a lane needs for any piece of this plan's work.
+// True where a layer's memory is leased before its first tile: it comes whole, or something is prepared for
+// it.
+bool needs_admission(const PlannedLayer& layer);
+// What the host allocates for it: the tile, where it comes whole, and the inputs, where the optimizer sees
+// them (once for a group of layers that share them). What a plugin allocates it leases itself.
+uint64_t tile_lease(const PlannedLayer& layer);
+uint64_t inputs_lease(const PlannedLayer& layer);
+inline uint64_t leased_bytes(const PlannedLayer& layer) { return tile_lease(layer) + inputs_lease(layer); }
+// What an optimizer may hold for it beside that: three times the layer in f32 where it comes whole, two f32
+// matrices [cols, cols] where it sees inputs. A bound for estimates; nothing enforces it.
+uint64_t optimizer_bytes(const PlannedLayer& layer);
+
+// Memory that one slot of a lane needs for any piece of this plan's work but layers that come whole, for
+// which it grows.
 uint64_t slot_bytes(const Plan& plan, uint64_t tile_bytes);
 
 }  // namespace octavo::plan

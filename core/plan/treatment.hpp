@@ -15,6 +15,7 @@ struct Treatment {
   std::uint32_t block_size =
       0;                   // for a plugin with a parameter block_size that was given none; 0: its default
   bool heuristic = false;  // a layer that blocks of this size do not fit stays as it is
+  bool bias_correction = true;         // where the mean of a layer's inputs is known
   bool full_precision_matmul = false;  // markers ask the loader to dequantize at every forward
   std::string origin = {};             // for messages: "--custom-type", "layers.json, line 4"
   bool from_file = false;              // origin is a file: a wrong value there is bad input

@@ -146,7 +146,8 @@ Lane Backend::open_lane(const octavo_lane_request& request) const {
   call(id(), "open_lane", [&](octavo_error* error) {
     return instance_.api().open_lane(instance_.self(), &request, &lane, error);
   });
-  state->open = true;  // from here on it is closed whatever happens
+  state->open = true;                                         // from here on it is closed whatever happens
+  if (lane.memory != OCTAVO_MEMORY_DEVICE) lane.primary = 1;  // host memory has no stream that is special
   Lane opened(std::move(state));
   const octavo_operations* own = lane.operations;
   if (own != nullptr && own->struct_size < sizeof *own) {

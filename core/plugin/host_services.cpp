@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <string>
+#include <utility>
 
 namespace octavo::plugin {
 namespace {
@@ -42,6 +43,8 @@ std::string without_controls(const char* message) {
   return text;
 }
 
+thread_local std::optional<std::uint64_t> place_of_this_thread;
+
 HostServices& self(void* context) { return *static_cast<HostServices*>(context); }
 
 }  // namespace
@@ -57,19 +60,72 @@ void HostServices::cancel() {
   changed_.notify_all();
 }
 
+// One that alone exceeds the limit is granted when nothing else is held: the limit delays work, never stops
+// it.
+bool HostServices::fits(std::uint64_t bytes) const {
+  return max_ram_ == 0 || leased_ == 0 || bytes == 0 || (leased_ <= max_ram_ && bytes <= max_ram_ - leased_);
+}
+
+bool HostServices::may_lease(std::uint64_t bytes, std::optional<std::uint64_t> place) const {
+  if (max_ram_ == 0 || !place) return fits(bytes);
+  for (const auto& [open, is_settled] : open_turns_) {
+    if (open >= *place) break;
+    if (!is_settled) return false;
+  }
+  const bool is_first = !open_turns_.empty() && open_turns_.begin()->first == *place;
+  return is_first || fits(bytes);
+}
+
 bool HostServices::lease(std::uint64_t bytes) {
   std::unique_lock lock(mutex_);
-  // One that alone exceeds the limit is granted when nothing else is held: the limit delays work, never stops
-  // it.
-  changed_.wait(lock, [&] {
-    return cancelled() || max_ram_ == 0 || leased_ == 0 ||
-           (leased_ <= max_ram_ && bytes <= max_ram_ - leased_);
-  });
+  const std::optional<std::uint64_t> place = place_of_this_thread;
+  changed_.wait(lock, [&] { return cancelled() || may_lease(bytes, place); });
   if (cancelled()) return false;
   leased_ += bytes;
   most_leased_ = std::max(most_leased_, leased_);
   return true;
 }
+
+bool HostServices::try_lease(std::uint64_t bytes) {
+  const std::lock_guard lock(mutex_);
+  if (cancelled() || !fits(bytes)) return false;
+  leased_ += bytes;
+  most_leased_ = std::max(most_leased_, leased_);
+  return true;
+}
+
+void HostServices::lease_at_once(std::uint64_t bytes) {
+  const std::lock_guard lock(mutex_);
+  leased_ += bytes;
+  most_leased_ = std::max(most_leased_, leased_);
+}
+
+bool HostServices::can_lease(std::uint64_t bytes) const {
+  const std::lock_guard lock(mutex_);
+  return !cancelled() && fits(bytes);
+}
+
+void HostServices::open_turn(std::uint64_t place) {
+  const std::lock_guard lock(mutex_);
+  open_turns_.emplace(place, false);
+}
+
+void HostServices::settle_turn(std::uint64_t place) {
+  const std::lock_guard lock(mutex_);
+  open_turns_[place] = true;
+  changed_.notify_all();
+}
+
+void HostServices::close_turn(std::uint64_t place) {
+  const std::lock_guard lock(mutex_);
+  open_turns_.erase(place);
+  changed_.notify_all();
+}
+
+HostServices::Turn::Turn(std::optional<std::uint64_t> place)
+    : before_(std::exchange(place_of_this_thread, place)) {}
+
+HostServices::Turn::~Turn() { place_of_this_thread = before_; }
 
 void HostServices::give_back(std::uint64_t bytes) {
   const std::lock_guard lock(mutex_);

@@ -9,7 +9,9 @@
 #include <condition_variable>
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <mutex>
+#include <optional>
 
 namespace octavo::plugin {
 
@@ -30,8 +32,7 @@ class HostServices {
 
   const octavo_host* host() const { return &host_; }
 
-  // Before the first plugin asks for it; without one, loops run in the calling thread, in the order of the
-  // indices.
+  // While no plugin asks for it; without one, loops run in the calling thread, in the order of the indices.
   void set_parallel(Parallel parallel) { parallel_ = std::move(parallel); }
 
   // Asks everything to stop: host.cancelled answers 1 from now on and waiting leases return OCTAVO_CANCELLED.
@@ -39,13 +40,38 @@ class HostServices {
   void cancel();
   bool cancelled() const { return cancelled_.load(std::memory_order_relaxed); }
 
-  // The lease functions for the host's own use. lease returns false if the run was cancelled.
+  // The lease functions for the host's own use. lease returns false if the run was cancelled, try_lease also
+  // where it would have to wait; can_lease says so beforehand.
   bool lease(std::uint64_t bytes);
+  bool try_lease(std::uint64_t bytes);
+  void lease_at_once(std::uint64_t bytes);  // whatever the limit
+  bool can_lease(std::uint64_t bytes) const;
   void give_back(std::uint64_t bytes);
+
+  // Work that needs memory has a place in an order, from open_turn to close_turn. A lease for the first one
+  // that is open never waits: it could only wait for work behind it, which may be waiting for it. So that
+  // this does not exceed the limit, a lease for another place waits until all before it are settled: they
+  // have what they need.
+  void open_turn(std::uint64_t place);
+  void settle_turn(std::uint64_t place);
+  void close_turn(std::uint64_t place);
+  // While it lives, leases that the calling thread asks for are for the work at this place.
+  class Turn {
+   public:
+    explicit Turn(std::optional<std::uint64_t> place);
+    ~Turn();
+    Turn(const Turn&) = delete;
+    Turn& operator=(const Turn&) = delete;
+
+   private:
+    std::optional<std::uint64_t> before_;
+  };
   std::uint64_t leased() const;
   std::uint64_t most_leased() const;  // the largest sum held at a time
 
  private:
+  bool fits(std::uint64_t bytes) const;  // with the lock held, as the next one
+  bool may_lease(std::uint64_t bytes, std::optional<std::uint64_t> place) const;
   octavo_status run_parallel(std::int64_t count, ParallelTask task, void* context) const;
 
   static void log(void* context, std::uint32_t level, const char* message);
@@ -63,6 +89,7 @@ class HostServices {
   std::atomic<bool> cancelled_{false};
   mutable std::mutex mutex_;
   std::condition_variable changed_;
+  std::map<std::uint64_t, bool> open_turns_;  // settled?
   std::uint64_t leased_ = 0;
   std::uint64_t most_leased_ = 0;
 };

@@ -14,29 +14,34 @@ double LayerResult::sqnr_db() const {
 }
 
 LayerRun::LayerRun(const plan::PlannedLayer& layer, size_t tiles)
-    : layer_(layer), absmax_left_(octavo::needs_layer_absmax(layer.grid) ? tiles : 0), results_(tiles) {}
+    : layer_(layer),
+      absmax_left_(octavo::needs_layer_absmax(layer.grid) ? tiles : 0),
+      tiles_left_(tiles),
+      results_(tiles) {}
 
 void LayerRun::add_absmax(const octavo_absmax_result& result) {
   const std::lock_guard lock(mutex_);
   absmax_ = std::max(absmax_, result.absmax);
-  if (--absmax_left_ == 0) changed_.notify_all();
+  --absmax_left_;
 }
 
-bool LayerRun::wait_absmax(std::stop_token stop, float& absmax) {
-  std::unique_lock lock(mutex_);
-  if (!changed_.wait(lock, stop, [&] { return absmax_left_ == 0; })) return false;
+bool LayerRun::has_absmax(float& absmax) const {
+  const std::lock_guard lock(mutex_);
   absmax = absmax_;
-  return true;
+  return absmax_left_ == 0;
 }
 
-const plugin::Preparation& LayerRun::prepared(const std::function<plugin::Preparation()>& prepare) {
-  std::call_once(prepared_, [&] { preparation_ = prepare(); });
-  return preparation_;
+void LayerRun::set_verdict(octavo_verdict verdict, const std::string& reason) {
+  const std::lock_guard lock(mutex_);
+  verdict_ = verdict;
+  reason_ = reason;
 }
 
-void LayerRun::store(size_t tile, const octavo_tile_result& result) {
+bool LayerRun::store(size_t tile, const octavo_tile_result& result) {
   const std::lock_guard lock(mutex_);
   results_[tile] = result;
+  results_[tile].row_metric = results_[tile].row_nearest_metric = nullptr;  // they were the tile's
+  return --tiles_left_ == 0;
 }
 
 LayerResult LayerRun::result() const {
@@ -53,7 +58,13 @@ LayerResult LayerRun::result() const {
     sum.rows_sent_back += tile.rows_sent_back;
     if (sum.note.empty()) sum.note = tile.note;
   }
-  if (sum.note.empty()) sum.note = preparation_.reason;
+  sum.stored_as_nearest = verdict_ == OCTAVO_VERDICT_NEAREST;
+  if (sum.stored_as_nearest) {
+    sum.nearest_reason = reason_;
+  } else if (sum.note.empty()) {
+    sum.note = reason_;
+  }
+  sum.bias_corrected = layer_.bias.has_value();
   if (!layer_.note.empty()) sum.note = sum.note.empty() ? layer_.note : layer_.note + "; " + sum.note;
   return sum;
 }

@@ -5,11 +5,9 @@
 
 #include <octavo/abi/backend.h>
 
-#include <condition_variable>
+#include <cstddef>
 #include <cstdint>
-#include <functional>
 #include <mutex>
-#include <stop_token>
 #include <string>
 #include <vector>
 
@@ -32,6 +30,9 @@ struct LayerResult {
   int64_t underflow = 0;     // non-zero values that became 0 in a cast
   int64_t floored_rows = 0;  // rows so small that the scale's floor rounds them to 0 or nearly
   int64_t rows_sent_back = 0;
+  bool stored_as_nearest = false;  // the optimizer preferred nearest for the whole layer
+  std::string nearest_reason = {};
+  bool bias_corrected = false;
   std::string note = {};
 
   // 10 log10(signal / error) in dB; infinity where nothing was lost.
@@ -47,27 +48,26 @@ class LayerRun {
 
   const plan::PlannedLayer& layer() const { return layer_; }
 
-  // Absmax pieces: each reports once; wait_absmax returns the largest when all have. Returns false if
-  // stopped.
+  // Absmax pieces: each reports once. True once all have, with the largest.
   void add_absmax(const octavo_absmax_result& result);
-  bool wait_absmax(std::stop_token stop, float& absmax);
+  bool has_absmax(float& absmax) const;
 
-  // What the optimizer prepared, made by the first lane that asks; the others wait for it. An exception of
-  // `prepare` reaches the lane that asked.
-  const plugin::Preparation& prepared(const std::function<plugin::Preparation()>& prepare);
+  // What the optimizer said when it had prepared the layer.
+  void set_verdict(octavo_verdict verdict, const std::string& reason);
 
-  void store(size_t tile, const octavo_tile_result& result);
+  // True for the layer's last tile.
+  bool store(size_t tile, const octavo_tile_result& result);
   // After the run; sums are added in the order of the tiles, so they do not depend on the lanes.
   LayerResult result() const;
 
  private:
   const plan::PlannedLayer& layer_;
-  std::mutex mutex_;
-  std::condition_variable_any changed_;
+  mutable std::mutex mutex_;
   size_t absmax_left_ = 0;
   float absmax_ = 0;
-  std::once_flag prepared_;
-  plugin::Preparation preparation_;
+  octavo_verdict verdict_ = OCTAVO_VERDICT_GO;
+  std::string reason_;
+  size_t tiles_left_ = 0;
   std::vector<octavo_tile_result> results_;
 };
 

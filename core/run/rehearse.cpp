@@ -4,7 +4,7 @@
 
 namespace octavo::run {
 
-RunReport rehearse(plan::Plan plan, const checkpoint::Checkpoint& source, ChosenDevice& device,
+RunReport rehearse(plan::Plan plan, const Sources& sources, ChosenDevice& device,
                    plugin::HostServices& services, const RunOptions& options) {
   plan.copies.clear();
   plan.merges.clear();
@@ -12,7 +12,7 @@ RunReport rehearse(plan::Plan plan, const checkpoint::Checkpoint& source, Chosen
   checkpoint::OutputOptions discarded;
   discarded.discard = true;
   nowhere.begin(discarded);
-  return run(plan, source, device, services, nowhere, options);
+  return run(plan, sources, device, services, nowhere, options);
 }
 
 }  // namespace octavo::run

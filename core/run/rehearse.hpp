@@ -7,7 +7,7 @@ namespace octavo::run {
 
 // What the layers of the plan would be stored with. Tensors that are copied or only merged are not read;
 // `plan` forgets them. Throws what run() throws.
-RunReport rehearse(plan::Plan plan, const checkpoint::Checkpoint& source, ChosenDevice& device,
+RunReport rehearse(plan::Plan plan, const Sources& sources, ChosenDevice& device,
                    plugin::HostServices& services, const RunOptions& options);
 
 }  // namespace octavo::run

@@ -1,18 +1,16 @@
 #include "run/run.hpp"
 
+#include "base/cpus.hpp"
 #include "base/error.hpp"
 #include "run/run_lanes.hpp"
 #include "run/signals.hpp"
 #include "run/tile_worker.hpp"
 #include "run/work.hpp"
-#include "run/work_queue.hpp"
 
 #include <octavo/plugin.hpp>
 
 #include <boost/asio/post.hpp>
 #include <boost/asio/thread_pool.hpp>
-
-#include <sched.h>
 
 #include <algorithm>
 #include <chrono>
@@ -20,6 +18,8 @@
 #include <fstream>
 #include <latch>
 #include <mutex>
+#include <optional>
+#include <set>
 #include <utility>
 
 namespace octavo::run {
@@ -50,6 +50,40 @@ class FirstError {
   std::exception_ptr error_;
 };
 
+// The pieces of a run, taken by lanes in their order. Thread safe.
+class ItemList {
+ public:
+  explicit ItemList(const std::vector<WorkItem>& items) : items_(items) {}
+
+  const WorkItem& operator[](size_t item) const { return items_[item]; }
+
+  std::optional<size_t> take() {
+    const std::lock_guard lock(mutex_);
+    if (!handed_back_.empty()) return handed_back_.extract(handed_back_.begin()).value();
+    if (next_ == items_.size()) return std::nullopt;
+    return next_++;
+  }
+  // To be taken again, before later ones.
+  void hand_back(size_t item) {
+    const std::lock_guard lock(mutex_);
+    handed_back_.insert(item);
+  }
+  bool has_more() const {
+    const std::lock_guard lock(mutex_);
+    return !handed_back_.empty() || next_ < items_.size();
+  }
+  size_t taken() const {
+    const std::lock_guard lock(mutex_);
+    return next_;
+  }
+
+ private:
+  const std::vector<WorkItem>& items_;
+  mutable std::mutex mutex_;
+  size_t next_ = 0;
+  std::set<size_t> handed_back_;
+};
+
 class LaneCrew {
  public:
   LaneCrew(RunShared& shared, const std::vector<WorkItem>& items, ChosenDevice& device,
@@ -59,9 +93,13 @@ class LaneCrew {
         device_(device),
         services_(services),
         needs_(needs),
-        queue_(items.size()),
         tried_(needs.lanes),
-        running_(needs.lanes) {}
+        running_(needs.lanes) {
+    services_.set_parallel([this](int64_t count, plugin::ParallelTask task, void* context) {
+      return shared_.idle.parallel(count, task, context);
+    });
+  }
+  ~LaneCrew() { services_.set_parallel({}); }
 
   // Blocks until every lane has ended; calls `tick` about ten times a second on this thread.
   void work(const std::function<void(std::string_view tensor)>& tick) {
@@ -89,7 +127,7 @@ class LaneCrew {
 
  private:
   // What became of a device in the hands of one lane.
-  enum class Outcome { done, lost, no_memory };
+  enum class Ended { done, lost, no_memory };
 
   void stop() {
     stop_.request_stop();
@@ -98,10 +136,14 @@ class LaneCrew {
 
   void lane_main(uint32_t lane) noexcept {
     try {
-      Outcome outcome = work_on(device_, lane);
+      Ended ended = work_on(device_, lane);
       // A lane that found no memory is not missed where another one works.
-      if (outcome == Outcome::no_memory && opened_ > 0) outcome = Outcome::done;
-      if (outcome != Outcome::done) work_on(*device_.fallback, lane);
+      if (ended == Ended::no_memory && opened_ > 0) {
+        ++lanes_without_work_;
+        shared_.idle.changed();
+        ended = Ended::done;
+      }
+      if (ended != Ended::done) work_on(*device_.fallback, lane);
     } catch (...) {
       error_.keep(std::current_exception());
       stop();
@@ -111,26 +153,52 @@ class LaneCrew {
     ended_.notify_all();
   }
 
-  // Takes pieces until none is left. Anything but `done` is only returned where a fallback is there.
-  Outcome work_on(const ChosenDevice& device, uint32_t lane) {
+  // Takes pieces until none is left. Anything but `done` is only returned where a fallback is there, or for a
+  // lane that is not missed.
+  Ended work_on(const ChosenDevice& device, uint32_t lane) {
     std::optional<TileWorker> worker;
     std::optional<size_t> item;
     try {
-      if (!open_worker(device, lane, worker)) return Outcome::no_memory;
-      const std::stop_token token = stop_.get_token();
-      while (!token.stop_requested() && (item = queue_.take())) worker->start(items_[*item], *item, token);
-      if (!token.stop_requested()) worker->drain();
-      return Outcome::done;
+      if (!open_worker(device, lane, worker)) return Ended::no_memory;
+      take_items(*worker, item);
+      return Ended::done;
     } catch (const plugin::DeviceLost& error) {
-      if (device.fallback == nullptr) throw;
+      if (!can_fall_back(device)) throw;
       // Every piece has its place in the output, so it may be made again from its beginning.
-      std::vector<size_t> unfinished = worker ? worker->unfinished() : std::vector<size_t>();
-      if (item) unfinished.push_back(*item);
-      queue_.give_back(unfinished);
+      if (worker) {
+        for (const size_t number : worker->unfinished()) items_.hand_back(number);
+      }
+      if (item) items_.hand_back(*item);
+      shared_.idle.changed();
       note_once(lost_,
                 fmt::format("{} carries on without {}: {}", device.fallback->id, device.id, error.what()));
-      return Outcome::lost;
+      return Ended::lost;
     }
+  }
+
+  // `item`: the piece that is being started.
+  void take_items(TileWorker& worker, std::optional<size_t>& item) {
+    const std::stop_token token = stop_.get_token();
+    const bool serves = worker.serves() && shared_.queue != nullptr;
+    while (!token.stop_requested()) {
+      if (serves) worker.prepare_ahead();
+      item = items_.take();
+      if (item) {
+        const std::optional<uint32_t> ahead = worker.start(items_[*item], *item, token);
+        if (!ahead) continue;
+        items_.hand_back(*std::exchange(item, std::nullopt));
+        shared_.idle.changed();
+        worker.prepare(*ahead);
+      } else {
+        worker.drain();
+        if (!wait_for_more(token, serves)) return;
+      }
+    }
+  }
+
+  // What optimizers have prepared is lost with a device.
+  bool can_fall_back(const ChosenDevice& device) const {
+    return device.fallback != nullptr && !(shared_.queue != nullptr && shared_.queue->prepares());
   }
 
   // False: there is no memory for this lane, but for others of the device or for its fallback.
@@ -141,14 +209,14 @@ class LaneCrew {
       request.struct_size = sizeof request;
       request.index = lane;
       request.count = needs_.lanes;
-      request.device = device.devices[lane % device.devices.size()];
+      request.device = device.devices[lane % devices(device)];
       request.slots = needs_.slots;
       request.slot_bytes = needs_.slot_bytes;
       worker.emplace(shared_, device.backend.open_lane(request), needs_.slots, needs_.slot_bytes);
     } catch (const plugin::OutOfMemory& error) {
       if (!first_choice) throw;
       tried_.arrive_and_wait();
-      if (opened_ == 0 && device.fallback == nullptr) throw;
+      if (opened_ == 0 && !can_fall_back(device)) throw;
       note_once(short_, opened_ > 0 ? fmt::format("fewer lanes of {}: {}", device.id, error.what())
                                     : fmt::format("{} works instead of {}: {}", device.fallback->id,
                                                   device.id, error.what()));
@@ -170,23 +238,42 @@ class LaneCrew {
     device_.note = device_.note.empty() ? text : device_.note + "; " + text;
   }
 
+  // A lane without a piece runs tasks of other lanes' loops, and prepares layers for them if it serves. False
+  // once no lane has a piece, or the run was stopped.
+  bool wait_for_more(const std::stop_token& token, bool serves) {
+    ++lanes_without_work_;
+    shared_.idle.changed();
+    const bool goes_on = shared_.idle.wait(token, [&] {
+      return lanes_without_work_ == needs_.lanes || items_.has_more() ||
+             (serves && shared_.queue->can_claim_ahead());
+    });
+    if (!goes_on || lanes_without_work_ == needs_.lanes) return false;
+    --lanes_without_work_;
+    return true;
+  }
+
+  // What is prepared lies in the memory of one device.
+  size_t devices(const ChosenDevice& device) const {
+    return shared_.queue != nullptr && shared_.queue->prepares() ? 1 : device.devices.size();
+  }
+
   std::string_view current_tensor() const {
-    const size_t item = queue_.taken();
-    if (item == 0) return {};
-    const WorkItem& last = items_[item - 1];
+    const size_t taken = items_.taken();
+    if (taken == 0) return {};
+    const WorkItem& last = items_[taken - 1];
     if (last.kind == WorkKind::copy) return shared_.plan.copies[last.index].source->info.name;
+    if (last.kind == WorkKind::activation_scale)
+      return shared_.plan.layers[shared_.plan.activation_scales[last.index].layer]->source->info.name;
     if (last.kind == WorkKind::merge) return shared_.plan.merges[last.index].origin.tensor->info.name;
     return shared_.plan.layers[last.index]->source->info.name;
   }
 
   RunShared& shared_;
-  const std::vector<WorkItem>& items_;
+  ItemList items_;
   ChosenDevice& device_;
   plugin::HostServices& services_;
   LaneNeeds needs_;
-  WorkQueue queue_;
-  std::latch
-      tried_;  // counts the lanes that have tried to open, so that one without memory knows of the others
+  std::latch tried_;  // the lanes that have tried to open: one without memory waits to know of the others
   std::atomic<uint32_t> opened_{0};
   std::atomic<bool> lost_{false};
   std::atomic<bool> short_{false};
@@ -195,6 +282,7 @@ class LaneCrew {
   std::mutex mutex_;
   std::condition_variable ended_;
   uint32_t running_;
+  std::atomic<uint32_t> lanes_without_work_{0};
 };
 
 uint64_t source_bytes(const plan::Plan& plan) {
@@ -206,13 +294,6 @@ uint64_t source_bytes(const plan::Plan& plan) {
 }
 
 }  // namespace
-
-uint32_t usable_cpus() {
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  if (sched_getaffinity(0, sizeof set, &set) != 0) return 1;
-  return static_cast<uint32_t>(std::max(CPU_COUNT(&set), 1));
-}
 
 uint32_t lane_count(const RunOptions& options, const ChosenDevice& device, size_t pieces) {
   uint32_t lanes = options.lanes != 0 ? options.lanes : device.backend.suggested_lanes();
@@ -239,11 +320,20 @@ void run_lanes(RunShared& shared, const std::vector<WorkItem>& items, ChosenDevi
   tick({});
 }
 
-RunReport run(const plan::Plan& plan, const checkpoint::Checkpoint& source, ChosenDevice& device,
+RunReport run(const plan::Plan& plan, const Sources& sources, ChosenDevice& device,
               plugin::HostServices& services, Output& output, const RunOptions& options) {
   const auto start = std::chrono::steady_clock::now();
   const std::vector<WorkItem> items = cut_into_work(plan, output.offsets(), options.tile_bytes);
-  RunShared shared{.plan = plan, .source = source, .output = &output};
+  std::optional<InputMeans> means;
+  if (sources.calibration != nullptr) means.emplace(*sources.calibration);
+  RunShared shared{.plan = plan,
+                   .source = sources.checkpoint,
+                   .output = &output,
+                   .calibration = sources.calibration,
+                   .means = means ? &*means : nullptr};
+  LayerQueue queue(plan, layers_in_order(items), services, shared.idle,
+                   lane_count(options, device, items.size()));
+  shared.queue = &queue;
   for (const auto& layer : plan.layers) {
     const auto height = static_cast<uint64_t>(plan::tile_rows(*layer, options.tile_bytes));
     const uint64_t tiles = (static_cast<uint64_t>(layer->layer.rows) + height - 1) / height;

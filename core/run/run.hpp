@@ -5,6 +5,7 @@
 // or put in order on the way, and memory is bounded by lanes x slots x tile.
 #pragma once
 
+#include "calibration/calibration.hpp"
 #include "checkpoint/reader.hpp"
 #include "plan/plan.hpp"
 #include "plan/tile_shape.hpp"
@@ -36,9 +37,15 @@ struct RunReport {
   uint32_t lanes = 0;
 };
 
+// What a run reads.
+struct Sources {
+  const checkpoint::Checkpoint& checkpoint;
+  const calibration::Calibration* calibration = nullptr;  // that the plan was made with; nullptr: none
+};
+
 // Writes everything the plan says into `output` (begun, not committed). Throws the first error that a lane
 // met, Error interrupted or terminated after a signal; all lanes have ended then.
-RunReport run(const plan::Plan& plan, const checkpoint::Checkpoint& source, ChosenDevice& device,
+RunReport run(const plan::Plan& plan, const Sources& sources, ChosenDevice& device,
               plugin::HostServices& services, Output& output, const RunOptions& options);
 
 // Reads every layer that a policy (`keep`) makes a decision about and says which ones must stay as they are.
@@ -47,8 +54,5 @@ plan::Unfit measure(const plan::Plan& plan, const checkpoint::Checkpoint& source
 
 // Lanes that `options` and the backend make for this much work.
 uint32_t lane_count(const RunOptions& options, const ChosenDevice& device, size_t pieces);
-
-// CPUs that this process may use, at least 1.
-uint32_t usable_cpus();
 
 }  // namespace octavo::run

@@ -4,13 +4,18 @@
 #include <octavo/tensor.hpp>
 
 namespace octavo::run {
-Slot::Slot(plugin::Lane& lane, uint32_t number, uint64_t bytes) : lane_(lane), number_(number) {
+Slot::Slot(plugin::Lane& lane, uint32_t number, uint64_t bytes)
+    : lane_(lane), number_(number), usual_bytes_(bytes) {
   grow(bytes);
 }
 
 std::span<std::byte> Slot::host(uint64_t bytes) {
   if (bytes > host_.bytes()) grow(bytes);
   return {host_data(), static_cast<size_t>(host_.bytes())};
+}
+
+void Slot::shrink() {
+  if (host_.bytes() > usual_bytes_) grow(usual_bytes_);
 }
 
 octavo_tile Slot::tile(const plan::PlannedLayer& layer, int64_t row_begin, int64_t rows) {

@@ -27,6 +27,8 @@ class Slot {
   uint32_t number() const { return number_; }
   // At least `bytes` of host memory (and as much on the device). What was there is lost where it has to grow.
   std::span<std::byte> host(uint64_t bytes);
+  // Gives back what it grew by.
+  void shrink();
   // The tile's views in the lane's memory, for `rows` rows from `row_begin`.
   octavo_tile tile(const plan::PlannedLayer& layer, int64_t row_begin, int64_t rows);
   // A packed view [rows, cols] of the lane's memory from `offset` on.
@@ -45,6 +47,7 @@ class Slot {
 
   plugin::Lane& lane_;
   uint32_t number_;
+  uint64_t usual_bytes_;
   plugin::LaneMemory host_;
   plugin::LaneMemory device_;  // empty where the lane works in host memory
 };

@@ -1,8 +1,9 @@
 #include "run/tile_worker.hpp"
 
 #include "base/error.hpp"
-#include "plugin/instance.hpp"
-#include "reference/operations.hpp"
+#include "calibration/samples.hpp"
+#include "plan/tile_shape.hpp"
+#include "run/bias_correction.hpp"
 #include "run/row_source.hpp"
 
 #include <octavo/grid.hpp>
@@ -12,6 +13,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <utility>
 
 namespace octavo::run {
@@ -19,6 +21,39 @@ namespace {
 
 std::span<const std::byte> bytes_of_view(const std::byte* block, uint64_t offset, uint64_t size) {
   return {block + offset, static_cast<size_t>(size)};
+}
+
+constexpr int kMostHalvings = 3;
+
+// Two pieces of a tile, each a number of whole row multiples; none where there is only one.
+std::vector<WorkItem> plan_halves(const plan::PlannedLayer& layer, const WorkItem& item) {
+  const auto multiple = static_cast<uint64_t>(plan::tile_row_multiple(layer));
+  const uint64_t first = (item.size / 2 + multiple - 1) / multiple * multiple;
+  if ((layer.wants & OCTAVO_WANTS_WHOLE_LAYER) != 0 || first == 0 || first >= item.size) return {};
+  WorkItem front = item, back = item;
+  front.size = first;
+  back.begin += first;
+  back.size -= first;
+  return {front, back};
+}
+
+void add_sums(const octavo_tile_result& part, octavo_tile_result& sum) {
+  sum.max_error = std::max(sum.max_error, part.max_error);
+  sum.error_sum += part.error_sum;
+  sum.signal_sum += part.signal_sum;
+  sum.nonfinite_count += part.nonfinite_count;
+  sum.overflow_count += part.overflow_count;
+  sum.underflow_count += part.underflow_count;
+  sum.floored_rows += part.floored_rows;
+  sum.rows_sent_back += part.rows_sent_back;
+}
+
+void zero_nonfinite(octavo_tensor& rows) {
+  for (int64_t r = 0; r < rows.shape[0]; ++r) {
+    auto* row = octavo::row_of<float>(rows, r);
+    std::replace_if(
+        row, row + rows.shape[1], [](float value) { return !std::isfinite(value); }, 0.0F);
+  }
 }
 
 // Why a layer cannot go on, with the place of the first bad value.
@@ -51,18 +86,30 @@ size_t output_of(const plan::PlannedLayer& layer, octavo_role role) {
 
 }  // namespace
 
+void RunShared::say_once_that_tiles_are_smaller(plugin::Lane& lane, const Error& error) {
+  if (tiles_are_smaller.exchange(true)) return;
+  const octavo_host& host = *lane.raw().host;
+  const std::string text = fmt::format("memory ran out ({}); smaller tiles go on", error.what());
+  host.log(host.context, OCTAVO_LOG_WARNING, text.c_str());
+}
+
 TileWorker::TileWorker(RunShared& shared, plugin::Lane lane, uint32_t slots, uint64_t slot_bytes)
     : shared_(shared), lane_(std::move(lane)), pending_(slots) {
   for (uint32_t i = 0; i < slots; ++i) slots_.emplace_back(lane_, i, slot_bytes);
 }
 
-void TileWorker::start(const WorkItem& item, size_t number, std::stop_token stop) {
+std::optional<uint32_t> TileWorker::start(const WorkItem& item, size_t number, const std::stop_token& stop) {
   const size_t at = next_slot_;
   next_slot_ = (next_slot_ + 1) % slots_.size();
   finish(at);
+  std::optional<uint32_t> ahead;
   if (item.kind == WorkKind::copy) {
     copy(item, slots_[at]);
-    return;
+    return ahead;
+  }
+  if (item.kind == WorkKind::activation_scale) {
+    find_activation_scale(item, slots_[at]);
+    return ahead;
   }
   Pending& pending = pending_[at].emplace(Pending{item, number});
   if (item.kind == WorkKind::absmax) {
@@ -70,10 +117,11 @@ void TileWorker::start(const WorkItem& item, size_t number, std::stop_token stop
   } else if (item.kind == WorkKind::merge) {
     merge(pending, slots_[at]);
   } else {
-    quantize(pending, slots_[at], std::move(stop));
+    ahead = quantize(pending, slots_[at], stop);
   }
   if (lane_.raw().memory != OCTAVO_MEMORY_DEVICE)
     finish(at);  // nothing to wait for: write while it is in the cache
+  return ahead;
 }
 
 void TileWorker::drain() {
@@ -165,47 +213,121 @@ void TileWorker::measure(Pending& pending, Slot& slot) {
   lane_.record(slot.number());
 }
 
-plugin::Preparation TileWorker::prepare(const plan::PlannedLayer& layer) {
-  const octavo_layer& shape = layer.layer;
-  const uint64_t row_bytes = static_cast<uint64_t>(shape.cols) * octavo::bytes_of(shape.dtype);
-  const plugin::ReadRows read_rows = [&](int64_t row_begin, octavo_tensor& target) {
-    if (!layer.origin.is_plain())
-      return make_rows_on_host(shared_.source, layer.origin, {row_begin, target.shape[0], shape.cols},
-                               target);
-    std::vector<std::byte> raw(row_bytes * static_cast<uint64_t>(target.shape[0]));
-    shared_.source.read(*layer.source, static_cast<uint64_t>(row_begin) * row_bytes, raw);
-    const octavo_tensor view = octavo::tensor_view(raw.data(), shape.dtype, {target.shape[0], shape.cols});
-    octavo_cast_result result{};
-    result.struct_size = sizeof result;
-    octavo_error error = plugin::empty_error();
-    const octavo_status status =
-        reference::operations().cast(&lane_.raw(), &view, &target, 0, &result, &error);
-    if (status != OCTAVO_OK) plugin::throw_status(layer.name, "read rows", status, error);
-  };
-  return layer.optimizer->prepare(lane_.raw(), shape, layer.grid, read_rows, nullptr, {});
+// The scale of a layer's activations: their largest magnitude in the grid's basis, over the rows that are
+// known.
+void TileWorker::find_activation_scale(const WorkItem& item, Slot& slot) {
+  const plan::PlannedActivationScale& wanted = shared_.plan.activation_scales[item.index];
+  const plan::PlannedLayer& layer = *shared_.plan.layers[wanted.layer];
+  const calibration::InputGroup& group = *layer.inputs;
+  const uint32_t dtype = group.contents.samples->info.dtype;
+  const uint64_t row_bytes = static_cast<uint64_t>(group.cols()) * octavo::bytes_of(dtype);
+  const auto rows = static_cast<int64_t>(group.rows.size());
+  const auto height = static_cast<int64_t>(std::max<uint64_t>(plan::kTileBytes / row_bytes, 1));
+  float absmax = 0;
+  for (int64_t begin = 0; begin < rows; begin += height) {
+    const int64_t count = std::min(height, rows - begin);
+    const uint64_t bytes = static_cast<uint64_t>(count) * row_bytes;
+    shared_.calibration->read(group, begin, count, slot.host(bytes).first(bytes));
+    slot.copy_in(bytes);
+    const octavo_tensor values = slot.view(0, dtype, count, group.cols());
+    octavo_absmax_result found{};
+    found.struct_size = sizeof found;
+    lane_.run("absmax", [&](const octavo_operations& operations, octavo_lane* lane, octavo_error* error) {
+      return operations.absmax(lane, &layer.grid, &values, 0, &found, error);
+    });
+    lane_.record(slot.number());
+    lane_.wait(slot.number());
+    absmax = std::max(absmax, found.absmax);
+  }
+  const std::vector<float> scales(wanted.elements, plan::activation_scale(absmax));
+  shared_.output->write(wanted.output, 0, std::as_bytes(std::span(scales)));
+  ++shared_.items_done;
 }
 
-void TileWorker::quantize(Pending& pending, Slot& slot, std::stop_token stop) {
-  const plan::PlannedLayer& layer = *shared_.plan.layers[pending.item.index];
-  LayerRun& run = *shared_.layers[pending.item.index];
-  const auto rows = static_cast<int64_t>(pending.item.size);
-  float absmax = 0;
-  if (octavo::needs_layer_absmax(layer.grid)) {
-    // Pieces of this layer that this lane has in flight are among those that it would wait for.
-    for (size_t i = 0; i < slots_.size(); ++i) {
-      if (i != slot.number()) finish(i);
-    }
-    if (!run.wait_absmax(std::move(stop), absmax)) {
-      pending_[slot.number()].reset();
-      return;
+void TileWorker::prepare(uint32_t index) {
+  const plan::PlannedLayer& layer = *shared_.plan.layers[index];
+  const octavo_layer& shape = layer.layer;
+  const plugin::HostServices::Turn turn(shared_.queue->turn(index));
+  PreparedLayer prepared;
+  prepared.shared =
+      shared_.queue->shared_inputs(index, [&](SharedInputs& shared, const calibration::InputGroup& group) {
+        shared.samples = std::make_unique<calibration::Samples>(*shared_.calibration, group);
+        shared.state = layer.optimizer->prepare_inputs(lane_.raw(), shared.samples->view(), layer.grid);
+      });
+  const plugin::ReadRows read_rows = [&](int64_t row_begin, octavo_tensor& target) {
+    make_rows_on_host(shared_.source, layer.origin, {row_begin, target.shape[0], shape.cols}, target);
+    if (shared_.plan.settings.nonfinite == plan::Nonfinite::zero) zero_nonfinite(target);
+  };
+  const octavo_inputs* inputs = prepared.shared ? &prepared.shared->samples->view() : nullptr;
+  prepared.preparation =
+      layer.optimizer->prepare(lane_.raw(), shape, layer.grid, read_rows, inputs,
+                               prepared.shared ? prepared.shared->state : plugin::OptimizerState{});
+  shared_.layers[index]->set_verdict(prepared.preparation.verdict, prepared.preparation.reason);
+  shared_.queue->prepared(index, std::move(prepared));
+}
+
+void TileWorker::prepare_ahead() {
+  while (const std::optional<uint32_t> layer = shared_.queue->claim_ahead()) prepare(*layer);
+}
+
+// What this lane has in flight may be among what it would wait for.
+void TileWorker::finish_others(size_t slot) {
+  for (size_t i = 0; i < slots_.size(); ++i) {
+    if (i != slot) finish(i);
+  }
+}
+
+bool TileWorker::await_absmax(const plan::PlannedLayer& layer, uint32_t index, const std::stop_token& stop,
+                              float& absmax) {
+  if (!octavo::needs_layer_absmax(layer.grid)) return true;
+  const LayerRun& run = *shared_.layers[index];
+  return shared_.idle.wait(stop, [&] { return run.has_absmax(absmax); });
+}
+
+bool TileWorker::await_preparation(uint32_t index, const std::stop_token& stop,
+                                   std::optional<uint32_t>& ahead) {
+  LayerQueue& queue = *shared_.queue;
+  if (!queue.contains(index)) return true;
+  const bool prepares = lane_.raw().primary != 0;
+  while (true) {
+    const bool is_admitted = queue.admit(index);
+    if (is_admitted && queue.is_prepared(index)) return true;
+    if (prepares && is_admitted && queue.claim(index)) {
+      prepare(index);
+    } else if (prepares && (ahead = queue.claim_ahead())) {
+      return false;
+    } else if (!shared_.idle.wait(stop, [&] { return queue.can_go_on(index, prepares); })) {
+      return false;
     }
   }
-  plugin::Preparation preparation;
-  if ((layer.wants & OCTAVO_WANTS_PREPARE) != 0) preparation = run.prepared([&] { return prepare(layer); });
+}
 
-  const plan::TileOffsets at = plan::tile_offsets(layer, rows);
+std::optional<uint32_t> TileWorker::quantize(Pending& pending, Slot& slot, const std::stop_token& stop) {
+  const uint32_t index = pending.item.index;
+  const plan::PlannedLayer& layer = *shared_.plan.layers[index];
+  float absmax = 0;
+  std::optional<uint32_t> ahead;
+  if (shared_.queue->contains(index) || octavo::needs_layer_absmax(layer.grid)) finish_others(slot.number());
+  if (!await_absmax(layer, index, stop, absmax) || !await_preparation(index, stop, ahead)) {
+    pending_[slot.number()].reset();
+    return ahead;
+  }
+  try {
+    issue(pending, slot, absmax);
+  } catch (const Error& error) {
+    pending.tile.absmax = absmax;
+    if (!quantize_in_halves(pending, slot, error)) throw;
+  }
+  return ahead;
+}
+
+void TileWorker::issue(Pending& pending, Slot& slot, float absmax) {
+  const uint32_t index = pending.item.index;
+  const plan::PlannedLayer& layer = *shared_.plan.layers[index];
+  const auto begin = static_cast<int64_t>(pending.item.begin);
+  const auto rows = static_cast<int64_t>(pending.item.size);
   read_rows(layer, pending, slot);
-  pending.tile = slot.tile(layer, static_cast<int64_t>(pending.item.begin), rows);
+  pending.tile = slot.tile(layer, begin, rows);
   pending.tile.absmax = absmax;
   if (shared_.plan.settings.nonfinite == plan::Nonfinite::zero)
     pending.tile.flags |= OCTAVO_TILE_ZERO_NONFINITE;
@@ -214,22 +336,65 @@ void TileWorker::quantize(Pending& pending, Slot& slot, std::stop_token stop) {
   }
   pending.result.struct_size = sizeof pending.result;
   pending.result.nonfinite_first = -1;
+  const plugin::Preparation none;
+  const plugin::Preparation& preparation = shared_.queue->contains(index) ? shared_.queue->get(index) : none;
   if (preparation.verdict == OCTAVO_VERDICT_NEAREST) {
     lane_.run("quantize_nearest",
               [&](const octavo_operations& operations, octavo_lane* lane, octavo_error* error) {
                 return operations.quantize_nearest(lane, &pending.tile, &pending.result, error);
               });
   } else {
+    if (layer.optimizer_id != "nearest") pending.metrics.expect(rows, pending.result);
+    const plugin::HostServices::Turn turn(shared_.queue->turn(index));
     layer.optimizer->quantize(preparation.state, lane_.raw(), pending.tile, pending.result);
   }
+  const plan::TileOffsets at = plan::tile_offsets(layer, rows);
   slot.copy_out(at.codes, at.total);
   lane_.record(slot.number());
 }
 
+// Memory that ran out may be enough for a smaller tile. What was issued is done again in two halves, each at
+// once and to the end; the halves of a half likewise. False where the tile cannot be halved, or the error is
+// another one.
+bool TileWorker::quantize_in_halves(Pending& pending, Slot& slot, const Error& error) {
+  const plan::PlannedLayer& layer = *shared_.plan.layers[pending.item.index];
+  const std::vector<WorkItem> halves = plan_halves(layer, pending.item);
+  if (error.code() != ErrorCode::resources || halves.empty() || pending.halvings == kMostHalvings)
+    return false;
+  shared_.say_once_that_tiles_are_smaller(lane_, error);
+  octavo_tile_result sum{};
+  for (const WorkItem& item : halves) {
+    Pending half{item, pending.number};
+    half.halvings = pending.halvings + 1;
+    try {
+      issue(half, slot, pending.tile.absmax);
+      lane_.wait(slot.number());
+      store_tile(half, slot);
+    } catch (const Error& again) {
+      half.tile.absmax = pending.tile.absmax;
+      if (!quantize_in_halves(half, slot, again)) throw;
+    }
+    add_sums(half.result, sum);
+  }
+  octavo::copy_text("stored in smaller tiles, because memory ran out", sum.note);
+  pending.result = sum;
+  pending.is_stored = true;
+  return true;
+}
+
+void TileWorker::wait_for(Pending& pending, size_t slot) {
+  if (pending.is_stored) return;
+  try {
+    lane_.wait(static_cast<uint32_t>(slot));
+  } catch (const Error& error) {
+    if (pending.item.kind != WorkKind::tile || !quantize_in_halves(pending, slots_[slot], error)) throw;
+  }
+}
+
 void TileWorker::finish(size_t slot) {
   if (!pending_[slot]) return;
-  lane_.wait(static_cast<uint32_t>(slot));
-  const Pending& done = *pending_[slot];
+  Pending& done = *pending_[slot];
+  wait_for(done, slot);
   if (done.item.kind == WorkKind::absmax) {
     finish_absmax(done);
   } else if (done.item.kind == WorkKind::merge) {
@@ -253,9 +418,19 @@ void TileWorker::finish_absmax(const Pending& pending) {
                      pending.absmax.nonfinite_count);
   }
   shared_.layers[pending.item.index]->add_absmax(pending.absmax);
+  shared_.idle.changed();
 }
 
-void TileWorker::finish_tile(const Pending& pending, Slot& slot) {
+void TileWorker::finish_tile(Pending& pending, Slot& slot) {
+  const uint32_t index = pending.item.index;
+  if (!pending.is_stored) store_tile(pending, slot);
+  slot.shrink();
+  const bool is_last = shared_.layers[index]->store(pending.item.tile, pending.result);
+  if (is_last && shared_.queue->contains(index)) shared_.queue->finished(index);
+  shared_.bytes_done += source_bytes(*shared_.plan.layers[index], pending.item);
+}
+
+void TileWorker::store_tile(Pending& pending, Slot& slot) {
   const plan::PlannedLayer& layer = *shared_.plan.layers[pending.item.index];
   const octavo_tile_result& result = pending.result;
   if (result.nonfinite_count > 0 && shared_.plan.settings.nonfinite != plan::Nonfinite::zero) {
@@ -268,9 +443,21 @@ void TileWorker::finish_tile(const Pending& pending, Slot& slot) {
                     printable(layer.layer.key), result.overflow_count),
         "--fp16-overflow keep leaves such tensors as they are, clamp stores the largest finite value");
   }
+  if (pending.metrics.any_lost()) {
+    if (!spare_) spare_.emplace(lane_, slot.number(), 64);
+    send_rows_back(layer, pending.tile, pending.metrics, lane_, slot, *spare_, pending.result);
+    if ((layer.wants & OCTAVO_WANTS_WHOLE_LAYER) != 0) spare_.reset();  // too large to keep
+  }
   write_parts(layer, pending, slot);
-  shared_.layers[pending.item.index]->store(pending.item.tile, result);
-  shared_.bytes_done += source_bytes(layer, pending.item);
+  if (layer.bias) correct_bias(layer, pending);
+}
+
+void TileWorker::correct_bias(const plan::PlannedLayer& layer, const Pending& pending) {
+  const std::vector<float> delta = bias_correction(lane_, pending.tile, shared_.means->of(*layer.inputs));
+  const std::vector<std::byte> bytes =
+      corrected_bias(shared_.source, *layer.bias, pending.tile.row_begin, delta);
+  const uint64_t width = octavo::bytes_of(layer.bias->origin.tensor->info.dtype);
+  shared_.output->write(layer.bias->output, pending.item.begin * width, bytes);
 }
 
 void TileWorker::write_parts(const plan::PlannedLayer& layer, const Pending& pending, Slot& slot) {
@@ -294,11 +481,12 @@ void TileWorker::write_parts(const plan::PlannedLayer& layer, const Pending& pen
     layer.format->encode(stored, storage);
     return;
   }
+  const auto stored_rows = static_cast<uint64_t>(plan::coded_rows(layer, rows));
   for (const plan::LayerOutput& output : layer.outputs) {
     if (output.role == OCTAVO_ROLE_CODES) {
       const uint64_t row_bytes = static_cast<uint64_t>(grid.cols) * octavo::bytes_of(grid.stored_dtype);
       shared_.output->write(output.output, pending.item.begin * row_bytes,
-                            bytes_of_view(block, at.codes, pending.item.size * row_bytes));
+                            bytes_of_view(block, at.codes, stored_rows * row_bytes));
     } else if (output.role == OCTAVO_ROLE_SCALES || output.role == OCTAVO_ROLE_OUTER_SCALES) {
       write_scales(layer, pending, block, output, output.role == OCTAVO_ROLE_SCALES ? 0 : 1);
     }
@@ -314,8 +502,9 @@ void TileWorker::write_scales(const plan::PlannedLayer& layer, const Pending& pe
     shared_.output->write(output.output, 0, std::as_bytes(std::span(&scale, 1)));
     return;
   }
-  const plan::TileOffsets at = plan::tile_offsets(layer, static_cast<int64_t>(pending.item.size));
-  const auto shape = octavo::scale_shape(scales, static_cast<int64_t>(pending.item.size), layer.grid.cols);
+  const auto rows = static_cast<int64_t>(pending.item.size);
+  const plan::TileOffsets at = plan::tile_offsets(layer, rows);
+  const auto shape = octavo::scale_shape(scales, plan::coded_rows(layer, rows), layer.grid.cols);
   const int64_t rows_per_scale = scales.granularity == OCTAVO_PER_BLOCK ? scales.block_rows : 1;
   const uint64_t row_bytes = static_cast<uint64_t>(shape.cols) * octavo::bytes_of(scales.dtype);
   const uint64_t first = pending.item.begin / static_cast<uint64_t>(rows_per_scale);

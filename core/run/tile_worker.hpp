@@ -1,11 +1,17 @@
 // What one lane does with one piece of work.
 #pragma once
 
+#include "base/error.hpp"
+#include "calibration/calibration.hpp"
 #include "checkpoint/reader.hpp"
 #include "plan/plan.hpp"
 #include "plugin/backend.hpp"
+#include "run/idle_lanes.hpp"
+#include "run/input_means.hpp"
+#include "run/layer_queue.hpp"
 #include "run/layer_run.hpp"
 #include "run/output.hpp"
+#include "run/row_gate.hpp"
 #include "run/slot.hpp"
 #include "run/work.hpp"
 
@@ -22,9 +28,16 @@ namespace octavo::run {
 struct RunShared {
   const plan::Plan& plan;
   const checkpoint::Checkpoint& source;
-  Output* output = nullptr;                            // nullptr: a measuring pass
-  std::vector<std::unique_ptr<LayerRun>> layers = {};  // by index in the plan
-  std::vector<octavo_absmax_result> measured = {};     // of a measuring pass, by item
+  Output* output = nullptr;                               // nullptr: a measuring pass
+  std::vector<std::unique_ptr<LayerRun>> layers = {};     // by index in the plan
+  std::vector<octavo_absmax_result> measured = {};        // of a measuring pass, by item
+  const calibration::Calibration* calibration = nullptr;  // nullptr: nothing is known about inputs
+  InputMeans* means = nullptr;                            // of `calibration`
+  LayerQueue* queue = nullptr;                            // nullptr: a measuring pass
+  IdleLanes idle = {};
+  std::atomic<bool> tiles_are_smaller{false};
+
+  void say_once_that_tiles_are_smaller(plugin::Lane& lane, const Error& error);
   std::atomic<uint64_t> bytes_done{0};
   std::atomic<uint64_t> items_done{0};
 };
@@ -35,11 +48,21 @@ class TileWorker {
   TileWorker(RunShared& shared, plugin::Lane lane, uint32_t slots, uint64_t slot_bytes);
 
   // Starts a piece; it is finished when its slot comes round again, or by drain(). `number`: of the piece.
-  void start(const WorkItem& item, size_t number, std::stop_token stop);
+  // If the lane would have to wait for a layer that another one prepares, it may claim a later layer instead:
+  // that one is returned, to be prepared, and the piece is not started. (A lane that held a piece while it
+  // prepares what others wait for could be waited for in turn.)
+  std::optional<uint32_t> start(const WorkItem& item, size_t number, const std::stop_token& stop);
   // Waits for everything that was started and writes it.
   void drain();
   // Numbers of the pieces that were started and are not written.
   std::vector<size_t> unfinished() const;
+
+  // This lane prepares layers for lanes that cannot: those of a device but its primary one.
+  bool serves() const { return lane_.raw().primary != 0 && !lane_.on_host(); }
+  // Prepares the layers that are next, as far as they can be without waiting.
+  void prepare_ahead();
+  // Prepares a claimed layer.
+  void prepare(uint32_t layer);
 
  private:
   // A piece whose work has been issued to the lane. Results are written by the backend until it is waited
@@ -49,29 +72,45 @@ class TileWorker {
     size_t number = 0;
     octavo_tile tile{};
     octavo_tile_result result{};
+    RowMetrics metrics{};  // of the optimizer, which the result points to
     octavo_absmax_result absmax{};
     octavo_cast_result cast_in{};   // while the rows are made
     octavo_cast_result cast_out{};  // of merged rows to the stored dtype
+    int halvings = 0;
+    bool is_stored = false;
   };
 
   void copy(const WorkItem& item, Slot& slot);
   void measure(Pending& pending, Slot& slot);
-  void quantize(Pending& pending, Slot& slot, std::stop_token stop);
+  std::optional<uint32_t> quantize(Pending& pending, Slot& slot, const std::stop_token& stop);
+  // Waits until a tile of the layer can be started; false if the run was stopped.
+  bool await_absmax(const plan::PlannedLayer& layer, uint32_t index, const std::stop_token& stop,
+                    float& absmax);
+  bool await_preparation(uint32_t index, const std::stop_token& stop, std::optional<uint32_t>& ahead);
+  void finish_others(size_t slot);
+  void find_activation_scale(const WorkItem& item, Slot& slot);
   void merge(Pending& pending, Slot& slot);
+  // Reads the rows and has the optimizer quantize them.
+  void issue(Pending& pending, Slot& slot, float absmax);
+  bool quantize_in_halves(Pending& pending, Slot& slot, const Error& error);
+  void wait_for(Pending& pending, size_t slot);
   void finish(size_t slot);
   void finish_absmax(const Pending& pending);
-  void finish_tile(const Pending& pending, Slot& slot);
+  void finish_tile(Pending& pending, Slot& slot);
+  // Judges the rows and writes everything that the tile is.
+  void store_tile(Pending& pending, Slot& slot);
+  void correct_bias(const plan::PlannedLayer& layer, const Pending& pending);
   void finish_merge(const Pending& pending, Slot& slot);
   void read_rows(const plan::PlannedLayer& layer, Pending& pending, Slot& slot);
   uint64_t source_bytes(const plan::PlannedLayer& layer, const WorkItem& item) const;
   void write_parts(const plan::PlannedLayer& layer, const Pending& pending, Slot& slot);
   void write_scales(const plan::PlannedLayer& layer, const Pending& pending, const std::byte* block,
                     const plan::LayerOutput& output, uint32_t level);
-  plugin::Preparation prepare(const plan::PlannedLayer& layer);
 
   RunShared& shared_;
   plugin::Lane lane_;
   std::deque<Slot> slots_;
+  std::optional<Slot> spare_;  // for the gate, once it has been needed
   std::vector<std::optional<Pending>> pending_;
   size_t next_slot_ = 0;
 };

@@ -36,16 +36,24 @@ size_t codes_output(const plan::PlannedLayer& layer) {
   return layer.outputs.front().output;
 }
 
+// Layers that an optimizer prepares, or takes whole, hold memory until their last tile.
+bool any_holds_memory(const plan::Plan& plan) {
+  return std::any_of(plan.layers.begin(), plan.layers.end(), [](const auto& layer) {
+    return (layer->wants & (OCTAVO_WANTS_PREPARE | OCTAVO_WANTS_WHOLE_LAYER)) != 0;
+  });
+}
+
 }  // namespace
 
 std::vector<WorkItem> cut_into_work(const plan::Plan& plan, const std::vector<uint64_t>& output_offsets,
                                     uint64_t tile_bytes) {
   std::vector<Piece> pieces;
-  std::vector<WorkItem> items;  // of one tensor
+  std::vector<WorkItem> items;                      // of one tensor
+  const bool take_turns = !any_holds_memory(plan);  // else one layer after the other
   // `unit`: bytes in the output of what pieces are counted in.
   const auto take = [&](uint64_t offset, uint64_t unit) {
     for (const WorkItem& item : items) {
-      const uint64_t before = item.kind == WorkKind::absmax ? 0 : item.begin * unit;
+      const uint64_t before = take_turns && item.kind != WorkKind::absmax ? item.begin * unit : 0;
       pieces.push_back({offset + before, item});
     }
     items.clear();
@@ -72,7 +80,17 @@ std::vector<WorkItem> cut_into_work(const plan::Plan& plan, const std::vector<ui
   std::stable_sort(pieces.begin(), pieces.end(),
                    [](const Piece& a, const Piece& b) { return a.offset < b.offset; });
   for (const Piece& piece : pieces) items.push_back(piece.item);
+  for (uint32_t i = 0; i < plan.activation_scales.size(); ++i)
+    items.push_back({WorkKind::activation_scale, i, 0, 0, 0});
   return items;
+}
+
+std::vector<uint32_t> layers_in_order(const std::vector<WorkItem>& items) {
+  std::vector<uint32_t> layers;
+  for (const WorkItem& item : items) {
+    if (item.kind == WorkKind::tile && item.tile == 0) layers.push_back(item.index);
+  }
+  return layers;
 }
 
 std::vector<WorkItem> cut_into_measurements(const plan::Plan& plan, const std::vector<uint32_t>& wanted,

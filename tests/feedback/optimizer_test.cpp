@@ -255,7 +255,7 @@ BOOST_FIXTURE_TEST_CASE(without_inputs_it_is_nearest_and_says_so, Opened) {
   const Stored stored = store(*this, optimizer("quip"), kGrids[0], weight, nullptr);
   BOOST_TEST(stored.preparation.verdict == OCTAVO_VERDICT_NEAREST);
   BOOST_TEST(stored.preparation.reason ==
-             "nearest: no inputs of it are known, and without them feedback equals nearest");
+             "no inputs of it are known, and without them feedback equals nearest");
   for (std::int64_t r = 0; r < kRows; ++r) {
     for (std::int64_t c = 0; c < kCols; ++c)
       BOOST_TEST(int{stored.codes[static_cast<std::size_t>(r * kCols + c)]} ==
@@ -268,7 +268,7 @@ BOOST_FIXTURE_TEST_CASE(inputs_without_structure_are_gated, Opened) {
   const Stored stored = store(*this, optimizer("quip"), kGrids[0], weight, &noise);
   BOOST_TEST(stored.preparation.verdict == OCTAVO_VERDICT_NEAREST);
   const std::string& reason = stored.preparation.reason;
-  const std::string begin = "nearest: on held-out inputs the error of feedback is ";
+  const std::string begin = "on held-out inputs the error of feedback is ";
   BOOST_REQUIRE_MESSAGE(reason.starts_with(begin), reason);
   BOOST_TEST(std::stod(reason.substr(begin.size())) > 100);
 }

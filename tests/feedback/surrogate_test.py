@@ -23,7 +23,7 @@ class SurrogateTest(ConversionTest):
 
     def stored(self, name, *arguments):
         target = self.folder / f"{name}.safetensors"
-        document = self.convert(self.source, target, "--model", "none", *arguments)
+        document = self.convert(self.source, target, "--model", "none", "-f", *arguments)
         tensors = read(target).tensors
         codes = decode(tensors["blocks.0.fc.weight"]).astype(np.float64)
         scales = decode(tensors["blocks.0.fc.weight_scale"]).astype(np.float64)
@@ -55,16 +55,17 @@ class SurrogateTest(ConversionTest):
                 self.assertLessEqual(ratio, most)
 
     def test_gptq_on_plain_rows(self):
-        for kind in ("channels", "outliers"):
+        for kind, optimizer, least in (("channels", "gptq", 2.5), ("outliers", "gptq:actorder=true", 3.5)):
             with self.subTest(kind):
-                layer, gain, _ = self.compare(kind, "gptq", "int8_tensorwise", 0)
-                print(f"gptq, {kind}: J {gain:.2f} dB better: {layer['note']}")
-                self.assertGreaterEqual(gain, 4)
+                layer, gain, _ = self.compare(kind, optimizer, "int8_tensorwise", 0)
+                print(f"{optimizer}, {kind}: J {gain:.2f} dB better: {layer['note']}")
+                self.assertGreaterEqual(gain, least)
 
     def test_inputs_without_structure_store_nearest(self):
         layer, gain, ratio = self.compare("iid", "quip", "int8_convrot", 256)
         self.assertEqual((gain, ratio), (0, 1))
-        self.assertIn("on held-out inputs the error of feedback is 10", layer["note"])
+        self.assertTrue(layer["stored_as_nearest"])
+        self.assertRegex(layer["reason"], r"on held-out inputs the error of feedback is 1\d\d\.\d % of nearest's")
 
     def test_few_inputs_with_damping_by_rule_and_by_search(self):
         for count, least in ((2048, 0.9), (512, 0.5)):  # dB of W8A8 error on new inputs
@@ -75,10 +76,10 @@ class SurrogateTest(ConversionTest):
                     self.assertGreaterEqual(-20 * np.log10(ratio), least)
 
     def test_any_number_of_lanes_gives_the_same_bytes(self):
-        samples = self.inputs_file(Inputs("channels", COLS).draw(5, 1024), "BF16")
-        layers = {f"blocks.{i}.fc.weight": encode(weight(i, 300, 512), "BF16") for i in range(6)}
+        samples = self.folder / "inputs.safetensors"
+        layers = {f"blocks.{i}.fc.weight": encode(weight(i, 300, 256), "BF16") for i in range(6)}
         write(self.source, layers)
-        inputs = {f"blocks.{i}.fc.inputs": encode(Inputs("channels", 512).draw(i, 600), "BF16") for i in range(6)}
+        inputs = {f"blocks.{i}.fc.inputs": encode(Inputs("channels", 256).draw(i, 600), "BF16") for i in range(6)}
         write(samples, inputs)
         for format_ in ("int8_convrot", "int8_tensorwise:scale=tensor", "quip_transformed"):
             hashes = set()
@@ -86,7 +87,8 @@ class SurrogateTest(ConversionTest):
                 target = self.folder / f"{lanes}.safetensors"
                 document = self.convert(self.source, target, "--model", "none", "--optimizer", "quip:passes=1", "--format",
                                         format_, "--calibration-data", samples, "--lanes", lanes, "-f")
-                self.assertTrue(all("held-out error" in layer["note"] for layer in document["layers"]), document["layers"])
+                for layer in document["layers"]:
+                    self.assertIn("held-out error", layer["note"])
                 hashes.add(sha256(target))
             self.assertEqual(len(hashes), 1, format_)
 

@@ -95,6 +95,54 @@ BOOST_AUTO_TEST_CASE(one_that_is_larger_than_the_limit_is_granted_alone) {
   BOOST_TEST(small.get());
 }
 
+BOOST_AUTO_TEST_CASE(asking_does_not_wait) {
+  HostServices services(reference::operations(), 100);
+  BOOST_TEST(services.try_lease(90));
+  BOOST_TEST(!services.can_lease(20));
+  BOOST_TEST(!services.try_lease(20));
+  BOOST_TEST(services.try_lease(0));
+  services.lease_at_once(20);
+  BOOST_TEST(services.leased() == 110u);
+  services.give_back(110);
+  BOOST_TEST(services.try_lease(1000));  // nothing else is held
+}
+
+BOOST_AUTO_TEST_CASE(the_first_open_turn_never_waits) {
+  HostServices services(reference::operations(), 100);
+  services.open_turn(3);
+  services.open_turn(4);
+  services.settle_turn(3);
+  BOOST_TEST(services.lease(100));
+  auto second = std::async(std::launch::async, [&] {
+    const HostServices::Turn turn(4);
+    return services.lease(10);
+  });
+  BOOST_TEST((second.wait_for(50ms) == std::future_status::timeout));
+  {
+    const HostServices::Turn turn(3);
+    BOOST_TEST(services.lease(10));
+  }
+  BOOST_TEST((second.wait_for(50ms) == std::future_status::timeout));
+  services.close_turn(3);  // now 4 is the first
+  BOOST_TEST((second.wait_for(10s) == std::future_status::ready));
+  BOOST_TEST(second.get());
+  BOOST_TEST(services.leased() == 120u);
+}
+
+BOOST_AUTO_TEST_CASE(a_later_turn_waits_until_earlier_ones_have_what_they_need) {
+  HostServices services(reference::operations(), 100);
+  services.open_turn(0);
+  services.open_turn(1);
+  auto second = std::async(std::launch::async, [&] {
+    const HostServices::Turn turn(1);
+    return services.lease(10);
+  });
+  BOOST_TEST((second.wait_for(50ms) == std::future_status::timeout));  // it would fit
+  services.settle_turn(0);
+  BOOST_TEST((second.wait_for(10s) == std::future_status::ready));
+  BOOST_TEST(second.get());
+}
+
 BOOST_AUTO_TEST_CASE(cancelling_wakes_who_waits) {
   HostServices services(reference::operations(), 100);
   const octavo_host& host = *services.host();

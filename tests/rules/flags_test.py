@@ -28,11 +28,13 @@ LEARNED = {
     "--lr_adaptive_mode=no-reset": "lr_adaptive_mode=no-reset", "--early-stop-loss=0.5": "early_stop_loss=0.5",
     "--early-stop-lr=0.5": "early_stop_lr=0.5", "--early-stop-stall=5": "early_stop_stall=5", "--top_p=0.5": "top_p=0.5",
     "--min_k=8": "min_k=8", "--max_k=9": "max_k=9", "--full_matrix": "full_matrix=true", "-esloss=0.5": "early_stop_loss=0.5",
-    "-eslr=0.5": "early_stop_lr=0.5", "-esstall=5": "early_stop_stall=5",
+    "--objective=output": "objective=output", "-eslr=0.5": "early_stop_lr=0.5", "-esstall=5": "early_stop_stall=5",
 }
 # optimizer, flag -> parameter
 FEEDBACK = {
     ("gptq", "--gptq-actorder"): "actorder=true",
+    ("gptq", "--damping=0.25"): "damping=0.25",
+    ("quip", "--damping=search"): "damping=search",
     ("gptq", "--block_size=64"): "block_size=64",
     ("gptq", "--group_size=64"): "block_size=64",
     ("quip", "--no-quip-actorder"): "actorder=false",
@@ -46,9 +48,9 @@ WITHOUT_EFFECT = {
     "--no-quip-hadamard": "only Hadamard ones", "--quip-hadamard": "only Hadamard ones", "--quip-checkpointed": "tiles",
     "--quip-checkpoint-threshold=16": "tiles", "--quip-checkpoint-segments=8": "tiles",
     "--gptq-fast": "exact", "--no-gptq-fast": "exact", "--gptq-turbo": "exact", "--smoothquant": "not smoothed",
-    "--smoothquant-alpha=0.75": "inputs", "--calib_samples=64": "synthetic", "--calibration-data=x.safetensors": "inputs",
-    "--calibration-lora=x.safetensors": "inputs", "--static-activations": "calibration file", "--calib_cpu": "memory",
-    "--input-scales=x": "unit scales", "--streaming-mode=aggressive": "tiles", "--stream-hadamard-threshold=5": "tiles",
+    "--smoothquant-alpha=0.75": "not smoothed", "--calib_samples=64": "synthetic",
+    "--calibration-lora=x.safetensors": "calibrate-from-lora", "--static-activations": "calibration file", "--calib_cpu": "memory",
+    "--calib-rows=7": "calibration file", "--streaming-mode=aggressive": "tiles", "--stream-hadamard-threshold=5": "tiles",
     "--stream-hessian-threshold=5": "tiles", "--stream-ldlq-threshold=5": "tiles", "--stream-ortho-threshold=5": "tiles",
     "--streaming": "deprecated", "--streaming-aggressive": "deprecated", "--no-memory-limits": "--max-ram",
     "--bf16-compute=on": "single precision", "--bf16-threshold=0": "single precision",
@@ -328,7 +330,7 @@ class OptimizerFlagsTest(FlagsTest):
             self.assertEqual(len(lines), 1, (flag, done.stderr))
             self.assertIn(words, lines[0])
             self.assertIn(flag.split("=")[0].replace("_", "-").replace("--no-gptq", "--gptq")
-                          .replace("--no-quip", "--quip"), lines[0])
+                          .replace("--no-quip", "--quip").replace("--no-bias", "--bias"), lines[0])
             self.assertEqual(checkpoint.tensors, before)
 
     def test_wrong_values(self):

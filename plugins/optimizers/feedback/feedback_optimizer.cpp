@@ -37,7 +37,7 @@ std::string percent_text(double share) {
   return text;
 }
 
-Preparation nearest(const std::string& why) { return {nullptr, OCTAVO_VERDICT_NEAREST, "nearest: " + why}; }
+Preparation nearest(const std::string& why) { return {nullptr, OCTAVO_VERDICT_NEAREST, why}; }
 
 void fill_sums(octavo_lane& lane, const octavo_tile& tile, const BandMemory& memory,
                octavo_tile_result& result) {
@@ -134,7 +134,7 @@ void FeedbackOptimizer::quantize(const OptimizerState* state, octavo_lane& lane,
     metric = measure(lane, band.residual, lower.view(), factor.pivots, settings_.block);
   if (coupled && !(total(metric) < total(*nearest_metric))) {
     issue(lane, &octavo_operations::quantize_nearest, &tile, &result);
-    copy_text("nearest: feedback is no better in its own metric", result.note);
+    copy_text("stored as nearest: feedback is no better in its own metric", result.note);
     return;
   }
   if (nearest_metric) copy_metric(*nearest_metric, tile, result.row_nearest_metric);

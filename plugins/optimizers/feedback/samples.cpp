@@ -17,9 +17,14 @@ bool is_held_out(std::int64_t row) { return row % 4 == 3; }
 // One row of samples as f32; false where something in it is not finite.
 bool read_row(const octavo_tensor& samples, std::int64_t row, float* target) {
   const std::int64_t cols = samples.shape[1];
+  const auto convert = [&](auto from_bits) {
+    const auto* bits = row_of<std::uint16_t>(samples, row);
+    std::transform(bits, bits + cols, target, from_bits);
+  };
   if (samples.dtype == OCTAVO_BF16) {
-    std::transform(row_of<std::uint16_t>(samples, row), row_of<std::uint16_t>(samples, row) + cols, target,
-                   from_bf16);
+    convert(from_bf16);
+  } else if (samples.dtype == OCTAVO_F16) {
+    convert(from_f16);
   } else {
     std::copy_n(row_of<float>(samples, row), cols, target);
   }

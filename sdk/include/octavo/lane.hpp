@@ -15,6 +15,11 @@ namespace octavo {
 
 inline bool on_device(const octavo_lane& lane) { return lane.memory == OCTAVO_MEMORY_DEVICE; }
 
+// Where the lane's memory comes from; nullptr for a lane of no backend, whose memory is ordinary memory.
+inline const octavo_backend_api* backend_of(const octavo_lane& lane) {
+  return OCTAVO_HAS(&lane, octavo_lane, backend) ? lane.backend : nullptr;
+}
+
 // Memory that the lane's operations work in, 64-byte aligned, given back with the handle, which must not
 // outlive the call that was given the lane.
 class LaneMemory {
@@ -28,15 +33,14 @@ class LaneMemory {
   struct Release {
     octavo_lane* lane;
     void operator()(void* data) const {
-      if (lane->backend == nullptr) return std::free(data);
+      if (backend_of(*lane) == nullptr) return std::free(data);
       lane->backend->release(lane, lane->memory, data);
     }
   };
 
-  // A lane that belongs to no backend (in tests, for example) works on ordinary memory.
   static void* allocate(octavo_lane& lane, std::uint64_t bytes) {
     void* data = nullptr;
-    if (lane.backend == nullptr) {
+    if (backend_of(lane) == nullptr) {
       data = std::aligned_alloc(64, (bytes + 63) / 64 * 64);
     } else {
       octavo_error error = empty_error();
@@ -88,7 +92,7 @@ inline octavo_tensor cols_of(const octavo_tensor& view, std::int64_t col, std::i
 // Copies between memories, in the lane's order. wait_for(lane) before the CPU reads what was copied to it.
 inline void copy_bytes(octavo_lane& lane, void* target, std::uint32_t target_memory, const void* source,
                        std::uint32_t source_memory, std::uint64_t bytes) {
-  if (lane.backend == nullptr) {
+  if (backend_of(lane) == nullptr) {
     std::memcpy(target, source, bytes);
     return;
   }
@@ -99,7 +103,7 @@ inline void copy_bytes(octavo_lane& lane, void* target, std::uint32_t target_mem
 // Returns when everything that was issued to the lane is done. `slot`: one of the lane's, 0 where the caller
 // was given none (a preparation).
 inline void wait_for(octavo_lane& lane, std::uint32_t slot = 0) {
-  if (lane.backend == nullptr) return;
+  if (backend_of(lane) == nullptr) return;
   octavo_error error = empty_error();
   check(lane.backend->record(&lane, slot, &error), error);
   check(lane.backend->wait(&lane, slot, &error), error);

@@ -47,7 +47,8 @@ typedef struct octavo_lane {
   void* self;      /* the backend's own */
   uint32_t memory; /* octavo_memory that operations work in */
   int32_t device;
-  uint32_t primary; /* 1: whole-layer preparation runs here, on the device's default stream */
+  uint32_t primary; /* 1: preparation may run here. On a device one lane, with the default stream; in host
+                       memory every lane */
   uint32_t reserved;
   const struct octavo_operations* operations;
   const octavo_host* host;

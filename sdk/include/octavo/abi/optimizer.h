@@ -58,12 +58,12 @@ typedef struct octavo_optimizer_api {
   void (*destroy)(void* self);
   uint32_t (*wants)(void* self, const octavo_layer* layer, const octavo_grid* grid, uint32_t has_inputs);
   /* State shared by the layers of one input group, in one basis; freed when the last of them is done. NULL if
-   * the optimizer has none. Runs on the primary lane. */
+   * the optimizer has none. Runs on a primary lane; of different groups at once. */
   octavo_status (*prepare_inputs)(void* self, octavo_lane* lane, const octavo_inputs* inputs,
                                   const octavo_grid* grid, void** shared, octavo_error* error);
   void (*release_inputs)(void* self, void* shared);
-  /* NULL if no parameter makes the optimizer want it. `inputs` and `shared` may be NULL. Runs on the primary
-   * lane. */
+  /* NULL if no parameter makes the optimizer want it. `inputs` and `shared` may be NULL. Runs on a primary
+   * lane; of different layers at once. */
   octavo_status (*prepare)(void* self, octavo_lane* lane, const octavo_layer* layer, const octavo_grid* grid,
                            const octavo_rows* rows, const octavo_inputs* inputs, void* shared, void** state,
                            octavo_preparation* preparation, octavo_error* error);

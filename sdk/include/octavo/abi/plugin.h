@@ -108,12 +108,15 @@ typedef struct octavo_host {
   void (*log)(void* context, uint32_t level, const char* message);
   /* Non-zero when the run should stop: return OCTAVO_CANCELLED within two seconds. */
   int32_t (*cancelled)(void* context);
-  /* Waits until `bytes` fit under --max-ram beside the other leases, then counts them. A lease larger than
-   * the limit is granted when nothing else is held. Delays work and never changes it. */
+  /* Waits until `bytes` fit under --max-ram beside the other leases, then counts them. For what a plugin
+   * allocates itself; the host leases inputs and the tiles of whole layers. A lease larger than the limit is
+   * granted when nothing else is held, and one for the first unfinished layer at once. Delays work and never
+   * changes it. */
   octavo_status (*lease_bytes)(void* context, uint64_t bytes, octavo_error* error);
   void (*return_bytes)(void* context, uint64_t bytes);
-  /* Runs task(task_context, i) for i in [0, count) over idle lanes and waits for all. A task must not call
-   * parallel. Results must not depend on which thread runs what: add sums up in the order of i afterwards. */
+  /* Runs task(task_context, i) for i in [0, count) over idle lanes and waits for all. A task calls neither
+   * parallel nor lease_bytes. Results must not depend on which thread runs what: add sums up in the order of
+   * i afterwards. */
   octavo_status (*parallel)(void* context, int64_t count,
                             octavo_status (*task)(void* task_context, int64_t index), void* task_context,
                             octavo_error* error);

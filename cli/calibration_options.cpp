@@ -1,0 +1,61 @@
+#include "calibration_options.hpp"
+
+#include "original_flags.hpp"
+
+#include <limits>
+
+namespace octavo::cli {
+
+std::vector<Option> calibration_options() {
+  return {
+      {.name = "calibration-data",
+       .value = "FILE",
+       .help = "inputs of layers that were recorded from a running model (safetensors), or statistics (JSON)",
+       .group = kCalibrationFlags,
+       .repeats = true},
+      {.name = "calib-rows",
+       .value = "N",
+       .help = "rows of each layer's inputs that are kept, a fixed random sample (default: 2048)",
+       .group = kCalibrationFlags},
+      {.name = "bias-correction",
+       .help = "biases keep the mean output where the mean input is known, which is the default",
+       .group = kCalibrationFlags,
+       .negatable = true,
+       .tail = true},
+      {.name = "static-activations",
+       .help = "an activation scale for each layer whose inputs are known",
+       .group = kCalibrationFlags,
+       .tail = true},
+      {.name = "input-scales",
+       .value = "FILE",
+       .help = "JSON {layer: scale}: these activation scales, as --static-activations writes them",
+       .group = kCalibrationFlags,
+       .tail = true},
+  };
+}
+
+std::vector<std::string> read_calibration(const Arguments& arguments, CalibrationRequest& request,
+                                          plan::Settings& settings) {
+  for (const std::string& path : arguments.texts("calibration-data")) request.files.emplace_back(path);
+  if (const auto path = arguments.text("input-scales")) request.scales.emplace_back(*path);
+  request.rows = arguments.integer("calib-rows", 1, std::numeric_limits<int32_t>::max())
+                     .value_or(calibration::kDefaultRows);
+  settings.static_activations = arguments.flag("static-activations") || arguments.has("input-scales");
+  settings.bias_correction = arguments.flag("bias-correction", true) && !arguments.flag("simple");
+  if (!request.empty()) return {};
+
+  settings.static_activations = false;
+  std::vector<std::string> lines;
+  if (arguments.flag("static-activations")) {
+    lines.emplace_back(
+        "--static-activations has no effect: there is no calibration file in use, so loaders quantize "
+        "activations as they come");
+  }
+  for (const char* name : {"calib-rows", "bias-correction"}) {
+    if (arguments.has(name))
+      lines.push_back(std::string("--") + name + " has no effect: there is no calibration file in use");
+  }
+  return lines;
+}
+
+}  // namespace octavo::cli

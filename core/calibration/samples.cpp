@@ -1,0 +1,81 @@
+#include "calibration/samples.hpp"
+
+#include "reference/convert.hpp"
+
+#include <octavo/tensor.hpp>
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+namespace octavo::calibration {
+namespace {
+
+octavo_tensor column_view(std::vector<float>& values) {
+  octavo_tensor view{};
+  if (!values.empty())
+    view = octavo::tensor_view(values.data(), OCTAVO_F32, {static_cast<int64_t>(values.size())});
+  return view;
+}
+
+uint32_t dtype_in_memory(const InputGroup& group) {
+  return group.contents.samples->info.dtype == OCTAVO_BF16 ? OCTAVO_BF16 : OCTAVO_F32;
+}
+
+}  // namespace
+
+uint64_t Samples::bytes_of(const InputGroup& group) {
+  if (!group.has_samples()) return 0;
+  return group.rows.size() * static_cast<uint64_t>(group.cols()) * octavo::bytes_of(dtype_in_memory(group));
+}
+
+Samples::Samples(const Calibration& calibration, const InputGroup& group)
+    : mean_(group.contents.mean), channel_max_(group.contents.channel_max) {
+  view_.struct_size = sizeof view_;
+  if (group.has_samples()) {
+    dtype_ = dtype_in_memory(group);
+    count_ = static_cast<int64_t>(group.rows.size());
+    cols_ = group.cols();
+    rows_.resize(bytes_of(group));
+    const uint32_t stored = group.contents.samples->info.dtype;
+    const size_t bytes = static_cast<size_t>(count_ * cols_) * octavo::bytes_of(stored);
+    // Halves are read into the end of the block and widened from its beginning.
+    const std::span<std::byte> target = std::span<std::byte>(rows_.data(), rows_.size()).last(bytes);
+    calibration.read(group, 0, count_, target);
+    if (stored == OCTAVO_F16) widen_halves();
+    if (group.contents.recorded) add_statistics();
+    view_.samples = octavo::tensor_view(rows_.data(), dtype_, {count_, cols_});
+  }
+  view_.mean = column_view(mean_);
+  view_.channel_max = column_view(channel_max_);
+}
+
+void Samples::widen_halves() {
+  const std::byte* halves = rows_.data() + rows_.size() / 2;
+  for (int64_t i = 0; i < count_ * cols_; ++i) {
+    const float value = reference::load(halves, OCTAVO_F16, i);
+    std::memcpy(rows_.data() + i * 4, &value, sizeof value);
+  }
+}
+
+void Samples::add_statistics() {
+  const bool needs_mean = mean_.empty();
+  const bool needs_max = channel_max_.empty();
+  if (!needs_mean && !needs_max) return;
+  const auto width = static_cast<size_t>(cols_);
+  std::vector<double> sums(width);
+  std::vector<float> largest(width);
+  for (int64_t row = 0; row < count_; ++row) {
+    for (size_t c = 0; c < width; ++c) {
+      const float value = reference::load(rows_.data(), dtype_, row * cols_ + static_cast<int64_t>(c));
+      sums[c] += value;
+      largest[c] = std::max(largest[c], std::fabs(value));
+    }
+  }
+  if (needs_max) channel_max_ = std::move(largest);
+  if (!needs_mean) return;
+  mean_.resize(width);
+  for (size_t c = 0; c < width; ++c) mean_[c] = static_cast<float>(sums[c] / static_cast<double>(count_));
+}
+
+}  // namespace octavo::calibration

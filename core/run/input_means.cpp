@@ -1,0 +1,21 @@
+#include "run/input_means.hpp"
+
+#include "calibration/samples.hpp"
+
+namespace octavo::run {
+
+InputMeans::Mean& InputMeans::entry(const calibration::InputGroup& group) {
+  const std::lock_guard lock(mutex_);
+  std::unique_ptr<Mean>& mean = means_[&group];
+  if (!mean) mean = std::make_unique<Mean>();
+  return *mean;
+}
+
+const std::vector<float>& InputMeans::of(const calibration::InputGroup& group) {
+  if (!group.contents.mean.empty()) return group.contents.mean;
+  Mean& mean = entry(group);
+  std::call_once(mean.made, [&] { mean.values = calibration::Samples(calibration_, group).mean(); });
+  return mean.values;
+}
+
+}  // namespace octavo::run
