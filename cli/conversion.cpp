@@ -1,6 +1,7 @@
 #include "conversion.hpp"
 
 #include "base/bytes.hpp"
+#include "base/cpus.hpp"
 #include "base/error.hpp"
 #include "checkpoint/dtypes.hpp"
 #include "layer_options.hpp"
@@ -355,7 +356,7 @@ std::filesystem::path output_path(const Conversion& conversion, const plan::Plan
 }
 
 PlannedMemory planned_memory(const Conversion& conversion, const plan::Plan& plan) {
-  const uint64_t lanes = conversion.run.lanes != 0 ? conversion.run.lanes : run::usable_cpus();
+  const uint64_t lanes = conversion.run.lanes != 0 ? conversion.run.lanes : usable_cpus();
   PlannedMemory memory{.lanes = lanes * plan::slot_bytes(plan, conversion.run.tile_bytes)};
   uint64_t layers = 0;
   for (const auto& layer : plan.layers) {

@@ -1,82 +1,17 @@
 #include "conversion_run.hpp"
 
-#include "plan/fragile.hpp"
+#include "fixed_plan.hpp"
 #include "run/output.hpp"
-#include "run/rehearse.hpp"
 #include "run/signals.hpp"
 
 #include <fmt/format.h>
 
 #include <chrono>
 #include <cmath>
-#include <utility>
 #include <vector>
 
 namespace octavo::cli {
 namespace {
-
-std::vector<plan::MeasuredLayer> measured_layers(const run::RunReport& report) {
-  std::vector<plan::MeasuredLayer> layers;
-  for (const run::LayerResult& layer : report.layers) {
-    layers.push_back({.name = layer.name,
-                      .error = layer.error_sum,
-                      .signal = layer.signal_sum,
-                      .bytes_more = layer.bytes_in > layer.bytes_out ? layer.bytes_in - layer.bytes_out : 0});
-  }
-  return layers;
-}
-
-// Plans are made until nothing depends on the data any more: `unfit` first holds what must stay as it is,
-// then the layers that would lose the most, too.
-class PlanFixer {
- public:
-  PlanFixer(const Conversion& conversion, const ConversionSources& sources,
-            const checkpoint::Checkpoint& source, Session& session, run::ChosenDevice& device,
-            const run::RunOptions& options)
-      : conversion_(conversion),
-        sources_(sources),
-        source_(source),
-        session_(session),
-        device_(device),
-        options_(options) {
-    options_.progress = [shown = options.progress](run::Progress now) {
-      now.tensor = "measuring " + now.tensor;
-      shown(now);
-    };
-  }
-
-  plan::Plan fix() {
-    plan::Plan plan = make_plan(sources_, source_, session_);
-    if (plan.size_exact) return plan;
-    unfit_ = run::measure(plan, source_, device_, session_.services(), options_);
-    plan = make_plan(sources_, source_, session_, &unfit_);
-    return conversion_.settings.fragile.empty() ? std::move(plan) : without_fragile(std::move(plan));
-  }
-
- private:
-  plan::Plan without_fragile(plan::Plan plan) {
-    const checkpoint::ShardRule* shards = conversion_.shards ? &*conversion_.shards : nullptr;
-    const uint64_t file_bytes = run::Output(plan, output_path(conversion_, plan), shards).file_bytes();
-    const run::RunReport report = run::rehearse(std::move(plan), {source_, sources_.calibration()}, device_,
-                                                session_.services(), options_);
-    const plan::FragileChoice choice =
-        plan::choose_fragile(conversion_.settings.fragile, measured_layers(report), file_bytes);
-    unfit_.insert(choice.stay.begin(), choice.stay.end());
-    plan::Plan fixed = make_plan(sources_, source_, session_, &unfit_);
-    fixed.notes.push_back(
-        fmt::format("{} of {} layers stay in high precision, because they would lose the most",
-                    choice.stay.size(), report.layers.size()));
-    return fixed;
-  }
-
-  const Conversion& conversion_;
-  const ConversionSources& sources_;
-  const checkpoint::Checkpoint& source_;
-  Session& session_;
-  run::ChosenDevice& device_;
-  run::RunOptions options_;
-  plan::Unfit unfit_;
-};
 
 checkpoint::OutputOptions output_options(const Conversion& conversion, const ConversionSources& sources,
                                          const checkpoint::Checkpoint& source) {
@@ -104,7 +39,7 @@ Outcome convert(const Conversion& conversion, const ConversionSources& sources,
   options.progress = [&](const run::Progress& now) { progress.update(now); };
 
   Outcome outcome;
-  outcome.plan = PlanFixer(conversion, sources, source, session, device, options).fix();
+  outcome.plan = fixed_plan(conversion, sources, source, session, device, options);
   for (const std::string& warning : outcome.plan.warnings) Session::note(warning);
   outcome.path = output_path(conversion, outcome.plan);
   outcome.device = device.id;

@@ -42,14 +42,12 @@ std::map<std::string, std::string, std::less<>> shared_inputs(const checkpoint::
 }  // namespace
 
 LayerInputs::LayerInputs(const std::filesystem::path& path, int64_t rows)
-    : file_(checkpoint::Checkpoint::open(path)), rows_(rows), shared_(shared_inputs(file_)) {
+    : file_(checkpoint::Checkpoint::open(path)), rows_(rows), shared_(shared_inputs(file_)) {}
+
+bool LayerInputs::empty() const {
   const auto& tensors = file_.tensors();
-  if (std::any_of(tensors.begin(), tensors.end(),
-                  [](const auto& tensor) { return tensor.info.name.ends_with(kEnding); }))
-    return;
-  throw Error(ErrorCode::bad_input,
-              fmt::format("[inputs] {}: no tensor ends in {}", printable(path.string()), kEnding),
-              "statistics alone do not tell what outputs would be");
+  return std::none_of(tensors.begin(), tensors.end(),
+                      [](const auto& tensor) { return tensor.info.name.ends_with(kEnding); });
 }
 
 std::shared_ptr<const report::InputRows> LayerInputs::find(const std::string& layer) const {

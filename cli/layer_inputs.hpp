@@ -16,9 +16,11 @@ namespace octavo::cli {
 // object from a layer to the layer whose inputs it shares. Rows are read when they are asked for.
 class LayerInputs {
  public:
-  // At most `rows` of each layer's are used, evenly spaced. Throws Error io, or bad_input for a file without
-  // inputs, or with metadata that are no such object.
+  // At most `rows` of each layer's are used, evenly spaced. Throws Error io, or bad_input for metadata that
+  // are no such object.
   LayerInputs(const std::filesystem::path& path, int64_t rows);
+
+  bool empty() const;  // the file holds no rows
 
   // nullptr where the file says nothing about the layer. Thread safe. Throws Error bad_input for inputs of
   // another rank or dtype and for values that are not finite, naming the tensor; io.

@@ -1,7 +1,7 @@
 #include "machine.hpp"
 
+#include "base/cpus.hpp"
 #include "base/error.hpp"
-#include "report/work_sharing.hpp"
 
 #include <fmt/format.h>
 
@@ -87,9 +87,7 @@ uint64_t bytes_of_path(const std::filesystem::path& path) {
 
 }  // namespace
 
-CpuFacts cpu_facts() {
-  return {line_value("/proc/cpuinfo", "model name"), report::usable_cpus(), cpu_features()};
-}
+CpuFacts cpu_facts() { return {line_value("/proc/cpuinfo", "model name"), usable_cpus(), cpu_features()}; }
 
 MemoryFacts memory_facts() {
   MemoryFacts facts{kibibytes("MemTotal"), kibibytes("MemAvailable"), group_limit()};

@@ -1,11 +1,12 @@
 // Many conversions with the same options. The first thing is to know every input and every output, so that
 // what cannot be right (an empty pattern, two inputs for one output) ends the run before anything is written;
 // after that one failure does not stop the others.
-#include "base/bytes.hpp"
 #include "base/error.hpp"
 #include "batch/inputs.hpp"
+#include "batch/item.hpp"
 #include "batch/lora_choice.hpp"
 #include "batch/output_template.hpp"
+#include "batch/report.hpp"
 #include "batch/up_to_date.hpp"
 #include "commands.hpp"
 #include "conversion.hpp"
@@ -15,14 +16,11 @@
 #include "progress.hpp"
 #include "run/output.hpp"
 #include "session.hpp"
-#include "table.hpp"
 
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
-#include <array>
 #include <chrono>
 #include <map>
 #include <new>
@@ -34,47 +32,9 @@ namespace {
 
 namespace fs = std::filesystem;
 
-enum class Status { not_started, planned, converted, up_to_date, failed, stopped };
-
-const char* name(Status status) {
-  switch (status) {
-    case Status::planned:
-      return "planned";
-    case Status::converted:
-      return "converted";
-    case Status::up_to_date:
-      return "up_to_date";
-    case Status::failed:
-      return "failed";
-    case Status::stopped:
-      return "stopped";
-    default:
-      return "not_started";
-  }
-}
-
-struct Failure {
-  int code = 0;
-  std::string message;
-  std::string hint;
-};
-
-struct Item {
-  fs::path input;
-  fs::path output;
-  std::vector<lora::WantedFile> loras;
-  Status status = Status::not_started;
-  std::optional<Failure> failure = {};
-  uint64_t bytes_in = 0;
-  uint64_t file_bytes = 0;
-  bool size_exact = true;
-  std::optional<Total> quality = {};
-  double seconds = 0;
-};
-
 struct Batch {
   Conversion conversion;  // of every input, but for input, output and LoRAs
-  std::vector<Item> items;
+  std::vector<BatchItem> items;
   bool dry_run = false;
   bool fail_fast = false;
   bool skip_up_to_date = true;
@@ -90,8 +50,8 @@ OutputParts output_parts(const Conversion& conversion, Session& session) {
 }
 
 // An earlier output, or a LoRA of another model, is no model: a second run in the same folder finds them.
-void leave_out(std::vector<Item>& items, const std::map<fs::path, std::string>& others) {
-  std::erase_if(items, [&](const Item& item) {
+void leave_out(std::vector<BatchItem>& items, const std::map<fs::path, std::string>& others) {
+  std::erase_if(items, [&](const BatchItem& item) {
     const auto other = others.find(resolved(item.input));
     if (other == others.end()) return false;
     Session::note(fmt::format("{} is left out: it is {}", printable(item.input.string()), other->second));
@@ -99,9 +59,9 @@ void leave_out(std::vector<Item>& items, const std::map<fs::path, std::string>& 
   });
 }
 
-std::map<fs::path, std::string> outputs_and_loras(const std::vector<Item>& items) {
+std::map<fs::path, std::string> outputs_and_loras(const std::vector<BatchItem>& items) {
   std::map<fs::path, std::string> others;
-  for (const Item& item : items) {
+  for (const BatchItem& item : items) {
     const std::string of = " of " + printable(item.input.filename().string());
     if (resolved(item.output) != resolved(item.input))
       others.emplace(resolved(item.output), "the output" + of);
@@ -110,9 +70,9 @@ std::map<fs::path, std::string> outputs_and_loras(const std::vector<Item>& items
   return others;
 }
 
-void refuse_shared_outputs(const std::vector<Item>& items) {
-  std::map<fs::path, const Item*> owners;
-  for (const Item& item : items) {
+void refuse_shared_outputs(const std::vector<BatchItem>& items) {
+  std::map<fs::path, const BatchItem*> owners;
+  for (const BatchItem& item : items) {
     const auto [owner, is_new] = owners.emplace(resolved(item.output), &item);
     if (is_new) continue;
     throw Error(
@@ -147,7 +107,7 @@ Batch read_batch(const Arguments& arguments, Session& session) {
   return batch;
 }
 
-Conversion conversion_of(const Batch& batch, const Item& item) {
+Conversion conversion_of(const Batch& batch, const BatchItem& item) {
   Conversion conversion = batch.conversion;
   conversion.input = item.input;
   conversion.output = item.output;
@@ -157,7 +117,7 @@ Conversion conversion_of(const Batch& batch, const Item& item) {
 
 // Throws Error usage for an output that is there and not to be replaced. `reason`: why it is out of date; ""
 // if it is not.
-void check_existing(const Batch& batch, const Item& item, const std::string& reason) {
+void check_existing(const Batch& batch, const BatchItem& item, const std::string& reason) {
   if (batch.conversion.force) return;
   throw Error(ErrorCode::usage,
               fmt::format("[batch] {} exists{}", printable(item.output.string()),
@@ -179,15 +139,15 @@ class BatchRun {
       : batch_(batch), arguments_(arguments), session_(session), terminal_(terminal) {}
 
   void run() {
-    for (Item& item : batch_.items) {
+    for (BatchItem& item : batch_.items) {
       attempt(item);
-      if (item.status == Status::stopped) return;
-      if (item.status == Status::failed && batch_.fail_fast) return;
+      if (item.status == BatchStatus::stopped) return;
+      if (item.status == BatchStatus::failed && batch_.fail_fast) return;
     }
   }
 
  private:
-  void attempt(Item& item) {
+  void attempt(BatchItem& item) {
     const auto start = std::chrono::steady_clock::now();
     try {
       convert_item(item);
@@ -202,16 +162,16 @@ class BatchRun {
     item.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   }
 
-  void fail(Item& item, Failure failure) {
+  void fail(BatchItem& item, BatchFailure failure) {
     terminal_.status_line().clear();
     spdlog::error("{}: {}{}{}", printable(item.input.string()), failure.message,
                   failure.hint.empty() ? "" : "\nhint: ", failure.hint);
     const bool stopped = failure.code >= static_cast<int>(ErrorCode::stopped);
-    item.status = stopped ? Status::stopped : Status::failed;
+    item.status = stopped ? BatchStatus::stopped : BatchStatus::failed;
     item.failure = std::move(failure);
   }
 
-  void convert_item(Item& item) {
+  void convert_item(BatchItem& item) {
     const Conversion conversion = conversion_of(batch_, item);
     const checkpoint::Checkpoint source = checkpoint::Checkpoint::open(item.input);
     const ConversionSources sources(conversion, source, session_);
@@ -223,13 +183,13 @@ class BatchRun {
     if (fs::exists(fs::symlink_status(item.output)) && !conversion.discard) {
       const std::string reason = out_of_date(item.output, plan, source);
       if (reason.empty() && batch_.skip_up_to_date) {
-        item.status = Status::up_to_date;
+        item.status = BatchStatus::up_to_date;
         return;
       }
       check_existing(batch_, item, reason);
     }
     if (batch_.dry_run) {
-      item.status = Status::planned;
+      item.status = BatchStatus::planned;
       return;
     }
     if (!conversion.discard) create_folder_of(item.output);
@@ -238,7 +198,7 @@ class BatchRun {
     item.file_bytes = outcome.file_bytes;
     item.size_exact = true;
     item.quality = total_of(outcome.report);
-    item.status = Status::converted;
+    item.status = BatchStatus::converted;
   }
 
   Batch& batch_;
@@ -247,111 +207,15 @@ class BatchRun {
   Terminal& terminal_;
 };
 
-// The highest code of all; a signal's is higher than any other.
-int worst_code(const std::vector<Item>& items) {
-  int worst = 0;
-  for (const Item& item : items) {
-    if (item.failure) worst = std::max(worst, item.failure->code);
-  }
-  return worst;
-}
-
-size_t count(const std::vector<Item>& items, Status status) {
-  return static_cast<size_t>(
-      std::count_if(items.begin(), items.end(), [&](const Item& item) { return item.status == status; }));
-}
-
-constexpr std::array kAllStatuses = {Status::converted, Status::planned, Status::up_to_date,
-                                     Status::failed,    Status::stopped, Status::not_started};
-
-nlohmann::ordered_json item_json(const Item& item) {
-  nlohmann::ordered_json json = {{"input", item.input.string()},
-                                 {"output", item.output.string()},
-                                 {"status", name(item.status)},
-                                 {"loras", nlohmann::ordered_json::array()}};
-  for (const lora::WantedFile& lora : item.loras)
-    json["loras"].push_back({{"path", lora.path.string()}, {"strength", lora.strength}});
-  if (item.file_bytes != 0) {
-    json["bytes_in"] = item.bytes_in;
-    json["file_bytes"] = item.file_bytes;
-    json["size_exact"] = item.size_exact;
-  }
-  if (item.quality) json["sqnr_db"] = decibel_json(item.quality->error, item.quality->signal);
-  if (item.status != Status::not_started) json["seconds"] = item.seconds;
-  if (item.failure) {
-    json["error"] = {
-        {"code", item.failure->code}, {"message", item.failure->message}, {"hint", item.failure->hint}};
-  }
-  return json;
-}
-
-void print_json(const Batch& batch, Terminal& terminal) {
-  nlohmann::ordered_json json = {{"schema", "octavo.batch/1"},
-                                 {"exit_code", worst_code(batch.items)},
-                                 {"items", nlohmann::ordered_json::array()}};
-  for (const Status status : kAllStatuses) json[name(status)] = count(batch.items, status);
-  for (const Item& item : batch.items) json["items"].push_back(item_json(item));
-  terminal.print_json(json);
-}
-
-std::string result_text(const Item& item) {
-  std::string text = name(item.status);
-  std::replace(text.begin(), text.end(), '_', ' ');
-  return item.failure ? fmt::format("{} ({})", text, item.failure->code) : text;
-}
-
-std::string lora_text(const Item& item) {
-  std::vector<std::string> names;
-  for (const lora::WantedFile& lora : item.loras) names.push_back(printable(lora.path.filename().string()));
-  return fmt::format("{}", fmt::join(names, ", "));
-}
-
-void print_summary(const Batch& batch, Terminal& terminal) {
-  const bool any_lora = std::any_of(batch.items.begin(), batch.items.end(),
-                                    [](const Item& item) { return !item.loras.empty(); });
-  std::vector<Table::Column> columns = {{"input"},
-                                        {"result"},
-                                        {"size", Table::Align::right},
-                                        {"stored", Table::Align::right},
-                                        {"SQNR", Table::Align::right},
-                                        {"time", Table::Align::right}};
-  if (any_lora) columns.push_back({"LoRAs"});
-  columns.push_back({"output"});
-  Table table(std::move(columns));
-  for (const Item& item : batch.items) {
-    const bool planned = item.file_bytes != 0;
-    const bool ran = item.status == Status::converted;
-    std::vector<std::string> cells = {
-        printable(item.input.string()),
-        result_text(item),
-        planned ? format_bytes(item.bytes_in) : "",
-        planned ? fmt::format("{}{}", item.size_exact ? "" : ">= ", format_bytes(item.file_bytes)) : "",
-        item.quality ? decibel_text(item.quality->error, item.quality->signal) : "",
-        ran ? format_duration(item.seconds) : ""};
-    if (any_lora) cells.push_back(lora_text(item));
-    cells.push_back(printable(item.output.string()));
-    table.add(std::move(cells));
-  }
-  terminal.print(table.text());
-  std::vector<std::string> counts;
-  for (const Status status : kAllStatuses) {
-    std::string words = name(status);
-    std::replace(words.begin(), words.end(), '_', ' ');
-    if (const size_t number = count(batch.items, status); number > 0)
-      counts.push_back(fmt::format("{} {}", number, words));
-  }
-  terminal.print(fmt::format("{} of {} inputs\n", fmt::join(counts, ", "), batch.items.size()));
-}
-
 int run(const Arguments& arguments, Terminal& terminal) {
   if (arguments.flag("yes")) Session::note("--yes has no effect: octavo asks no questions");
   Session session(arguments, arguments.size("max-ram").value_or(0));
   Batch batch = read_batch(arguments, session);
   BatchRun(batch, arguments, session, terminal).run();
   if (arguments.flag("json")) {
-    print_json(batch, terminal);
+    print_batch_json(batch.items, terminal);
   } else if (!terminal.quiet()) {
-    print_summary(batch, terminal);
+    print_batch_table(batch.items, terminal);
   }
   return worst_code(batch.items);
 }

@@ -149,19 +149,20 @@ std::vector<Option> options() {
 }  // namespace
 
 Command calibrate_from_lora_command() {
-  return {.name = "calibrate-from-lora",
-          .summary =
-              "Make a calibration file of LoRAs: the directions they read stand in for inputs that nobody "
-              "recorded, a guess that may help or not",
-          .examples =
-              {{"octavo calibrate-from-lora model.safetensors --lora style.safetensors -o inputs.safetensors",
-                "rows of the down matrices, each of root mean square 1"},
-               {"octavo convert model.safetensors --optimizer gptq --calibration-data inputs.safetensors "
-                "--damping 1",
-                "the LoRA's directions count as much as all others together; recorded inputs are better"}},
-          .positional = {"input", "CHECKPOINT", 1, 1},
-          .options = options,
-          .run = run};
+  return {
+      .name = "calibrate-from-lora",
+      .summary =
+          "Make a calibration file of LoRAs, for want of recorded inputs: a guess that may help or not",
+      .examples = {{"octavo calibrate-from-lora model.safetensors --lora style.safetensors -o in.safetensors",
+                    "rows of the down matrices, each of root mean square 1"},
+                   {"octavo calibrate-from-lora model.safetensors --lora a.safetensors --lora b.safetensors",
+                    "of two LoRAs, beside the checkpoint"},
+                   {"octavo convert model.safetensors --optimizer gptq --calibration-data in.safetensors "
+                    "--damping 1",
+                    "its directions count as much as all others; recorded inputs are better"}},
+      .positional = {"input", "CHECKPOINT", 1, 1},
+      .options = options,
+      .run = run};
 }
 
 }  // namespace octavo::cli

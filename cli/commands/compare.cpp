@@ -7,10 +7,10 @@
 #include "commands.hpp"
 #include "installed_formats.hpp"
 #include "layer_inputs.hpp"
-#include "page/quality_page.hpp"
+#include "outputs_report.hpp"
 #include "progress.hpp"
 #include "report/output_error.hpp"
-#include "report/work_sharing.hpp"
+#include "report_lanes.hpp"
 #include "run/device.hpp"
 #include "session.hpp"
 #include "table.hpp"
@@ -18,7 +18,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cmath>
 #include <filesystem>
 #include <limits>
 #include <optional>
@@ -42,38 +41,6 @@ ordered_json difference_json(const report::Difference& difference) {
 
 constexpr int64_t kInputRows = 256;
 
-// What is known about two files: their values, and (with inputs) what they do to outputs.
-struct Verdict {
-  report::Comparison comparison;
-  std::optional<report::OutputReport> outputs;
-
-  const report::LayerOutputs* outputs_of(const std::string& name) const {
-    if (!outputs) return nullptr;
-    const auto found = std::find_if(outputs->layers.begin(), outputs->layers.end(),
-                                    [&](const report::LayerOutputs& layer) { return layer.name == name; });
-    return found == outputs->layers.end() ? nullptr : &*found;
-  }
-};
-
-ordered_json relative(double error, double signal) { return signal > 0 ? std::sqrt(error / signal) : 0; }
-
-ordered_json errors_json(const report::LayerOutputs& layer, const report::OutputErrors& errors) {
-  return {{"w8a16", relative(errors.weight, layer.signal)},
-          {"w8a8", layer.has_w8a8 ? relative(errors.both, layer.signal) : ordered_json(nullptr)}};
-}
-
-ordered_json outputs_json(const report::LayerOutputs& layer) {
-  ordered_json json = {{"samples", layer.samples}};
-  json.update(errors_json(layer, layer.stored));
-  const double parts = layer.stored.weight + layer.stored.activation;
-  json["weight_share"] = parts > 0 ? ordered_json(layer.stored.weight / parts) : ordered_json(nullptr);
-  json["activation_share"] =
-      parts > 0 ? ordered_json(layer.stored.activation / parts) : ordered_json(nullptr);
-  json["nearest"] = errors_json(layer, layer.nearest);
-  json["is_nearest"] = layer.is_nearest;
-  return json;
-}
-
 ordered_json layer_json(const LayerComparison& layer) {
   ordered_json json = {{"name", layer.name},
                        {"format", layer.format_b},
@@ -83,41 +50,6 @@ ordered_json layer_json(const LayerComparison& layer) {
                        {"reference_bytes", layer.bytes_a}};
   json.update(difference_json(layer.difference));
   return json;
-}
-
-QualityPage page_of(const Verdict& verdict, const Arguments& arguments) {
-  const auto name = [&](size_t i) {
-    return std::filesystem::path(arguments.texts("checkpoint")[i]).filename().string();
-  };
-  QualityPage page{
-      .judged = name(1), .reference = name(0), .total_db = verdict.comparison.total.sqnr_db(), .layers = {}};
-  for (const LayerComparison& layer : verdict.comparison.layers) {
-    PageLayer entry{.name = layer.name,
-                    .format = layer.format_b,
-                    .rows = layer.rows,
-                    .cols = layer.cols,
-                    .sqnr_db = layer.difference.sqnr_db(),
-                    .max_error = layer.difference.max_error,
-                    .outputs = {}};
-    if (const report::LayerOutputs* outputs = verdict.outputs_of(layer.name))
-      entry.outputs = page_outputs(*outputs);
-    page.layers.push_back(std::move(entry));
-  }
-  sort_by_model(page.layers);
-  return page;
-}
-
-void add_outputs(const Verdict& verdict, const QualityPage& page, ordered_json& json) {
-  json["worst_first"] = ordered_json::array();
-  for (const PageLayer* layer : worst_first(page)) json["worst_first"].push_back(layer->name);
-  if (!verdict.outputs) return;
-  for (ordered_json& layer : json["layers"]) {
-    if (const auto* outputs = verdict.outputs_of(layer["name"].get<std::string>()))
-      layer["outputs"] = outputs_json(*outputs);
-  }
-  json["outputs_left_out"] = ordered_json::array();
-  for (const auto& [name, reason] : verdict.outputs->left_out)
-    json["outputs_left_out"].push_back({{"name", name}, {"reason", reason}});
 }
 
 ordered_json document(const report::Comparison& comparison, std::optional<double> least) {
@@ -203,36 +135,9 @@ void print_text(Terminal& terminal, const report::Comparison& comparison, size_t
   print_names(terminal, "not comparable", names);
 }
 
-std::string percent(double error, double signal) {
-  return signal > 0 ? fmt::format("{:#.3g} %", 100 * std::sqrt(error / signal)) : "0 %";
-}
-
-void print_outputs(Terminal& terminal, const Verdict& verdict, const QualityPage& page, size_t shown) {
-  Table table({{"worst outputs"},
-               {"W8A16", Table::Align::right},
-               {"W8A8", Table::Align::right},
-               {"of activations", Table::Align::right},
-               {"against nearest", Table::Align::right},
-               {"SQNR", Table::Align::right},
-               {"stored as"}});
-  for (const PageLayer* entry : worst_first(page)) {
-    const report::LayerOutputs* layer = verdict.outputs_of(entry->name);
-    if (layer == nullptr || shown-- == 0) break;
-    const report::OutputErrors& stored = layer->stored;
-    const double parts = stored.weight + stored.activation;
-    const double nearest = layer->has_w8a8 ? layer->nearest.both : layer->nearest.weight;
-    const double total = layer->has_w8a8 ? stored.both : stored.weight;
-    table.add({printable(layer->name), percent(stored.weight, layer->signal),
-               layer->has_w8a8 ? percent(stored.both, layer->signal) : "",
-               layer->has_w8a8 && parts > 0 ? fmt::format("{:.0f} %", 100 * stored.activation / parts) : "",
-               layer->is_nearest ? "is nearest"
-               : nearest > 0     ? fmt::format("{:.3f}", std::sqrt(total / nearest))
-                                 : "",
-               entry->sqnr_db ? fmt::format("{:.2f} dB", *entry->sqnr_db) : "exact", layer->format});
-  }
-  if (!table.empty()) terminal.print("\n" + table.text());
+void print_left_out(Terminal& terminal, const report::OutputReport& outputs) {
   std::vector<std::string> names;
-  for (const auto& [name, reason] : verdict.outputs->left_out) names.push_back(name + ": " + reason);
+  for (const auto& [name, reason] : outputs.left_out) names.push_back(name + ": " + reason);
   print_names(terminal, "outputs not judged", names);
 }
 
@@ -241,10 +146,18 @@ size_t count_below(const report::Comparison& comparison, double least) {
                                            [&](const auto& layer) { return !(order_of(layer) >= least); }));
 }
 
+[[noreturn]] void refuse_statistics(const std::string& path) {
+  throw Error(ErrorCode::bad_input, fmt::format("[inputs] {}: no tensor ends in .inputs", printable(path)),
+              "statistics alone do not tell what outputs would be");
+}
+
 Verdict compare_files(const Arguments& arguments, Terminal& terminal) {
   std::optional<LayerInputs> inputs;
   const int64_t rows = arguments.integer("inputs-rows", 1, 1'000'000).value_or(kInputRows);
-  if (const auto path = arguments.text("inputs")) inputs.emplace(*path, rows);
+  if (const auto path = arguments.text("inputs")) {
+    inputs.emplace(*path, rows);
+    if (inputs->empty()) refuse_statistics(*path);
+  }
   const Checkpoint a = Checkpoint::open(arguments.texts("checkpoint")[0]);
   const Checkpoint b = Checkpoint::open(arguments.texts("checkpoint")[1]);
   Session session(arguments);
@@ -254,20 +167,9 @@ Verdict compare_files(const Arguments& arguments, Terminal& terminal) {
   const run::ChosenDevice device =
       run::choose_device(run::parse_device(arguments.text("device").value_or("auto")), {}, session.catalog(),
                          session.services().host());
-  const unsigned suggested =
-      device.backend.suggested_lanes() == 0 ? report::usable_cpus() : device.backend.suggested_lanes();
   ProgressReporter progress(progress_style(arguments, terminal), terminal);
-  report::CompareOptions options;
-  options.lanes = static_cast<unsigned>(arguments.integer("lanes", 1, 1024).value_or(suggested));
-  options.open_lane = [&](unsigned index, unsigned count) {
-    octavo_lane_request request{};
-    request.struct_size = sizeof request;
-    request.index = index;
-    request.count = count;
-    request.device = device.devices[index % device.devices.size()];
-    request.slots = 1;
-    return report::BandLane(device.backend.open_lane(request));
-  };
+  report::CompareOptions options =
+      lanes_for_reports(device, static_cast<unsigned>(arguments.integer("lanes", 1, 1024).value_or(0)));
   options.progress = [&](const run::Progress& now) { progress.update(now); };
   Verdict verdict{report::compare({a, survey_a}, {b, survey_b}, options), {}};
   if (inputs) {
@@ -283,14 +185,20 @@ int run(const Arguments& arguments, Terminal& terminal) {
   const auto shown = arguments.integer("worst", 0, 1'000'000);
   const Verdict verdict = compare_files(arguments, terminal);
   const report::Comparison& comparison = verdict.comparison;
-  const QualityPage page = page_of(verdict, arguments);
+  const auto name = [&](size_t i) {
+    return std::filesystem::path(arguments.texts("checkpoint")[i]).filename().string();
+  };
+  const QualityPage page = page_of(verdict, name(1), name(0));
   if (arguments.flag("json")) {
     ordered_json json = document(comparison, least);
     add_outputs(verdict, page, json);
     terminal.print_json(json);
   } else {
     print_text(terminal, comparison, static_cast<size_t>(shown.value_or(20)));
-    if (verdict.outputs) print_outputs(terminal, verdict, page, static_cast<size_t>(shown.value_or(20)));
+    if (verdict.outputs) {
+      print_outputs(terminal, verdict, page, static_cast<size_t>(shown.value_or(20)));
+      print_left_out(terminal, *verdict.outputs);
+    }
   }
   if (const auto path = arguments.text("html")) write_page(*path, page, arguments.flag("force"));
   const size_t below = least ? count_below(comparison, *least) : 0;

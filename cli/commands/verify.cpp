@@ -3,6 +3,7 @@
 #include "report/verify.hpp"
 
 #include "base/bytes.hpp"
+#include "base/cpus.hpp"
 #include "base/error.hpp"
 #include "checkpoint/reader.hpp"
 #include "commands.hpp"
@@ -11,7 +12,6 @@
 #include "installed_formats.hpp"
 #include "progress.hpp"
 #include "report/severity.hpp"
-#include "report/work_sharing.hpp"
 #include "session.hpp"
 #include "table.hpp"
 
@@ -79,8 +79,7 @@ void examine(const Arguments& arguments, Terminal& terminal, Verdict& verdict) {
   verdict.layers = survey.layers.size();
   ProgressReporter progress(progress_style(arguments, terminal), terminal);
   report::VerifyOptions options;
-  options.threads =
-      static_cast<unsigned>(arguments.integer("lanes", 1, 1024).value_or(report::usable_cpus()));
+  options.threads = static_cast<unsigned>(arguments.integer("lanes", 1, 1024).value_or(usable_cpus()));
   options.read_data = !arguments.flag("header-only");
   options.progress = [&](const run::Progress& now) { progress.update(now); };
   report::Verification found = report::verify(*verdict.file, survey, options);

@@ -3,8 +3,6 @@
 #include <boost/asio/post.hpp>
 #include <boost/asio/thread_pool.hpp>
 
-#include <sched.h>
-
 #include <algorithm>
 #include <atomic>
 #include <exception>
@@ -33,13 +31,6 @@ void share_out(size_t pieces, unsigned threads,
     boost::asio::post(pool, [&, worker] { take_pieces(worker); });
   pool.join();
   if (failure) std::rethrow_exception(failure);
-}
-
-unsigned usable_cpus() {
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  if (sched_getaffinity(0, sizeof set, &set) != 0) return 1;
-  return static_cast<unsigned>(std::max(1, CPU_COUNT(&set)));
 }
 
 }  // namespace octavo::report

@@ -11,7 +11,4 @@ namespace octavo::report {
 void share_out(size_t pieces, unsigned threads,
                const std::function<void(size_t piece, unsigned worker)>& work);
 
-// CPUs that this process may use, at least 1.
-unsigned usable_cpus();
-
 }  // namespace octavo::report

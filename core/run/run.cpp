@@ -1,5 +1,6 @@
 #include "run/run.hpp"
 
+#include "base/cpus.hpp"
 #include "base/error.hpp"
 #include "run/run_lanes.hpp"
 #include "run/signals.hpp"
@@ -10,8 +11,6 @@
 
 #include <boost/asio/post.hpp>
 #include <boost/asio/thread_pool.hpp>
-
-#include <sched.h>
 
 #include <algorithm>
 #include <chrono>
@@ -214,13 +213,6 @@ uint64_t source_bytes(const plan::Plan& plan) {
 }
 
 }  // namespace
-
-uint32_t usable_cpus() {
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  if (sched_getaffinity(0, sizeof set, &set) != 0) return 1;
-  return static_cast<uint32_t>(std::max(CPU_COUNT(&set), 1));
-}
 
 uint32_t lane_count(const RunOptions& options, const ChosenDevice& device, size_t pieces) {
   uint32_t lanes = options.lanes != 0 ? options.lanes : device.backend.suggested_lanes();

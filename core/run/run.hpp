@@ -55,7 +55,4 @@ plan::Unfit measure(const plan::Plan& plan, const checkpoint::Checkpoint& source
 // Lanes that `options` and the backend make for this much work.
 uint32_t lane_count(const RunOptions& options, const ChosenDevice& device, size_t pieces);
 
-// CPUs that this process may use, at least 1.
-uint32_t usable_cpus();
-
 }  // namespace octavo::run

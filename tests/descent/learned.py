@@ -25,7 +25,7 @@ class Learned:
     def __init__(self, weights, path, document, log):
         self.weights = weights
         self.stored = checkpoint_file.read(path).tensors
-        self.notes = {layer["name"]: layer.get("note", "") for layer in document["layers"]}
+        self.notes = {layer["name"]: layer.get("note") or layer.get("reason", "") for layer in document["layers"]}
         self.log = log
 
     def codes(self, name):
@@ -41,6 +41,12 @@ class Learned:
 
     def iterations(self, name):
         return [found.groupdict() for found in ITERATION.finditer(self.log) if found["layer"] == name]
+
+    def objective_of_note(self, name, error_weight):
+        """The objective as a share of nearest's, from the norms in the note."""
+        note = self.note(name)
+        reached = note["projected"] ** 2 + error_weight * note["error"] ** 2
+        return reached / (note["nearest_projected"] ** 2 + error_weight * note["nearest_error"] ** 2)
 
     def objectives(self, name):
         return [float(iteration["objective"]) for iteration in self.iterations(name)]

@@ -91,6 +91,7 @@ class Quality(LearnedTest):
                     else:
                         self.assertEqual(objective, before)
                     before = objective
+                self.assertAlmostEqual(before, learned.objective_of_note(name, ERROR_WEIGHT), delta=2e-3)
 
     def test_more_iterations_are_never_worse(self):
         weight = laplace(8, (128, 256))
@@ -153,6 +154,9 @@ class Grids(LearnedTest):
             for parameters in ({}, {"full_matrix": "true"}, {"exact_up_to": 0}):
                 learned = self.learn(weights, optimizer, **parameters)
                 np.testing.assert_array_equal(learned.codes("zero"), 0)
+                for name in ("low_rank", "zero_rows"):  # what was followed step by step is what is there at the end
+                    self.assertAlmostEqual(
+                        learned.objectives(name)[-1], learned.objective_of_note(name, ERROR_WEIGHT), delta=2e-3)
                 np.testing.assert_array_equal(learned.codes("zero_rows")[3:150], 0)
                 # A subspace of three directions is all that a weight of rank 3 has; the others are arbitrary.
                 for name in ("low_rank", "zero_rows"):
@@ -188,7 +192,13 @@ class Grids(LearnedTest):
         target = self.folder / "out.safetensors"
         said = self.refuse(3, "convert", source, "-o", target, "--optimizer=adaptive", "--model=none")
         self.assertIn("a.weight", said)
-        self.convert(source, target, "--optimizer=adaptive", "--model=none", "--nonfinite=zero")
+        for spec in ("int8_convrot", "int8_tensorwise"):
+            zeroed = self.learn({"a": weight}, "adaptive", "--nonfinite=zero", spec=spec)
+            note = zeroed.note("a")
+            weight_of_zeros = np.nan_to_num(weight, nan=0)
+            np.testing.assert_array_equal(
+                zeroed.codes("a"), self.learn({"a": weight_of_zeros}, "adaptive", spec=spec).codes("a"))
+            self.assertLess(note["ratio"], 1)
 
     def test_a_grid_that_is_not_of_integers_is_refused(self):
         source = checkpoint_file.write(

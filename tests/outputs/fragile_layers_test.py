@@ -126,6 +126,29 @@ class FragileLayersTest(ConversionTest):
         self.assertIn("--keep-worst", reasons[self.by_quality[0]["name"] + ".weight"])
         self.assertEqual(len(reasons), 2)
 
+    def test_real_inputs_judge_the_outputs(self):
+        """Outliers in the inputs make the layer the worst that its weights make the best."""
+        random = np.random.default_rng(5)
+        inputs = {f"layers.{i}.inputs": encode(random.standard_normal((24, 256)), "F32") for i in range(6)}
+        best = self.by_quality[-1]["name"]
+        x = random.standard_normal((24, 256))
+        x[:, 7] *= 60
+        inputs[f"{best}.inputs"] = encode(x, "F32")
+        file = checkpoint_file.write(self.folder / "inputs.safetensors", inputs)
+        done = octavo("compare", self.source, self.target, "--inputs", file, "--json")
+        outputs = {layer["name"]: layer["outputs"]["w8a8"] for layer in json.loads(done.stdout)["layers"] if "outputs" in layer}
+        worst = sorted(outputs, key=lambda name: -outputs[name])
+        self.assertEqual(worst[0], best)
+        for count in (1, 2):
+            self.assertEqual(self.kept("--keep-worst", count, "--calibration-data", file), sorted(worst[:count]))
+        limit = -20 * np.log10((outputs[worst[0]] + outputs[worst[1]]) / 2)
+        document = self.run_program("--min-sqnr", limit, "--calibration-data", file)
+        reasons = {tensor["name"]: tensor["reason"] for tensor in document["tensors"] if tensor["rule"] == "measured"}
+        self.assertEqual(list(reasons), [f"{best}.weight"])
+        self.assertIn(f"{-20 * np.log10(outputs[best]):.2f} dB", reasons[f"{best}.weight"])
+        self.assertTrue(any("judged by their outputs" in note for note in document["notes"]), document["notes"])
+        self.assert_files("model.safetensors", "out.safetensors", "inputs.safetensors")
+
     def test_refusals(self):
         self.target.unlink()
         for arguments, code in ((("--keep-worst", "0"), 2), (("--keep-worst", "100%"), 2), (("--keep-worst", "few"), 2),

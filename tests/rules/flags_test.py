@@ -330,7 +330,7 @@ class OptimizerFlagsTest(FlagsTest):
             self.assertEqual(len(lines), 1, (flag, done.stderr))
             self.assertIn(words, lines[0])
             self.assertIn(flag.split("=")[0].replace("_", "-").replace("--no-gptq", "--gptq")
-                          .replace("--no-quip", "--quip"), lines[0])
+                          .replace("--no-quip", "--quip").replace("--no-bias", "--bias"), lines[0])
             self.assertEqual(checkpoint.tensors, before)
 
     def test_wrong_values(self):

@@ -49,9 +49,28 @@ void put(const Work& work, const at::Tensor& values, const octavo_tensor& view) 
   wait_for(work.lane());
 }
 
+// The source as f32, what is not finite being 0, as nearest has taken it.
+LaneMatrix finite_source(const Work& work, const octavo_tile& tile) {
+  octavo_lane& lane = work.lane();
+  LaneMatrix source(lane, OCTAVO_F32, tile.source.shape[0], tile.source.shape[1]);
+  octavo_cast_result result{};
+  result.struct_size = sizeof result;
+  issue(lane, &octavo_operations::cast, &tile.source, &source.view(), OCTAVO_TILE_ZERO_NONFINITE, &result);
+  wait_for(lane, tile.slot);
+  if (tile.grid->basis == OCTAVO_BASIS_CONVROT && is_visible(work, source.view())) {
+    at::Tensor values = as_tensor(source.view());
+    values.masked_fill_(values.abs().ge(kRotatedLimit), 0);
+  }
+  return source;
+}
+
 at::Tensor in_basis(const Work& work, const octavo_tile& tile) {
+  LaneMatrix finite;
+  const bool replaced = (tile.flags & OCTAVO_TILE_ZERO_NONFINITE) != 0;
+  if (replaced) finite = finite_source(work, tile);
   LaneMatrix values(work.lane(), OCTAVO_F32, tile.codes.shape[0], tile.codes.shape[1]);
-  issue(work.lane(), &octavo_operations::to_basis, tile.grid, &tile.source, &values.view());
+  issue(work.lane(), &octavo_operations::to_basis, tile.grid, replaced ? &finite.view() : &tile.source,
+        &values.view());
   wait_for(work.lane(), tile.slot);
   return fetch(work, values.view());
 }
@@ -133,19 +152,18 @@ std::vector<Band> GridTile::bands() const {
 }
 
 void GridTile::store(octavo_tile_result& result) {
+  put(work_, codes_, tile_->codes);
   const std::vector<Band> all = bands();
   std::vector<double> sums(all.size()), largest(all.size());
   work_.for_each(static_cast<std::int64_t>(all.size()), [&](std::int64_t i) {
     const auto at = static_cast<std::size_t>(i);
     const at::Tensor errors = all[at].errors();
-    sums[at] = errors.square().sum(at::kDouble).item<double>();
+    sums[at] = errors.square().sum(at::kDouble).item<double>();  // on a GPU, waits for the codes too
     largest[at] = errors.abs().max().item<double>();
   });
   result.error_sum = 0;
   for (const double sum : sums) result.error_sum += sum * unit_ * unit_;
   result.max_error = static_cast<float>(*std::max_element(largest.begin(), largest.end()) * unit_);
-  put(work_, codes_, tile_->codes);
-  wait_for(work_.lane(), tile_->slot);
 }
 
 }  // namespace octavo::descent

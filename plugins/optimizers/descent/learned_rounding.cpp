@@ -65,6 +65,13 @@ std::uint64_t matrix_bytes(std::int64_t rows, std::int64_t cols) {
 
 Preparation nearest(const std::string& why) { return {nullptr, OCTAVO_VERDICT_NEAREST, "nearest: " + why}; }
 
+// f32 [samples, cols], in the judged factor's order of columns.
+at::Tensor held_out_of(const OutputInputs& inputs) {
+  std::vector<float>& values = inputs.state->held_out;
+  const std::int64_t cols = inputs.judged.matrix.size(0);
+  return as_tensor(tensor_view(values.data(), OCTAVO_F32, {inputs.state->held_out_count, cols}));
+}
+
 // |x e^T|^2 over held-out samples x and all rows e.
 double held_out_error(const at::Tensor& samples, const GridTile& layer) {
   return at::mm(samples, layer.residual().t()).square_().sum(at::kDouble).item<double>();
@@ -84,9 +91,22 @@ void copy_metric(const std::vector<double>& errors, const octavo_tile& tile, dou
 }
 
 // Weights, moved weights, codes, and the lists and matrices of an iteration.
-std::uint64_t bytes_for(const GridTile& tile, const Rule& rule) {
-  const auto elements = static_cast<std::uint64_t>(tile.rows() * tile.cols());
+std::uint64_t bytes_for(const octavo_tile& tile, const Rule& rule) {
+  const auto elements = static_cast<std::uint64_t>(tile.codes.shape[0] * tile.codes.shape[1]);
   return elements * (13 + static_cast<std::uint64_t>(rule.bytes_per_element()));
+}
+
+// Nearest, with nothing said about single rows: an objective that couples rows has no metric of one, and
+// nearest's own on both sides would send every row back.
+void start_from_nearest(octavo_lane& lane, const octavo_tile& tile, octavo_tile_result& result) {
+  octavo_tile_result found = result;
+  found.row_metric = nullptr;
+  found.row_nearest_metric = nullptr;
+  issue(lane, &octavo_operations::quantize_nearest, &tile, &found);
+  wait_for(lane, tile.slot);
+  found.row_metric = result.row_metric;
+  found.row_nearest_metric = result.row_nearest_metric;
+  result = found;
 }
 
 }  // namespace
@@ -113,8 +133,11 @@ std::unique_ptr<OptimizerState> LearnedRounding::prepare_inputs(octavo_lane& lan
     auto made = std::make_unique<OutputInputs>(host_, 2 * matrix_bytes(grid.cols, grid.cols));
     made->state = feedback::prepare_input_state(lane, inputs, grid, settings_.inputs);
     if (!made->state->refusal.empty()) return made;
-    made->judged = InputHessian(work, std::move(made->state->judged));
-    made->all = InputHessian(work, std::move(made->state->factor));
+    for (auto [hessian, factor] :
+         {std::pair(&made->judged, &made->state->judged), {&made->all, &made->state->factor}}) {
+      *hessian = InputHessian(work, std::exchange(*factor, {}));
+      if (!settings_.start_with_feedback) hessian->factor.lower = {};  // of no more use
+    }
     return made;
   }
   auto made = std::make_unique<ProjectedInputs>(host_, matrix_bytes(inputs.samples.shape[0], grid.cols));
@@ -152,7 +175,8 @@ Preparation LearnedRounding::judge(const PrepareRequest& request, const OutputIn
   const Work work(host_, request.lane, request.layer.name);
   const feedback::SampledTile sample(request);
   GridTile layer(work, sample.tile());
-  const at::Tensor held_out = as_tensor(inputs.state->held_out_view()).to(work.device());
+  const at::Tensor held_out =
+      in_layer_order(held_out_of(inputs).to(work.device()), inputs.judged.factor.order);
   const double before = held_out_error(held_out, layer);
   round_for_inputs(work, sample.tile(), layer, inputs.judged, settings_, [this] { return make_rule(); });
   const double after = held_out_error(held_out, layer);
@@ -166,8 +190,7 @@ Preparation LearnedRounding::judge(const PrepareRequest& request, const OutputIn
 
 void LearnedRounding::quantize(const OptimizerState* state, octavo_lane& lane, const octavo_tile& tile,
                                octavo_tile_result& result) const {
-  issue(lane, &octavo_operations::quantize_nearest, &tile, &result);
-  wait_for(lane, tile.slot);
+  start_from_nearest(lane, tile, result);
   const bool refused = result.nonfinite_count > 0 && (tile.flags & OCTAVO_TILE_ZERO_NONFINITE) == 0;
   if (refused || result.signal_sum == 0) return;  // the run ends, or there is nothing to choose
   const TorchScope scope(lane);
@@ -182,8 +205,8 @@ void LearnedRounding::quantize(const OptimizerState* state, octavo_lane& lane, c
 
 void LearnedRounding::learn_output(const OutputInputs& inputs, const Work& work, const octavo_tile& tile,
                                    octavo_tile_result& result) const {
+  const Lease lease(host_, bytes_for(tile, *make_rule()));
   GridTile layer(work, tile);
-  const Lease lease(host_, bytes_for(layer, *make_rule()));
   const RowErrors errors =
       round_for_inputs(work, tile, layer, inputs.all, settings_, [this] { return make_rule(); });
   copy_metric(errors.nearest, tile, result.row_nearest_metric);
@@ -193,8 +216,8 @@ void LearnedRounding::learn_output(const OutputInputs& inputs, const Work& work,
 
 void LearnedRounding::learn_projected(const ProjectedInputs* inputs, const Work& work,
                                       const octavo_tile& tile, octavo_tile_result& result) const {
+  const Lease lease(host_, bytes_for(tile, *make_rule()));
   GridTile layer(work, tile);
-  const Lease lease(host_, bytes_for(layer, *make_rule()));
   const std::uint64_t seed = tile.layer->seed;
   const Subspace subspace =
       inputs != nullptr && inputs->samples.defined()

@@ -13,6 +13,7 @@
 #include <ATen/ops/where.h>
 #include <ATen/ops/zeros.h>
 
+#include <algorithm>
 #include <cmath>
 
 namespace octavo::descent {
@@ -108,14 +109,21 @@ class RowDescent {
 
 }  // namespace
 
+// In panels of the Hessian's columns, because all of it in f64 could be gigabytes.
 std::vector<double> output_errors(const Work& work, const GridTile& tile, const at::Tensor& hessian) {
-  const at::Tensor wide = hessian.to(at::kDouble);
+  constexpr std::int64_t kPanel = 512;
   std::vector<double> sums(static_cast<std::size_t>(tile.rows()));
   const std::vector<Band> bands = tile.bands();
   work.for_each(static_cast<std::int64_t>(bands.size()), [&](std::int64_t i) {
     const Band& band = bands[static_cast<std::size_t>(i)];
     const at::Tensor errors = band.errors().to(at::kDouble);
-    const std::vector<double> rows = on_host(row_sums(errors, at::mm(errors, wide)));
+    at::Tensor total = at::zeros({band.rows()}, errors.options());
+    for (std::int64_t begin = 0; begin < tile.cols(); begin += kPanel) {
+      const std::int64_t count = std::min(kPanel, tile.cols() - begin);
+      const at::Tensor gradient = at::mm(errors, hessian.narrow(1, begin, count).to(at::kDouble));
+      total.add_(row_sums(errors.narrow(1, begin, count), gradient));
+    }
+    const std::vector<double> rows = on_host(total);
     std::copy(rows.begin(), rows.end(), sums.begin() + band.begin);
   });
   return sums;

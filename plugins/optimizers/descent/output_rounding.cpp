@@ -7,6 +7,7 @@
 
 #include <octavo/lane.hpp>
 
+#include <ATen/ops/empty_like.h>
 #include <ATen/ops/mm.h>
 #include <ATen/ops/tensor.h>
 #include <ATen/ops/where.h>
@@ -28,7 +29,8 @@ void start_from_feedback(const Work& work, const octavo_tile& tile, GridTile& la
   const feedback::OnLane lower(lane, hessian.factor.lower);
   feedback::round_with_feedback(lane, memory.band(), {lower.view(), hessian.factor.pivots},
                                 settings.inputs.block);
-  layer.take_codes(memory.band().codes);
+  memory.store_codes(tile);
+  layer.take_codes(tile.codes);
 }
 
 // On host lanes only: a pass is sequential along a row.
@@ -71,6 +73,13 @@ InputHessian::InputHessian(const Work& work, feedback::Factor from) : factor(std
   const at::Tensor lower = as_tensor(factor.lower.view).to(work.device());
   const at::Tensor pivots = at::tensor(factor.pivots).to(work.device());
   matrix = at::mm(lower.mul(pivots.unsqueeze(0)), lower.t());
+  if (factor.order.empty()) return;
+  matrix = in_layer_order(in_layer_order(matrix, factor.order).t(), factor.order).contiguous();
+}
+
+at::Tensor in_layer_order(const at::Tensor& columns, const std::vector<std::int64_t>& order) {
+  if (order.empty()) return columns;
+  return at::empty_like(columns).index_copy_(1, at::tensor(order, at::kLong).to(columns.device()), columns);
 }
 
 RowErrors round_for_inputs(const Work& work, const octavo_tile& tile, GridTile& layer,

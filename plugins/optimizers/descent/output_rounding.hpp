@@ -19,8 +19,11 @@ struct InputHessian {
   InputHessian(const Work& work, feedback::Factor from);
 
   feedback::Factor factor;
-  at::Tensor matrix;  // f32 [cols, cols]
+  at::Tensor matrix;  // f32 [cols, cols], in the layer's order of columns
 };
+
+// Columns in a factor's order (empty: the layer's) as the layer has them.
+at::Tensor in_layer_order(const at::Tensor& columns, const std::vector<std::int64_t>& order);
 
 // e H e^T of each row of codes, in the square of the weights' unit.
 struct RowErrors {

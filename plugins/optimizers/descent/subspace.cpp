@@ -67,8 +67,8 @@ at::Tensor cholesky_pass(const Work& work, const at::Tensor& y, const at::Tensor
 
 at::Tensor gram_of(const Work& work, const at::Tensor& y) { return product(work, y.t(), y); }
 
-// An orthonormal basis of y's columns [n, q], q <= n: Cholesky QR twice, which is all products; Householder
-// QR where y is too near to a rank below q for that.
+// An orthonormal basis of y's columns [n, q], q <= n, row-major: Cholesky QR twice, which is all products;
+// Householder QR where y is too near to a rank below q for that.
 at::Tensor orthonormal(const Work& work, const at::Tensor& y) {
   const at::Tensor once = cholesky_pass(work, y, gram_of(work, y));
   if (once.defined()) {
@@ -76,7 +76,7 @@ at::Tensor orthonormal(const Work& work, const at::Tensor& y) {
     const at::Tensor twice = is_near_identity(gram) ? cholesky_pass(work, once, gram) : at::Tensor();
     if (twice.defined()) return twice;
   }
-  return std::get<0>(at::linalg_qr(y));
+  return std::get<0>(at::linalg_qr(y)).contiguous();
 }
 
 // `matrix` as an operator on both sides; the transpose is read in place.

@@ -24,7 +24,7 @@ struct SubspaceSettings {
   std::int64_t power_iterations = 4;  // of the range finder
 };
 
-// All f32.
+// All f32, row-major.
 struct Subspace {
   at::Tensor left;   // [rows, q]: orthonormal columns
   at::Tensor right;  // [cols, q]: orthonormal columns; with inputs weighted by how large they are along each

@@ -131,7 +131,8 @@ typedef struct octavo_tile_result {
   int64_t floored_rows;    /* rows (blocks) with 0 < absmax / qmax < floor: all their codes are 0 or nearly */
   int64_t rows_sent_back;  /* rows in which an optimizer stored nearest because it was no better */
   double* row_metric; /* [tile rows] of host memory or NULL: the optimizer's own metric, lower is better */
-  double* row_nearest_metric; /* the same for nearest */
+  double*
+      row_nearest_metric; /* the same for nearest; NaN, as the host fills it: nothing is said of this row */
   char note[256];
 } octavo_tile_result;
 

@@ -1,0 +1,191 @@
+// A rehearsal quantizes every layer with the optimizer of the run. Without inputs nothing is stored: the
+// errors of the codes are known when they are made. With inputs the outputs are judged as loaders compute
+// them, from stored layers: these are written to a hidden file beside the output, which is removed.
+#include "fixed_plan.hpp"
+
+#include "base/file.hpp"
+#include "checkpoint/output_lock.hpp"
+#include "installed_formats.hpp"
+#include "layer_inputs.hpp"
+#include "plan/fragile.hpp"
+#include "report/output_error.hpp"
+#include "report_lanes.hpp"
+#include "run/output.hpp"
+#include "run/rehearse.hpp"
+#include "run/signals.hpp"
+
+#include <fmt/format.h>
+
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace octavo::cli {
+namespace {
+
+constexpr int64_t kInputRows = 256;
+
+std::vector<plan::MeasuredLayer> measured_layers(const run::RunReport& report) {
+  std::vector<plan::MeasuredLayer> layers;
+  for (const run::LayerResult& layer : report.layers) {
+    layers.push_back({.name = layer.name,
+                      .error = layer.error_sum,
+                      .signal = layer.signal_sum,
+                      .bytes_more = layer.bytes_in > layer.bytes_out ? layer.bytes_in - layer.bytes_out : 0});
+  }
+  return layers;
+}
+
+// A file that goes away with the object, and after a second signal.
+class HiddenFile {
+ public:
+  explicit HiddenFile(const std::filesystem::path& beside)
+      : path_(checkpoint::sibling(beside, checkpoint::part_suffix())) {}
+  ~HiddenFile() {
+    remove_quietly(path_);
+    run::StopSignals::watch({});
+  }
+  HiddenFile(const HiddenFile&) = delete;
+  HiddenFile& operator=(const HiddenFile&) = delete;
+
+  const std::filesystem::path& path() const { return path_; }
+
+ private:
+  std::filesystem::path path_;
+};
+
+class PlanFixer {
+ public:
+  PlanFixer(const Conversion& conversion, const ConversionSources& sources,
+            const checkpoint::Checkpoint& source, Session& session, run::ChosenDevice& device,
+            const run::RunOptions& options)
+      : conversion_(conversion),
+        sources_(sources),
+        source_(source),
+        session_(session),
+        device_(device),
+        options_(options) {
+    options_.progress = [shown = options.progress](run::Progress now) {
+      now.tensor = "measuring " + now.tensor;
+      shown(now);
+    };
+  }
+
+  plan::Plan fix() {
+    plan::Plan plan = make_plan(sources_, source_, session_);
+    if (plan.size_exact) return plan;
+    unfit_ = run::measure(plan, source_, device_, session_.services(), options_);
+    plan = make_plan(sources_, source_, session_, &unfit_);
+    return conversion_.settings.fragile.empty() ? std::move(plan) : without_fragile(std::move(plan));
+  }
+
+ private:
+  plan::Plan without_fragile(plan::Plan plan) {
+    const checkpoint::ShardRule* shards = conversion_.shards ? &*conversion_.shards : nullptr;
+    const uint64_t file_bytes = run::Output(plan, output_path(conversion_, plan), shards).file_bytes();
+    std::vector<plan::MeasuredLayer> layers = measured(std::move(plan));
+    const size_t count = layers.size();
+    const plan::FragileChoice choice =
+        plan::choose_fragile(conversion_.settings.fragile, std::move(layers), file_bytes);
+    unfit_.insert(choice.stay.begin(), choice.stay.end());
+    plan::Plan fixed = make_plan(sources_, source_, session_, &unfit_);
+    fixed.notes.push_back(
+        fmt::format("{} of {} layers stay in high precision, because they would lose the most",
+                    choice.stay.size(), count));
+    if (!judged_by_.empty()) fixed.notes.push_back(judged_by_);
+    return fixed;
+  }
+
+  std::vector<plan::MeasuredLayer> measured(plan::Plan plan) {
+    const std::optional<LayerInputs> inputs = inputs_of_layers();
+    if (!inputs)
+      return measured_layers(
+          run::rehearse(std::move(plan), sources_of_run(), device_, session_.services(), options_));
+    std::set<std::string> merged;  // their weights are in no file
+    for (const auto& layer : plan.layers) {
+      if (layer->origin.deltas != nullptr) merged.insert(layer->name);
+    }
+    const HiddenFile stored(output_path(conversion_, plan));
+    std::vector<plan::MeasuredLayer> layers = measured_layers(store(plan, stored.path()));
+    replace_by_outputs(layers, judge(stored.path(), *inputs), merged);
+    return layers;
+  }
+
+  // Of the first file that holds any; nothing without inputs, or with statistics alone.
+  std::optional<LayerInputs> inputs_of_layers() const {
+    for (const std::filesystem::path& path : conversion_.calibration.files) {
+      if (path.extension() == ".json") continue;
+      LayerInputs inputs(path, kInputRows);
+      if (!inputs.empty()) return inputs;
+    }
+    return std::nullopt;
+  }
+
+  run::Sources sources_of_run() const { return {source_, sources_.calibration()}; }
+
+  run::RunReport store(const plan::Plan& plan, const std::filesystem::path& path) {
+    run::Output output(plan, path, nullptr);
+    checkpoint::OutputOptions options;
+    options.durable = false;
+    options.verify = checkpoint::VerifyLevel::header;
+    output.begin(options);
+    std::vector<std::string> paths = output.temporary_paths();
+    paths.push_back(path.string());
+    run::StopSignals::watch(paths);
+    run::RunReport report = run::run(plan, sources_of_run(), device_, session_.services(), output, options_);
+    output.commit();
+    return report;
+  }
+
+  report::OutputReport judge(const std::filesystem::path& path, const LayerInputs& inputs) {
+    const checkpoint::Checkpoint stored = checkpoint::Checkpoint::open(path);
+    const auto formats = installed_formats(session_);
+    const report::Survey before = report::survey(source_, formats);
+    const report::Survey after = report::survey(stored, formats);
+    report::CompareOptions lanes = lanes_for_reports(device_, options_.lanes);
+    lanes.progress = options_.progress;
+    return report::judge_outputs(
+        {source_, before}, {stored, after}, [&](const std::string& layer) { return inputs.find(layer); },
+        lanes);
+  }
+
+  void replace_by_outputs(std::vector<plan::MeasuredLayer>& layers, const report::OutputReport& report,
+                          const std::set<std::string>& merged) {
+    std::map<std::string, const report::LayerOutputs*> outputs;
+    for (const report::LayerOutputs& layer : report.layers) outputs.emplace(layer.name, &layer);
+    size_t judged = 0;
+    for (plan::MeasuredLayer& layer : layers) {
+      const auto found = outputs.find(layer.name);
+      if (found == outputs.end() || merged.contains(layer.name)) continue;
+      const report::LayerOutputs& made = *found->second;
+      layer.error = made.has_w8a8 ? made.stored.both : made.stored.weight;
+      layer.signal = made.signal;
+      ++judged;
+    }
+    judged_by_ =
+        fmt::format("{} of {} layers are judged by their outputs on real inputs, the rest by their weights",
+                    judged, layers.size());
+  }
+
+  const Conversion& conversion_;
+  const ConversionSources& sources_;
+  const checkpoint::Checkpoint& source_;
+  Session& session_;
+  run::ChosenDevice& device_;
+  run::RunOptions options_;
+  plan::Unfit unfit_;
+  std::string judged_by_;  // a sentence; "" without inputs
+};
+
+}  // namespace
+
+plan::Plan fixed_plan(const Conversion& conversion, const ConversionSources& sources,
+                      const checkpoint::Checkpoint& source, Session& session, run::ChosenDevice& device,
+                      const run::RunOptions& options) {
+  return PlanFixer(conversion, sources, source, session, device, options).fix();
+}
+
+}  // namespace octavo::cli

@@ -1,0 +1,209 @@
+#include "report/band_judge.hpp"
+
+#include <octavo/grid.hpp>
+#include <octavo/tensor.hpp>
+
+#include <cstring>
+
+namespace octavo::report {
+namespace {
+
+octavo_tensor host_view(std::vector<std::byte>& bytes, uint32_t dtype, int64_t rows, int64_t cols) {
+  bytes.resize(static_cast<size_t>(rows * cols) * static_cast<size_t>(octavo::bits_of(dtype)) / 8);
+  return tensor_view(bytes.data(), dtype, {rows, cols});
+}
+
+// A tile of the band with room for its parts in host memory.
+octavo_tile host_tile(const octavo_layer& layer, const octavo_grid& grid, int64_t begin, int64_t count,
+                      Parts& parts) {
+  octavo_tile tile{};
+  tile.struct_size = sizeof tile;
+  tile.layer = &layer;
+  tile.grid = &grid;
+  tile.row_begin = begin;
+  tile.codes = host_view(parts.codes, grid.stored_dtype, count, grid.cols);
+  for (uint32_t i = 0; i < grid.scale_levels; ++i) {
+    const ScaleShape shape = scale_shape(grid.scales[i], count, grid.cols);
+    tile.scales[i] = host_view(parts.scales[i], grid.scales[i].dtype, shape.rows, shape.cols);
+  }
+  if (grid.code == OCTAVO_CODE_INTEGER_ZERO) {
+    const ScaleShape shape = scale_shape(grid.scales[0], count, grid.cols);
+    tile.zero_points = host_view(parts.zero_points, grid.zero_point_dtype, shape.rows, shape.cols);
+  }
+  return tile;
+}
+
+// Judges one band on one lane.
+class BandJudge {
+ public:
+  BandJudge(const JudgedLayer& judged, const InputRows& inputs, int64_t begin, int64_t count,
+            JudgeWorker& worker)
+      : judged_(judged),
+        grid_(judged.stored.grid),
+        inputs_(inputs),
+        begin_(begin),
+        count_(count),
+        worker_(worker) {
+    layer_.struct_size = sizeof layer_;
+    layer_.dtype = OCTAVO_F32;
+    layer_.name = judged.stored.name.c_str();
+    layer_.key = judged.reference.name().c_str();
+    layer_.rows = judged.stored.rows;
+    layer_.cols = judged.stored.cols;
+  }
+
+  BandVerdict judge() {
+    weights_ = judged_.reference.read(lane(), worker_.reference, begin_, count_);
+    auto* values = const_cast<float*>(inputs_.values.data());  // views are of memory that may be written
+    x_ = worker_.x.upload(lane(), tensor_view(values, OCTAVO_F32, {inputs_.samples, inputs_.cols}));
+    y_ = product(weights_, worker_.y);
+    BandVerdict verdict;
+    read_stored_parts();
+    verdict.stored = errors_of(worker_.stored.tile, &verdict.signal);
+    quantize_nearest();
+    verdict.is_nearest = same_parts();
+    verdict.nearest = verdict.is_nearest ? verdict.stored : errors_of(worker_.nearest.tile, nullptr);
+    return verdict;
+  }
+
+ private:
+  BandLane& lane() { return worker_.lane; }
+
+  template <typename Call>
+  void run(const char* operation, Call&& call) {
+    lane().run(operation,
+               [&](octavo_lane* raw, octavo_error* error) { return call(lane().operations(), raw, error); });
+  }
+
+  octavo_tensor outputs(LaneBuffer& buffer) {
+    return buffer.reserve(lane(), tensor_view(nullptr, OCTAVO_F32, {inputs_.samples, count_}));
+  }
+
+  octavo_tensor product(const octavo_tensor& weights, LaneBuffer& buffer) {
+    octavo_matmul call{};
+    call.struct_size = sizeof call;
+    call.transpose_b = 1;
+    call.precision = OCTAVO_PRECISION_F32;
+    call.a = x_;
+    call.b = weights;
+    call.c = outputs(buffer);
+    run("matmul",
+        [&](auto& operations, auto* raw, auto* error) { return operations.matmul(raw, &call, error); });
+    return call.c;
+  }
+
+  octavo_tensor integer_product(const octavo_tile& tile) {
+    octavo_matmul_int8 call{};
+    call.struct_size = sizeof call;
+    call.compute_dtype = OCTAVO_F32;
+    call.grid = &grid_;
+    call.x = x_;
+    call.codes = tile.codes;
+    call.scales = tile.scales[0];
+    call.y = outputs(worker_.y_both);
+    run("matmul_int8",
+        [&](auto& operations, auto* raw, auto* error) { return operations.matmul_int8(raw, &call, error); });
+    return call.y;
+  }
+
+  octavo_tensor dequantized(const octavo_tile& tile) {
+    octavo_tensor values =
+        worker_.weights.reserve(lane(), tensor_view(nullptr, OCTAVO_F32, {count_, grid_.cols}));
+    run("dequantize", [&](auto& operations, auto* raw, auto* error) {
+      return operations.dequantize(raw, &tile, 1, &values, error);
+    });
+    return values;
+  }
+
+  double squares(const octavo_tensor& a, const octavo_tensor& b, double* signal = nullptr) {
+    octavo_error_sums sums{};
+    sums.struct_size = sizeof sums;
+    run("error_sums", [&](auto& operations, auto* raw, auto* error) {
+      return operations.error_sums(raw, &a, &b, &sums, error);
+    });
+    lane().finish();
+    if (signal != nullptr) *signal = sums.signal_sum;
+    return sums.error_sum;
+  }
+
+  OutputErrors errors_of(const octavo_tile& tile, double* signal) {
+    OutputErrors errors;
+    const octavo_tensor y_weights = product(dequantized(tile), worker_.y_weights);
+    errors.weight = squares(y_, y_weights, signal);
+    if (!judged_.has_w8a8) return errors;
+    const octavo_tensor y_both = integer_product(tile);
+    errors.activation = squares(y_weights, y_both);
+    errors.both = squares(y_, y_both);
+    return errors;
+  }
+
+  void read_stored_parts() {
+    Parts& parts = worker_.stored;
+    octavo_tile tile = host_tile(layer_, grid_, begin_, count_, parts);
+    read_stored(judged_.file, judged_.stored, tile);
+    tile.codes = parts.lane_codes.upload(lane(), tile.codes);
+    for (uint32_t i = 0; i < grid_.scale_levels; ++i)
+      tile.scales[i] = parts.lane_scales[i].upload(lane(), tile.scales[i]);
+    tile.zero_points = parts.lane_zero_points.upload(lane(), tile.zero_points);
+    parts.tile = tile;
+  }
+
+  void quantize_nearest() {
+    Parts& parts = worker_.nearest;
+    octavo_tile tile = host_tile(layer_, grid_, begin_, count_, parts);
+    tile.source = weights_;
+    tile.absmax = judged_.absmax;
+    if (!lane().on_host()) {
+      tile.codes = parts.lane_codes.reserve(lane(), tile.codes);
+      for (uint32_t i = 0; i < grid_.scale_levels; ++i)
+        tile.scales[i] = parts.lane_scales[i].reserve(lane(), tile.scales[i]);
+      if (tile.zero_points.data != nullptr)
+        tile.zero_points = parts.lane_zero_points.reserve(lane(), tile.zero_points);
+    }
+    octavo_tile_result result{};
+    result.struct_size = sizeof result;
+    run("quantize_nearest", [&](auto& operations, auto* raw, auto* error) {
+      return operations.quantize_nearest(raw, &tile, &result, error);
+    });
+    lane().finish();
+    if (needs_layer_absmax(grid_)) write_layer_scale(tile);
+    parts.tile = tile;
+  }
+
+  // The one scale of a layer is nobody's tile's: quantize_nearest leaves it to whoever knows the absmax.
+  void write_layer_scale(octavo_tile& tile) {
+    for (uint32_t i = 0; i < grid_.scale_levels; ++i) {
+      if (grid_.scales[i].granularity != OCTAVO_PER_TENSOR) continue;
+      const float scale = scale_of(judged_.absmax, grid_.qmax, grid_.scales[i].floor);
+      std::memcpy(worker_.nearest.scales[i].data(), &scale, sizeof scale);
+      tile.scales[i] = tensor_view(worker_.nearest.scales[i].data(), OCTAVO_F32, {1, 1});
+      tile.scales[i] = worker_.nearest.lane_scales[i].upload(lane(), tile.scales[i]);
+    }
+  }
+
+  // On a device the parts are not looked at: computing twice is cheaper than fetching them.
+  bool same_parts() {
+    if (!lane().on_host()) return false;
+    const Parts& a = worker_.stored;
+    const Parts& b = worker_.nearest;
+    return a.codes == b.codes && a.scales[0] == b.scales[0] && a.scales[1] == b.scales[1] &&
+           a.zero_points == b.zero_points;
+  }
+
+  const JudgedLayer& judged_;
+  const octavo_grid& grid_;
+  const InputRows& inputs_;
+  const int64_t begin_, count_;
+  JudgeWorker& worker_;
+  octavo_layer layer_{};
+  octavo_tensor weights_{}, x_{}, y_{};
+};
+
+}  // namespace
+
+BandVerdict judge_band(const JudgedLayer& layer, const InputRows& inputs, int64_t begin, int64_t count,
+                       JudgeWorker& worker) {
+  return BandJudge(layer, inputs, begin, count, worker).judge();
+}
+
+}  // namespace octavo::report
