@@ -10,8 +10,9 @@
 
 namespace octavo::run {
 
-// Opens the lanes, lets them take `items` in order, and returns when all are done. Where the device is lost or
-// has no memory its fallback carries on, and `device` is that afterwards. Throws the first error of any lane.
+// Opens the lanes, lets them take `items` in order, and returns when all are done. Where the device is lost
+// or has no memory its fallback carries on, and `device` is that afterwards. Throws the first error of any
+// lane.
 void run_lanes(RunShared& shared, const std::vector<WorkItem>& items, ChosenDevice& device,
                plugin::HostServices& services, const RunOptions& options, uint64_t bytes_total);
 

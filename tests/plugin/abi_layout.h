@@ -1,6 +1,6 @@
-/* The layout of the boundary: every struct's size, every member's offset, every number that crosses. abi_offsets.c
- * proves the list when it is compiled; scripts/abi-check compares it with the last tag's. FROZEN: a struct that lies
- * inside another one or in an array, and so never grows within a major version. */
+/* The layout of the boundary: every struct's size, every member's offset, every number that crosses.
+ * abi_offsets.c proves the list when it is compiled; scripts/abi-check compares it with the last tag's.
+ * FROZEN: a struct that lies inside another one or in an array, and so never grows within a major version. */
 VALUE(OCTAVO_KIND_FORMAT, 1)
 VALUE(OCTAVO_KIND_OPTIMIZER, 2)
 VALUE(OCTAVO_KIND_MODEL, 3)
