@@ -112,10 +112,7 @@ RunReport run(const plan::Plan& plan, const Sources& sources, ChosenDevice& devi
   while (!report) {
     try {
       report = run_on(plan, sources, device, services, output, options);
-    } catch (const plugin::DeviceLost& error) {
-      if (device.fallback == nullptr) throw;
-      begin_again(device, services, error);
-    } catch (const plugin::OutOfMemory& error) {
+    } catch (const plugin::BackendGaveUp& error) {
       if (device.fallback == nullptr) throw;
       begin_again(device, services, error);
     }

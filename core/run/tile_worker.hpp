@@ -110,9 +110,6 @@ class TileWorker {
   void finish_merge(const Pending& pending, Slot& slot);
   void read_rows(const plan::PlannedLayer& layer, Pending& pending, Slot& slot);
   uint64_t source_bytes(const plan::PlannedLayer& layer, const WorkItem& item) const;
-  void write_parts(const plan::PlannedLayer& layer, const Pending& pending, Slot& slot);
-  void write_scales(const plan::PlannedLayer& layer, const Pending& pending, const std::byte* block,
-                    const plan::LayerOutput& output, uint32_t level);
 
   RunShared& shared_;
   plugin::Lane lane_;
