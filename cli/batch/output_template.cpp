@@ -1,7 +1,7 @@
 #include "batch/output_template.hpp"
 
 #include "base/error.hpp"
-#include "plan/plan.hpp"
+#include "plan/output_names.hpp"
 
 #include <fmt/args.h>
 #include <fmt/format.h>

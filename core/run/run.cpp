@@ -82,6 +82,9 @@ RunReport run_on(const plan::Plan& plan, const Sources& sources, ChosenDevice& d
   for (const plan::PlannedConstant& constant : plan.constants) {
     output.write(constant.output, 0, std::as_bytes(std::span(constant.bytes)));
   }
+  for (const auto& group : plan.smoothings) {
+    if (group->stored_in) output.write(*group->stored_in, 0, std::as_bytes(std::span(group->factors.values)));
+  }
   run_lanes(shared, items, device, services, options, source_bytes(plan));
 
   RunReport report;

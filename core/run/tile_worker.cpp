@@ -1,6 +1,7 @@
 #include "run/tile_worker.hpp"
 
 #include "calibration/samples.hpp"
+#include "plan/activation_scales.hpp"
 #include "plan/tile_shape.hpp"
 #include "run/bad_values.hpp"
 #include "run/bias_correction.hpp"
@@ -16,6 +17,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <utility>
 
 namespace octavo::run {
@@ -134,10 +136,12 @@ void TileWorker::finish_merge(const Pending& pending, Slot& slot) {
   const checkpoint::TensorInfo& info = merged.origin.tensor->info;
   if (pending.cast_out.overflow_count > 0 &&
       shared_.plan.settings.cast_overflow != plan::CastOverflow::clamp) {
-    throw Error(ErrorCode::bad_input,
-                fmt::format("[convert] tensor {} holds {} values after the merge that its dtype cannot hold",
-                            printable(info.name), pending.cast_out.overflow_count),
-                "--fp16-overflow clamp stores the largest finite value");
+    throw Error(
+        ErrorCode::bad_input,
+        fmt::format(
+            "[convert] tensor {} holds {} values after the merge or the smoothing that its dtype cannot hold",
+            printable(info.name), pending.cast_out.overflow_count),
+        "--fp16-overflow clamp stores the largest finite value");
   }
   const plan::TileOffsets at = plan::merge_offsets(merged, static_cast<int64_t>(pending.item.size));
   const uint64_t row_bytes = static_cast<uint64_t>(merged.cols) * octavo::bytes_of(info.dtype);
@@ -165,18 +169,46 @@ void TileWorker::measure(Pending& pending, Slot& slot) {
 void TileWorker::find_activation_scale(const WorkItem& item, Slot& slot) {
   const plan::PlannedActivationScale& wanted = shared_.plan.activation_scales[item.index];
   const plan::PlannedLayer& layer = *shared_.plan.layers[wanted.layer];
+  const bool is_smoothed = layer.origin.columns != nullptr && !layer.origin.columns->values.empty();
+  const float absmax = is_smoothed ? absmax_of_smoothed_inputs(layer, slot) : absmax_of_inputs(layer, slot);
+  const std::vector<float> scales(wanted.elements, plan::activation_scale(absmax));
+  shared_.output->write(wanted.output, 0, std::as_bytes(std::span(scales)));
+  ++shared_.items_done;
+}
+
+float TileWorker::absmax_of_smoothed_inputs(const plan::PlannedLayer& layer, Slot& slot) {
+  const calibration::Samples samples(*shared_.calibration, *layer.inputs, layer.origin.columns->values);
+  const octavo_tensor& rows = samples.view().samples;
+  if (rows.data == nullptr)
+    return *std::max_element(samples.channel_max().begin(), samples.channel_max().end());
+  const uint64_t row_bytes = static_cast<uint64_t>(rows.shape[1]) * sizeof(float);
+  return absmax_of_rows(
+      layer, rows.shape[0], OCTAVO_F32, slot, [&](int64_t begin, int64_t, std::span<std::byte> bytes) {
+        const auto* from = static_cast<const std::byte*>(rows.data);
+        std::memcpy(bytes.data(), from + static_cast<uint64_t>(begin) * row_bytes, bytes.size());
+      });
+}
+
+float TileWorker::absmax_of_inputs(const plan::PlannedLayer& layer, Slot& slot) {
   const calibration::InputGroup& group = *layer.inputs;
-  const uint32_t dtype = group.contents.samples->info.dtype;
-  const uint64_t row_bytes = static_cast<uint64_t>(group.cols()) * octavo::bytes_of(dtype);
-  const auto rows = static_cast<int64_t>(group.rows.size());
+  return absmax_of_rows(layer, static_cast<int64_t>(group.rows.size()), group.contents.samples->info.dtype,
+                        slot, [&](int64_t begin, int64_t count, std::span<std::byte> bytes) {
+                          shared_.calibration->read(group, begin, count, bytes);
+                        });
+}
+
+float TileWorker::absmax_of_rows(const plan::PlannedLayer& layer, int64_t rows, uint32_t dtype, Slot& slot,
+                                 const ReadInputs& read) {
+  const int64_t cols = layer.layer.cols;
+  const uint64_t row_bytes = static_cast<uint64_t>(cols) * octavo::bytes_of(dtype);
   const auto height = static_cast<int64_t>(std::max<uint64_t>(plan::kTileBytes / row_bytes, 1));
   float absmax = 0;
   for (int64_t begin = 0; begin < rows; begin += height) {
     const int64_t count = std::min(height, rows - begin);
     const uint64_t bytes = static_cast<uint64_t>(count) * row_bytes;
-    shared_.calibration->read(group, begin, count, slot.host(bytes).first(bytes));
+    read(begin, count, slot.host(bytes).first(bytes));
     slot.copy_in(bytes);
-    const octavo_tensor values = slot.view(0, dtype, count, group.cols());
+    const octavo_tensor values = slot.view(0, dtype, count, cols);
     octavo_absmax_result found{};
     found.struct_size = sizeof found;
     lane_.run("absmax", [&](const octavo_operations& operations, octavo_lane* lane, octavo_error* error) {
@@ -186,9 +218,7 @@ void TileWorker::find_activation_scale(const WorkItem& item, Slot& slot) {
     lane_.wait(slot.number());
     absmax = std::max(absmax, found.absmax);
   }
-  const std::vector<float> scales(wanted.elements, plan::activation_scale(absmax));
-  shared_.output->write(wanted.output, 0, std::as_bytes(std::span(scales)));
-  ++shared_.items_done;
+  return absmax;
 }
 
 void TileWorker::prepare(uint32_t index) {
@@ -198,7 +228,9 @@ void TileWorker::prepare(uint32_t index) {
   PreparedLayer prepared;
   prepared.shared =
       shared_.queue->shared_inputs(index, [&](SharedInputs& shared, const calibration::InputGroup& group) {
-        shared.samples = std::make_unique<calibration::Samples>(*shared_.calibration, group);
+        shared.samples = std::make_unique<calibration::Samples>(
+            *shared_.calibration, group,
+            layer.origin.columns == nullptr ? std::span<const float>() : layer.origin.columns->values);
         shared.state = layer.optimizer->prepare_inputs(lane_.raw(), shared.samples->view(), layer.grid);
       });
   const plugin::ReadRows read_rows = [&](int64_t row_begin, octavo_tensor& target) {
@@ -388,7 +420,7 @@ void TileWorker::store_tile(Pending& pending, Slot& slot) {
 }
 
 void TileWorker::correct_bias(const plan::PlannedLayer& layer, const Pending& pending) {
-  const std::vector<float> delta = bias_correction(lane_, pending.tile, shared_.means->of(*layer.inputs));
+  const std::vector<float> delta = bias_correction(lane_, pending.tile, shared_.means->of(layer));
   const std::vector<std::byte> bytes =
       corrected_bias(shared_.source, *layer.bias, pending.tile.row_begin, delta);
   const uint64_t width = octavo::bytes_of(layer.bias->origin.tensor->info.dtype);

@@ -17,8 +17,10 @@
 
 #include <atomic>
 #include <deque>
+#include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 #include <stop_token>
 #include <vector>
 
@@ -89,6 +91,11 @@ class TileWorker {
   bool await_preparation(uint32_t index, const std::stop_token& stop, std::optional<uint32_t>& ahead);
   void finish_others(size_t slot);
   void find_activation_scale(const WorkItem& item, Slot& slot);
+  using ReadInputs = std::function<void(int64_t begin, int64_t count, std::span<std::byte> bytes)>;
+  float absmax_of_smoothed_inputs(const plan::PlannedLayer& layer, Slot& slot);
+  float absmax_of_inputs(const plan::PlannedLayer& layer, Slot& slot);
+  float absmax_of_rows(const plan::PlannedLayer& layer, int64_t rows, uint32_t dtype, Slot& slot,
+                       const ReadInputs& read);
   void merge(Pending& pending, Slot& slot);
   // Reads the rows and has the optimizer quantize them.
   void issue(Pending& pending, Slot& slot, float absmax);
