@@ -17,6 +17,8 @@ class InputMeans {
 
   // f32 [cols]: of the file, else of the kept rows, which are read once. Throws as reading does.
   const std::vector<float>& of(const calibration::InputGroup& group);
+  // Takes over what somebody has read already.
+  void keep(const calibration::InputGroup& group, const std::vector<float>& mean);
 
  private:
   struct Mean {
