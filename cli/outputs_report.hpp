@@ -18,6 +18,7 @@ namespace octavo::cli {
 struct Verdict {
   report::Comparison comparison;
   std::optional<report::OutputReport> outputs;
+  std::vector<FileIdentity> files = {};  // that were read
 
   const report::LayerOutputs* outputs_of(const std::string& name) const;  // nullptr: not judged
 };
