@@ -58,7 +58,7 @@ class CudaLane final : public BackendLane {
  private:
   // Makes the lane's device the calling thread's.
   void enter() const;
-  Launch launch() { return {stream_, residency_, board_, nullptr}; }
+  Launch launch() { return {stream_, residency_, nullptr}; }
   // Runs `issue` with a launch that reports; `deliver` is called in wait().
   void report(std::int64_t row_count, Reports::Delivery deliver,
               const std::function<void(const Launch&, double* rows)>& issue);
@@ -96,7 +96,6 @@ class CudaLane final : public BackendLane {
   cudaStream_t stream_ = nullptr;
   bool own_stream_ = false;
   Residency residency_;
-  Board* board_ = nullptr;
   Reports reports_;
   std::vector<cudaEvent_t> events_;
   std::unique_ptr<Products> products_;
