@@ -3,8 +3,23 @@
 #include "original_flags.hpp"
 
 #include <limits>
+#include <optional>
 
 namespace octavo::cli {
+namespace {
+
+constexpr const char* kAlpha = "smoothquant-alpha";
+constexpr double kDefaultAlpha = 0.5;
+
+std::optional<plan::SmoothingRequest> read_smoothing(const Arguments& arguments) {
+  const bool searches = arguments.text(kAlpha).value_or("") == "search";
+  const std::optional<double> alpha = searches ? std::nullopt : arguments.number(kAlpha, 0, 1);
+  if (!arguments.flag("smoothquant")) return std::nullopt;
+  if (searches) return plan::SmoothingRequest{std::nullopt};
+  return plan::SmoothingRequest{alpha.value_or(kDefaultAlpha)};
+}
+
+}  // namespace
 
 std::vector<Option> calibration_options() {
   return {
@@ -22,6 +37,15 @@ std::vector<Option> calibration_options() {
        .group = kCalibrationFlags,
        .negatable = true,
        .tail = true},
+      {.name = "smoothquant",
+       .help =
+           "outliers of channels of the inputs move into the weights, where the model or the format has a "
+           "place for the inverse",
+       .group = kCalibrationFlags},
+      {.name = "smoothquant-alpha",
+       .value = "A",
+       .help = "how much of an outlier moves: 0 to 1 (default: 0.5; 1: all), or search",
+       .group = kCalibrationFlags},
       {.name = "static-activations",
        .help = "an activation scale for each layer whose inputs are known",
        .group = kCalibrationFlags,
@@ -42,16 +66,20 @@ std::vector<std::string> read_calibration(const Arguments& arguments, Calibratio
                      .value_or(calibration::kDefaultRows);
   settings.static_activations = arguments.flag("static-activations") || arguments.has("input-scales");
   settings.bias_correction = arguments.flag("bias-correction", true) && !arguments.flag("simple");
-  if (!request.empty()) return {};
+  settings.smoothing = read_smoothing(arguments);
+  std::vector<std::string> lines;
+  if (arguments.has(kAlpha) && !arguments.flag("smoothquant"))
+    lines.emplace_back("--smoothquant-alpha has no effect: --smoothquant is not given");
+  if (!request.empty()) return lines;
 
   settings.static_activations = false;
-  std::vector<std::string> lines;
+  settings.smoothing.reset();
   if (arguments.flag("static-activations")) {
     lines.emplace_back(
         "--static-activations has no effect: there is no calibration file in use, so loaders quantize "
         "activations as they come");
   }
-  for (const char* name : {"calib-rows", "bias-correction"}) {
+  for (const char* name : {"calib-rows", "bias-correction", "smoothquant"}) {
     if (arguments.has(name))
       lines.push_back(std::string("--") + name + " has no effect: there is no calibration file in use");
   }

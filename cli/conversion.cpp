@@ -7,7 +7,9 @@
 #include "layer_options.hpp"
 #include "lora_options.hpp"
 #include "original_flags.hpp"
+#include "plan/output_names.hpp"
 #include "session.hpp"
+#include "smoothing_report.hpp"
 #include "table.hpp"
 
 #include <fmt/format.h>
@@ -406,6 +408,7 @@ nlohmann::ordered_json plan_json(const Conversion& conversion, const plan::Plan&
     entry["optimizer"] = tensor.optimizer;
     entry["bytes_in"] = info.bytes();
     entry["bytes_out"] = tensor.bytes_out;
+    if (tensor.smoothing) entry["smoothing"] = smoothing_json(*tensor.smoothing);
   }
   return json;
 }
@@ -421,6 +424,7 @@ void print_plan(const Conversion& conversion, const plan::Plan& plan, uint64_t f
     terminal.print(fmt::format("  {:<14} {:>6} tensors  {:>9} -> {}\n", plan::name(decision), count.tensors,
                                format_bytes(count.bytes_in), format_bytes(count.bytes_out)));
   }
+  print_smoothing(plan, terminal);
   for (const std::string& note : plan.notes) terminal.print(fmt::format("  note     {}\n", note));
   terminal.print(fmt::format("  size     {} -> {} ({} bytes{})\n", format_bytes(plan.bytes_in),
                              format_bytes(file_bytes), file_bytes,

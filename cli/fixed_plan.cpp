@@ -13,6 +13,7 @@
 #include "run/output.hpp"
 #include "run/rehearse.hpp"
 #include "run/signals.hpp"
+#include "smoothing/find_factors.hpp"
 
 #include <fmt/format.h>
 
@@ -76,16 +77,27 @@ class PlanFixer {
 
   plan::Plan fix() {
     plan::Plan plan = make_plan(sources_, source_, session_);
-    if (plan.size_exact) return plan;
-    unfit_ = run::measure(plan, source_, device_(), session_.services(), options_);
-    plan = make_plan(sources_, source_, session_, &unfit_);
-    return conversion_.settings.fragile.empty() ? std::move(plan) : without_fragile(std::move(plan));
+    if (!plan.size_exact) {
+      unfit_ = run::measure(plan, source_, device_(), session_.services(), options_);
+      plan = make_plan(sources_, source_, session_, &unfit_);
+      if (!conversion_.settings.fragile.empty()) plan = without_fragile(std::move(plan));
+    }
+    find_smooth_factors(plan);
+    return plan;
   }
 
  private:
+  // Of every plan that is carried out, or rehearsed: which layers stay decides which ones a factor is made
+  // for.
+  void find_smooth_factors(plan::Plan& plan) {
+    if (plan.smoothings.empty()) return;
+    smoothing::find_factors(plan, sources_of_run(), lanes_for_reports(device_(), options_.lanes));
+  }
+
   plan::Plan without_fragile(plan::Plan plan) {
     const checkpoint::ShardRule* shards = conversion_.shards ? &*conversion_.shards : nullptr;
     const uint64_t file_bytes = run::Output(plan, output_path(conversion_, plan), shards).file_bytes();
+    find_smooth_factors(plan);
     std::vector<plan::MeasuredLayer> layers = measured(std::move(plan));
     const size_t count = layers.size();
     const plan::FragileChoice choice =

@@ -160,11 +160,8 @@ std::vector<Flag> feedback_flags() {
 }
 
 std::vector<Flag> calibration_flags() {
-  const std::string inputs = "weights are not smoothed";
   const std::string synthetic = "synthetic inputs carry no information, and none are made";
   return {
-      {.name = "smoothquant", .group = kCalibrationFlags, .instead = inputs},
-      {.name = "smoothquant-alpha", .kind = Kind::number, .group = kCalibrationFlags, .instead = inputs},
       {.name = "calib-samples",
        .kind = Kind::integer,
        .group = kCalibrationFlags,

@@ -2,7 +2,7 @@
 
 #include "base/error.hpp"
 #include "base/file.hpp"
-#include "plan/plan.hpp"
+#include "plan/output_names.hpp"
 
 #include <nlohmann/json.hpp>
 

@@ -1,7 +1,7 @@
 #include "batch/output_template.hpp"
 
 #include "base/error.hpp"
-#include "plan/plan.hpp"
+#include "plan/output_names.hpp"
 
 #include <fmt/args.h>
 #include <fmt/format.h>
@@ -42,7 +42,7 @@ OutputTemplate::OutputTemplate(std::string text) : text_(std::move(text)) {
 }
 
 fs::path OutputTemplate::path(const OutputParts& parts) const {
-  const fs::path beside =
+  fs::path beside =
       plan::output_beside(parts.input, plan::output_suffix(parts.format, parts.optimizer), parts.sharded);
   if (text_.empty()) return beside;
   if (is_folder_) return fs::path(fill(text_, parts)) / beside.filename();

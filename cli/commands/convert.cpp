@@ -13,6 +13,7 @@
 #include "run/output.hpp"
 #include "run/signals.hpp"
 #include "session.hpp"
+#include "smoothing_report.hpp"
 #include "table.hpp"
 
 #include <fmt/format.h>
@@ -57,6 +58,7 @@ void print_json(const Conversion& conversion, const ConversionSources& sources, 
   json["output"] = outcome.path.string();
   json["loras"] = sources.json();
   if (sources.calibration() != nullptr) json["calibration"] = sources.calibration_json(outcome.plan);
+  if (outcome.plan.settings.smoothing) json["smoothing"] = smoothing_json(outcome.plan);
   json["device"] = outcome.device;
   if (!outcome.notes.empty()) json["notes"].push_back(outcome.notes);
   json["lanes"] = outcome.report.lanes;

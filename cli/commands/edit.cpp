@@ -6,7 +6,7 @@
 #include "edit/edit_plan.hpp"
 #include "edit/edited_file.hpp"
 #include "edit_options.hpp"
-#include "plan/plan.hpp"
+#include "plan/output_names.hpp"
 #include "progress.hpp"
 #include "run/signals.hpp"
 #include "session.hpp"

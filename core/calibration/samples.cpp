@@ -18,43 +18,75 @@ octavo_tensor column_view(std::vector<float>& values) {
   return view;
 }
 
-uint32_t dtype_in_memory(const InputGroup& group) {
-  return group.contents.samples->info.dtype == OCTAVO_BF16 ? OCTAVO_BF16 : OCTAVO_F32;
+uint32_t dtype_in_memory(const InputGroup& group, bool is_divided) {
+  const bool as_stored = group.contents.samples->info.dtype == OCTAVO_BF16 && !is_divided;
+  return as_stored ? OCTAVO_BF16 : OCTAVO_F32;
 }
+
+// For each column the sum of its values in the order of the rows, and its largest magnitude.
+struct ColumnStatistics {
+  std::vector<double> sums;
+  std::vector<float> largest;
+
+  explicit ColumnStatistics(size_t cols) : sums(cols), largest(cols) {}
+
+  template <typename Value, typename Convert>
+  void add(const Value* row, Convert convert) {
+    for (size_t c = 0; c < sums.size(); ++c) {
+      const float value = convert(row[c]);
+      sums[c] += value;
+      largest[c] = std::max(largest[c], std::fabs(value));
+    }
+  }
+};
 
 }  // namespace
 
-uint64_t Samples::bytes_of(const InputGroup& group) {
+uint64_t Samples::bytes_of(const InputGroup& group, bool is_divided) {
   if (!group.has_samples()) return 0;
-  return group.rows.size() * static_cast<uint64_t>(group.cols()) * octavo::bytes_of(dtype_in_memory(group));
+  return group.rows.size() * static_cast<uint64_t>(group.cols()) *
+         octavo::bytes_of(dtype_in_memory(group, is_divided));
 }
 
-Samples::Samples(const Calibration& calibration, const InputGroup& group)
+Samples::Samples(const Calibration& calibration, const InputGroup& group, std::span<const float> divisors)
     : mean_(group.contents.mean), channel_max_(group.contents.channel_max) {
   view_.struct_size = sizeof view_;
   if (group.has_samples()) {
-    dtype_ = dtype_in_memory(group);
+    const bool is_divided = !divisors.empty();
+    dtype_ = dtype_in_memory(group, is_divided);
     count_ = static_cast<int64_t>(group.rows.size());
     cols_ = group.cols();
-    rows_.resize(bytes_of(group));
+    rows_.resize(bytes_of(group, is_divided));
     const uint32_t stored = group.contents.samples->info.dtype;
     const size_t bytes = static_cast<size_t>(count_ * cols_) * octavo::bytes_of(stored);
     // Halves are read into the end of the block and widened from its beginning.
     const std::span<std::byte> target = std::span<std::byte>(rows_.data(), rows_.size()).last(bytes);
     calibration.read(group, 0, count_, target);
-    if (stored == OCTAVO_F16) widen_halves();
+    if (octavo::bytes_of(stored) < octavo::bytes_of(dtype_)) widen(stored);
     if (group.contents.recorded) add_statistics();
-    view_.samples = octavo::tensor_view(rows_.data(), dtype_, {count_, cols_});
   }
+  divide(divisors);
+  if (group.has_samples()) view_.samples = octavo::tensor_view(rows_.data(), dtype_, {count_, cols_});
   view_.mean = column_view(mean_);
   view_.channel_max = column_view(channel_max_);
 }
 
-void Samples::widen_halves() {
+void Samples::widen(uint32_t stored) {
   const std::byte* halves = rows_.data() + rows_.size() / 2;
   for (int64_t i = 0; i < count_ * cols_; ++i) {
-    const float value = reference::load(halves, OCTAVO_F16, i);
+    const float value = reference::load(halves, stored, i);
     std::memcpy(rows_.data() + i * 4, &value, sizeof value);
+  }
+}
+
+void Samples::divide(std::span<const float> divisors) {
+  if (divisors.empty()) return;
+  auto* value = reinterpret_cast<float*>(rows_.data());
+  for (int64_t row = 0; row < count_; ++row) {
+    for (const float divisor : divisors) *value++ /= divisor;
+  }
+  for (std::vector<float>* statistic : {&mean_, &channel_max_}) {
+    for (size_t c = 0; c < statistic->size(); ++c) (*statistic)[c] /= divisors[c];
   }
 }
 
@@ -63,19 +95,21 @@ void Samples::add_statistics() {
   const bool needs_max = channel_max_.empty();
   if (!needs_mean && !needs_max) return;
   const auto width = static_cast<size_t>(cols_);
-  std::vector<double> sums(width);
-  std::vector<float> largest(width);
-  for (int64_t row = 0; row < count_; ++row) {
-    for (size_t c = 0; c < width; ++c) {
-      const float value = reference::load(rows_.data(), dtype_, row * cols_ + static_cast<int64_t>(c));
-      sums[c] += value;
-      largest[c] = std::max(largest[c], std::fabs(value));
+  ColumnStatistics found(width);
+  for (size_t row = 0; row < static_cast<size_t>(count_); ++row) {
+    if (dtype_ == OCTAVO_BF16) {
+      const auto* values = reinterpret_cast<const uint16_t*>(rows_.data()) + row * width;
+      found.add(values, [](uint16_t bits) { return octavo::from_bf16(bits); });
+    } else {
+      found.add(reinterpret_cast<const float*>(rows_.data()) + row * width,
+                [](float value) { return value; });
     }
   }
-  if (needs_max) channel_max_ = std::move(largest);
+  if (needs_max) channel_max_ = std::move(found.largest);
   if (!needs_mean) return;
   mean_.resize(width);
-  for (size_t c = 0; c < width; ++c) mean_[c] = static_cast<float>(sums[c] / static_cast<double>(count_));
+  for (size_t c = 0; c < width; ++c)
+    mean_[c] = static_cast<float>(found.sums[c] / static_cast<double>(count_));
 }
 
 }  // namespace octavo::calibration

@@ -9,6 +9,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <vector>
 
 namespace octavo::calibration {
@@ -17,19 +18,25 @@ namespace octavo::calibration {
 // column, summed in f64 in the order of the rows, and its largest magnitude.
 class Samples {
  public:
-  // Reads the kept rows, if the group has any. Throws as Calibration::read does.
-  Samples(const Calibration& calibration, const InputGroup& group);
+  // Reads the kept rows, if the group has any. `divisors`: of the columns, as SmoothQuant divides inputs;
+  // empty:
+  // 1. Throws as Calibration::read does.
+  Samples(const Calibration& calibration, const InputGroup& group, std::span<const float> divisors = {});
 
   // Views of this object: samples F32 or BF16 [rows, cols], mean and channel_max f32 [cols]; data is NULL
   // where nothing is known.
   const octavo_inputs& view() const { return view_; }
   const std::vector<float>& mean() const { return mean_; }  // empty: not known
 
-  // Bytes that an object for this group takes.
-  static uint64_t bytes_of(const InputGroup& group);
+  // f32 [cols], of |x|; empty: not known.
+  const std::vector<float>& channel_max() const { return channel_max_; }
+
+  // Bytes that an object for this group takes; rows that are divided are kept in F32.
+  static uint64_t bytes_of(const InputGroup& group, bool is_divided = false);
 
  private:
-  void widen_halves();
+  void widen(uint32_t stored);
+  void divide(std::span<const float> divisors);
   void add_statistics();
 
   std::vector<std::byte, boost::alignment::aligned_allocator<std::byte, 64>> rows_;

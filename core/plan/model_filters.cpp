@@ -2,6 +2,7 @@
 
 #include "base/error.hpp"
 #include "plan/open_plugin.hpp"
+#include "plan/source_layers.hpp"
 
 #include <algorithm>
 #include <optional>
@@ -213,6 +214,16 @@ Verdict ModelFilters::decide(std::size_t index) const {
     verdict = {decision_of(made.decision), fmt::format("model {}: {}", filter.id, made.rule), made.reason};
   }
   return verdict;
+}
+
+std::string ModelFilters::fold_target(std::size_t index) const {
+  const std::size_t part = parts_.of[index];
+  const std::string layer(base_name(source_.tensors()[index].info.name));
+  for (const Filter& filter : filters_) {
+    if (!judges(filter, part)) continue;
+    if (std::string target = filter.model.fold_target(context(part), layer); !target.empty()) return target;
+  }
+  return {};
 }
 
 }  // namespace octavo::plan

@@ -30,6 +30,10 @@ class ModelFilters {
   // Throws Error unsupported where a filter refuses the file.
   Verdict decide(std::size_t index) const;
 
+  // Key of the weight that 1/s of SmoothQuant can be folded into for this layer: of the first filter that
+  // names one. "" for none.
+  std::string fold_target(std::size_t index) const;
+
   const std::vector<std::string>& ids() const { return ids_; }
   // "<id>: 57 of 57 signature keys"; of a file with several parts "(model.diffusion_model.)" follows.
   const std::vector<std::string>& reasons() const { return reasons_; }

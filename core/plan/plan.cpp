@@ -2,7 +2,9 @@
 
 #include "base/error.hpp"
 #include "checkpoint/dtypes.hpp"
+#include "plan/activation_scales.hpp"
 #include "plan/provenance.hpp"
+#include "plan/smoother.hpp"
 #include "plan/stored_sources.hpp"
 
 #include <octavo/tensor.hpp>
@@ -13,20 +15,12 @@
 #include <map>
 #include <optional>
 #include <set>
-#include <span>
 
 namespace octavo::plan {
 namespace {
 
 // What a layer's bias and scales share with its weight, so that a shard holds all of them.
 std::string group_of(std::string_view key) { return std::string(key.substr(0, key.rfind('.'))); }
-
-// Every element of an activation scale is the same.
-std::vector<std::byte> equal_scales(float scale, uint64_t elements) {
-  const std::vector<float> scales(elements, scale);
-  const auto raw = std::as_bytes(std::span(scales));
-  return {raw.begin(), raw.end()};
-}
 
 class Planner {
  public:
@@ -49,10 +43,12 @@ class Planner {
     plan_.model_reasons = rules_.model_reasons();
     plan_.warnings = rules_.warnings();
     keep_unfit_stored_layers();
+    find_folds();
     for (size_t i = 0; i < source_.tensors().size(); ++i) place(i);
     if (plan_.layers.empty()) refuse_empty();
     correct_biases();
     warn_about_activation_scales();
+    if (smoother_) finish_smoothing();
     plan_.metadata = output_metadata(plan_, source_, rules_.model_ids());
     add_quantization_metadata(plan_, source_, stored_.remaining(rules_.quantized_layers()));
     note_fallbacks();
@@ -66,11 +62,13 @@ class Planner {
     plan_.bytes_in += tensor.info.bytes();
     if (planned.verdict.decision == Decision::quantize) quantize(tensor, planned);
     if (planned.verdict.decision == Decision::keep || planned.verdict.decision == Decision::high_precision) {
-      if (const std::vector<lora::Delta>* deltas = deltas_of(tensor)) {
-        merge(tensor, *deltas);
-        planned.verdict.reason += "; a LoRA is merged into it";
-      } else {
+      const RowOrigin origin{&tensor, nullptr, deltas_of(tensor), columns_of(tensor), rows_of(tensor)};
+      if (origin.deltas != nullptr) planned.verdict.reason += "; a LoRA is merged into it";
+      if (origin.is_scaled()) planned.verdict.reason += "; SmoothQuant's factors are folded into it";
+      if (origin.is_plain()) {
         copy(tensor);
+      } else {
+        merge(origin);
       }
       planned.bytes_out = tensor.info.bytes();
     }
@@ -143,14 +141,65 @@ class Planner {
         "--requantize takes INT8 layers as a source, --allow-partial-lora leaves such layers out");
   }
 
-  void merge(const checkpoint::TensorRef& tensor, const std::vector<lora::Delta>& deltas) {
-    const checkpoint::TensorInfo& info = tensor.info;
+  void merge(const RowOrigin& origin) {
+    const checkpoint::TensorInfo& info = origin.tensor->info;
     const auto rows = info.shape.empty() ? int64_t{1} : static_cast<int64_t>(info.shape[0]);
-    plan_.merges.push_back({{&tensor, nullptr, &deltas},
-                            plan_.outputs.size(),
-                            rows,
-                            static_cast<int64_t>(info.elements()) / rows});
-    add_as_it_is(tensor);
+    plan_.merges.push_back(
+        {origin, plan_.outputs.size(), rows, static_cast<int64_t>(info.elements()) / rows});
+    add_as_it_is(*origin.tensor);
+  }
+
+  // Nothing in it depends on how a layer is stored, so that it is known before the first tensor is placed.
+  void find_folds() {
+    if (!plan_.settings.smoothing || calibration_ == nullptr) return;
+    smoother_.emplace(SmoothingContext{source_, stored_, rules_, merges_, *calibration_,
+                                       [this](size_t index) { return decide(index); }});
+  }
+
+  const SmoothFactors* columns_of(const checkpoint::TensorRef& tensor) const {
+    return smoother_ ? smoother_->columns_of(tensor) : nullptr;
+  }
+
+  const SmoothFactors* rows_of(const checkpoint::TensorRef& tensor) const {
+    return smoother_ ? smoother_->rows_of(tensor) : nullptr;
+  }
+
+  // Where nothing is there to fold into, the format may have room for the factors.
+  SmoothingDecision smooth(const checkpoint::TensorRef& tensor, PlannedLayer& layer) {
+    if (layer.grid.code == OCTAVO_CODE_CAST) return {{}, "it is only cast, so that nothing is rounded"};
+    if (layer.origin.columns == nullptr) {
+      const std::string why = smoother_->why_not(tensor);
+      const bool stores = stores_factors(layer);
+      Smoothing* group = nullptr;
+      if (stores) {
+        const SmoothedReader reader{layer.name, layer.origin, calibration_->find(layer.name), nullptr};
+        group = smoother_->store_with(tensor, reader, layer.layer.cols);
+      }
+      if (group == nullptr) {
+        return {{},
+                stores ? "nothing is known about the largest values of its inputs' channels"
+                       : fmt::format("{}, and {} stores no factors", why, layer.stored_as)};
+      }
+      layer.stores_factors = group;
+      layer.origin.columns = &group->factors;
+      layer.layer = describe(layer);
+    }
+    smoother_->set_grid(tensor, layer.grid);
+    const std::string target = smoother_->target_of(tensor);
+    return {target, {}};
+  }
+
+  bool stores_factors(const PlannedLayer& layer) const {
+    const std::vector<plugin::Entry> entries =
+        layer.format->entries(layer.layer, layer.grid, OCTAVO_ENTRIES_SMOOTH_FACTORS);
+    return std::any_of(entries.begin(), entries.end(),
+                       [](const plugin::Entry& entry) { return entry.role == OCTAVO_ROLE_SMOOTH_FACTORS; });
+  }
+
+  void finish_smoothing() {
+    plan_.smoothings = smoother_->take();
+    const std::vector<std::string> refusals = smoothing_refusals(plan_.tensors);
+    plan_.warnings.insert(plan_.warnings.end(), refusals.begin(), refusals.end());
   }
 
   // Turns the verdict into keep where the layer is unfit or the format refuses it.
@@ -164,7 +213,7 @@ class Planner {
     }
     auto layer = std::make_unique<PlannedLayer>();
     layer->source = &tensor;
-    layer->origin = {&tensor, stored_.find(tensor), deltas_of(tensor)};
+    layer->origin = {&tensor, stored_.find(tensor), deltas_of(tensor), columns_of(tensor), rows_of(tensor)};
     layer->name = base;
     layer->layer = describe(*layer);
     const OpenedTreatment& treatment = treatments_[planned.verdict.treatment];
@@ -177,6 +226,8 @@ class Planner {
     layer->grid = *placement.grid;
     layer->stored_as = placement.fallback ? placement.stored_as : format;
     if (placement.fallback) layer->note = placement.note;
+    layer->format = treatment.format.handle;
+    if (smoother_) planned.smoothing = smooth(tensor, *layer);
     finish(*layer, treatment);
     planned.format = layer->stored_as;
     planned.optimizer = layer->optimizer_id;
@@ -206,7 +257,6 @@ class Planner {
 
   void finish(PlannedLayer& layer, const OpenedTreatment& treatment) {
     const SharedPlugin<plugin::Optimizer> optimizer = optimizer_for(layer.grid, treatment);
-    layer.format = treatment.format.handle;
     layer.full_precision_matmul = treatment.full_precision_matmul;
     layer.format_spec = spec_of(treatment.format.plugin);
     layer.optimizer = optimizer.handle;
@@ -224,6 +274,7 @@ class Planner {
     if (plan_.settings.legacy_keys) flags |= OCTAVO_ENTRIES_LEGACY_KEYS;
     if (plan_.settings.input_scale || (plan_.settings.static_activations && knows_activation_scale(layer)))
       flags |= OCTAVO_ENTRIES_INPUT_SCALE;
+    if (layer.stores_factors != nullptr) flags |= OCTAVO_ENTRIES_SMOOTH_FACTORS;
     for (plugin::Entry& entry : layer.format->entries(layer.layer, layer.grid, flags))
       add_output(layer, std::move(entry));
     const bool may_change =
@@ -244,6 +295,7 @@ class Planner {
     }
     if (entry.role == OCTAVO_ROLE_INPUT_SCALE && entry.bytes.empty())
       plan_activation_scale(layer, entry, *bytes);
+    if (entry.role == OCTAVO_ROLE_SMOOTH_FACTORS) plan_factors(layer, entry, *bytes);
     layer.bytes_out += *bytes;
     layer.outputs.push_back({entry.role, plan_.outputs.size()});
     if (!entry.bytes.empty()) {
@@ -255,20 +307,13 @@ class Planner {
     plan_.groups.push_back(layer.name);
   }
 
-  // The scale if the calibration says it without its rows being read.
-  static std::optional<float> stated_activation_scale(const PlannedLayer& layer) {
-    if (layer.inputs == nullptr) return std::nullopt;
-    const calibration::LayerContents& known = layer.inputs->contents;
-    if (known.input_scale) return known.input_scale;
-    // In another basis than the plain one a maximum of |x| says too little.
-    if (layer.inputs->has_samples() || known.channel_max.empty() || layer.grid.basis != OCTAVO_BASIS_PLAIN)
-      return std::nullopt;
-    return activation_scale(*std::max_element(known.channel_max.begin(), known.channel_max.end()));
-  }
-
-  static bool knows_activation_scale(const PlannedLayer& layer) {
-    return stated_activation_scale(layer) ||
-           (layer.inputs != nullptr && layer.inputs->has_samples() && layer.inputs->contents.recorded);
+  void plan_factors(PlannedLayer& layer, const plugin::Entry& entry, uint64_t bytes) {
+    if (layer.stores_factors == nullptr || entry.dtype != OCTAVO_F32 ||
+        bytes != static_cast<uint64_t>(layer.layer.cols) * sizeof(float)) {
+      throw Error(ErrorCode::failed, fmt::format("[plan] {}: smooth factors are F32 [{}], and asked for",
+                                                 entry.key, layer.layer.cols));
+    }
+    layer.stores_factors->stored_in = plan_.outputs.size();
   }
 
   void plan_activation_scale(const PlannedLayer& layer, plugin::Entry& entry, uint64_t bytes) {
@@ -364,41 +409,15 @@ class Planner {
   std::vector<OpenedTreatment> treatments_;                  // of rules_, in its order
   std::map<std::string, Verdict, std::less<>> kept_stored_;  // layers that stay quantized, by base name
   const Unfit* unfit_;
-  size_t unit_scales_ = 0;  // activation scales that nothing is known about
+  std::optional<Smoother> smoother_;  // nothing: not asked for
+  size_t unit_scales_ = 0;            // activation scales that nothing is known about
 };
 
 }  // namespace
 
-float activation_scale(float absmax) { return std::max(absmax / 127.0F, 1e-30F); }
-
 Plan make_plan(const Settings& settings, const checkpoint::Checkpoint& source, plugin::Catalog& catalog,
                const octavo_host* host, const Unfit* unfit, const SourceChanges& changes) {
   return Planner(settings, source, catalog, host, unfit, changes).make();
-}
-
-std::string stem_of(const std::filesystem::path& input) {
-  const std::filesystem::path named = input.filename().empty() ? input.parent_path() : input;
-  std::string stem = named.filename().string();
-  for (const char* ending : {".safetensors.index.json", ".index.json", ".safetensors", ".sft"}) {
-    if (!stem.ends_with(ending)) continue;
-    stem.resize(stem.size() - std::string_view(ending).size());
-    break;
-  }
-  return stem;
-}
-
-std::filesystem::path output_beside(const std::filesystem::path& input, const std::string& suffix,
-                                    bool sharded) {
-  const std::filesystem::path named = input.filename().empty() ? input.parent_path() : input;
-  return named.parent_path() / (stem_of(input) + suffix + (sharded ? "" : ".safetensors"));
-}
-
-std::string output_suffix(const std::string& format, const std::string& optimizer) {
-  return "_" + format + (optimizer == "nearest" ? "" : "_" + optimizer);
-}
-
-std::filesystem::path default_output(const std::filesystem::path& input, const Plan& plan, bool sharded) {
-  return output_beside(input, output_suffix(plan.format.id, plan.optimizer.id), sharded);
 }
 
 }  // namespace octavo::plan

@@ -8,6 +8,7 @@
 #include "plan/row_origin.hpp"
 #include "plan/rules.hpp"
 #include "plan/settings.hpp"
+#include "plan/smoothing.hpp"
 #include "plugin/catalog.hpp"
 #include "plugin/format.hpp"
 #include "plugin/optimizer.hpp"
@@ -15,7 +16,6 @@
 #include <octavo/abi/grid.h>
 
 #include <cstdint>
-#include <filesystem>
 #include <map>
 #include <memory>
 #include <optional>
@@ -24,13 +24,20 @@
 
 namespace octavo::plan {
 
+// What --smoothquant came to for a layer: one of the two says something.
+struct SmoothingDecision {
+  std::string target;   // where the inverse of its factors goes: a key of the output
+  std::string refusal;  // why it is not smoothed
+};
+
 // A tensor of the source, and what becomes of it. What `octavo plan` lists.
 struct PlannedTensor {
   const checkpoint::TensorRef* source = nullptr;
   Verdict verdict;
-  std::string format;      // as stored; "" unless quantized
-  std::string optimizer;   // "" unless quantized
-  uint64_t bytes_out = 0;  // of everything it becomes
+  std::string format;                               // as stored; "" unless quantized
+  std::string optimizer;                            // "" unless quantized
+  uint64_t bytes_out = 0;                           // of everything it becomes
+  std::optional<SmoothingDecision> smoothing = {};  // nothing: not asked for, or not quantized
 };
 
 // One tensor that a quantized layer writes.
@@ -62,6 +69,7 @@ struct PlannedLayer {
   std::string note;                                 // why it is not stored as asked for; "" if it is
   uint32_t wants = 0;                               // OCTAVO_WANTS_*
   const calibration::InputGroup* inputs = nullptr;  // nullptr: nothing is known about them
+  Smoothing* stores_factors = nullptr;              // that are written beside its codes
   bool corrects_bias = false;                       // if it has one
   std::optional<PlannedBias> bias;                  // nothing: it is copied as it is
   std::vector<LayerOutput> outputs;
@@ -75,7 +83,7 @@ struct PlannedCopy {
   size_t output = 0;
 };
 
-// A tensor that keeps its dtype but not its values: a LoRA is merged into it.
+// A tensor that keeps its dtype but not its values: a LoRA is merged into it, or SmoothQuant scales it.
 struct PlannedMerge {
   RowOrigin origin;
   size_t output = 0;
@@ -106,6 +114,7 @@ struct Plan {
   std::vector<PlannedMerge> merges;
   std::vector<PlannedConstant> constants;
   std::vector<PlannedActivationScale> activation_scales;
+  std::vector<std::unique_ptr<Smoothing>> smoothings;  // by target, those that are folded before the others
   std::vector<checkpoint::OutputTensor> outputs;
   std::vector<std::string> groups;  // of outputs: what stays in one shard
   std::map<std::string, std::string> metadata;
@@ -127,20 +136,5 @@ using Unfit = std::map<std::string, std::string, std::less<>>;
 // quantized as it is, and what rules and plugins throw.
 Plan make_plan(const Settings& settings, const checkpoint::Checkpoint& source, plugin::Catalog& catalog,
                const octavo_host* host, const Unfit* unfit = nullptr, const SourceChanges& changes = {});
-
-// The static scale of activations whose largest magnitude is `absmax`: absmax / 127, at least 1e-30.
-float activation_scale(float absmax);
-
-// "model" of a/model.safetensors, of a/model.safetensors.index.json and of a folder a/model/.
-std::string stem_of(const std::filesystem::path& input);
-
-// <stem><suffix>.safetensors beside the input; without the ending for a folder of several files.
-std::filesystem::path output_beside(const std::filesystem::path& input, const std::string& suffix,
-                                    bool sharded);
-
-// What a default name says about a conversion: "_<format>[_<optimizer, if not the host's default>]".
-std::string output_suffix(const std::string& format, const std::string& optimizer);
-// <stem><output_suffix>.safetensors beside the input.
-std::filesystem::path default_output(const std::filesystem::path& input, const Plan& plan, bool sharded);
 
 }  // namespace octavo::plan

@@ -98,12 +98,31 @@ Json describe(const Plan& plan, const std::vector<std::string>& model_ids) {
                                 {"bytes", settings.calibration->bytes},
                                 {"rows", settings.calibration->rows},
                                 {"bias_correction", settings.bias_correction}};
+    if (settings.smoothing) {
+      described["smoothing"] =
+          settings.smoothing->alpha ? Json{{"alpha", *settings.smoothing->alpha}} : Json{{"alpha", "search"}};
+    }
   }
   for (const LoraTrace& lora : settings.loras) {
     described["loras"].push_back(
         {{"data_xxh3_128", lora.data_hash}, {"bytes", lora.bytes}, {"strength", lora.strength}});
   }
   return described;
+}
+
+// What an earlier conversion folded stays said.
+void add_smoothing_record(const Plan& plan, std::map<std::string, std::string>& metadata) {
+  Json record = Json::object();
+  if (const auto before = metadata.find(kSmoothingRecord); before != metadata.end()) {
+    record = Json::parse(before->second, nullptr, false);
+    if (!record.is_object()) record = Json::object();
+  }
+  for (const auto& group : plan.smoothings) {
+    if (group->stored_in) continue;
+    Json& layers = record[group->target] = Json::array();
+    for (const SmoothedReader& reader : group->readers) layers.push_back(reader.name);
+  }
+  if (!record.empty()) metadata[kSmoothingRecord] = record.dump();
 }
 
 }  // namespace
@@ -117,6 +136,7 @@ std::map<std::string, std::string> output_metadata(const Plan& plan, const check
       {"settings", describe(plan, model_ids)},
       {"source", {{"header_xxh3_128", source.header_hash()}, {"bytes", source.source_bytes()}}}};
   metadata["octavo"] = made.dump();
+  add_smoothing_record(plan, metadata);
   return metadata;
 }
 

@@ -34,6 +34,7 @@ int64_t columns(const checkpoint::TensorInfo& info) {
 }  // namespace
 
 bool RowOrigin::needs_host() const {
+  if (is_scaled() || (stored != nullptr && stored->find(OCTAVO_ROLE_SMOOTH_FACTORS) != nullptr)) return true;
   return deltas != nullptr && std::any_of(deltas->begin(), deltas->end(), [](const lora::Delta& delta) {
            return !delta.adapter->is_low_rank();
          });

@@ -30,6 +30,9 @@ class Rules {
   // `index`: of the tensor in the source.
   Verdict decide(size_t index) const;
 
+  // The model filter's word on where SmoothQuant's factors of this layer can be folded: a key, or "".
+  std::string fold_target(size_t index) const { return filters_.fold_target(index); }
+
   // The run's own first. Verdict::treatment is an index into it.
   const std::vector<Treatment>& treatments() const { return treatments_; }
   // Ids of the filters at work, and why they were taken ("id: 57 of 57 signature keys").

@@ -47,6 +47,11 @@ struct LoraTrace {
   double strength = 1;
 };
 
+// How much of an outlier's difficulty SmoothQuant moves from the activations into the weights.
+struct SmoothingRequest {
+  std::optional<double> alpha;  // in [0, 1], 1: all; nothing: the best of several, for each group of layers
+};
+
 // Calibration files as the provenance names them.
 struct CalibrationTrace {
   std::string hash;    // of what they say (calibration.hpp)
@@ -64,11 +69,12 @@ struct Settings {
   std::uint32_t block_size = 0;                // as in Treatment
   bool heuristic = false;
   LayerRules rules;
-  bool legacy_keys = false;          // `.scale_weight`, no markers
-  bool input_scale = false;          // an activation scale for each layer: from its inputs, else 1
-  bool static_activations = false;   // an activation scale for each layer whose inputs are known
-  bool bias_correction = true;       // where the mean of a layer's inputs is known
-  bool save_quant_metadata = false;  // markers also in `__metadata__`
+  bool legacy_keys = false;                   // `.scale_weight`, no markers
+  bool input_scale = false;                   // an activation scale for each layer: from its inputs, else 1
+  bool static_activations = false;            // an activation scale for each layer whose inputs are known
+  std::optional<SmoothingRequest> smoothing;  // only with calibration
+  bool bias_correction = true;                // where the mean of a layer's inputs is known
+  bool save_quant_metadata = false;           // markers also in `__metadata__`
   Nonfinite nonfinite = Nonfinite::error;
   CastOverflow cast_overflow = CastOverflow::keep;
   FragileRequest fragile;  // layers that stay because they would lose the most

@@ -34,6 +34,7 @@ StoredSources::StoredSources(const checkpoint::Checkpoint& source, const report:
     if (!is_integer(layer.grid) || requantize) {
       layers_.emplace(layer.name, &layer);
       codes_.insert(index_of(*layer.find(OCTAVO_ROLE_CODES)));
+      for (const report::StoredEntry& entry : layer.entries) parts_.emplace(entry.tensor, layer.name);
     } else {
       integers_.insert(layer.name);
     }
@@ -54,7 +55,9 @@ std::optional<Verdict> StoredSources::decide_part(
     const checkpoint::TensorRef& tensor,
     const std::map<std::string, std::string, std::less<>>& quantized_layers) const {
   const std::string& key = tensor.info.name;
-  const std::string_view owner = owner_of(key, quantized_layers);
+  // By the format that recognised it, which knows all of its parts; else by the name's ending.
+  const auto part = parts_.find(&tensor);
+  const std::string_view owner = part != parts_.end() ? part->second : owner_of(key, quantized_layers);
   if (const auto found = layers_.find(owner); !owner.empty() && found != layers_.end()) {
     if (found->second->find(OCTAVO_ROLE_CODES) == &tensor) return std::nullopt;
     return Verdict{Decision::remove, "dequantized first",

@@ -49,7 +49,8 @@ class StoredSources {
   const checkpoint::Checkpoint& source_;
   std::map<std::string, const report::StoredLayer*, std::less<>> layers_;
   std::set<size_t> codes_;
-  std::set<std::string, std::less<>> integers_;  // layers that --requantize would take
+  std::map<const checkpoint::TensorRef*, std::string> parts_;  // to the layer's base name
+  std::set<std::string, std::less<>> integers_;                // layers that --requantize would take
 };
 
 }  // namespace octavo::plan

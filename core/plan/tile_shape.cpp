@@ -88,7 +88,7 @@ uint64_t tile_lease(const PlannedLayer& layer) {
 
 uint64_t inputs_lease(const PlannedLayer& layer) {
   if ((layer.wants & OCTAVO_WANTS_INPUTS) == 0 || layer.inputs == nullptr) return 0;
-  return calibration::Samples::bytes_of(*layer.inputs);
+  return calibration::Samples::bytes_of(*layer.inputs, layer.origin.columns != nullptr);
 }
 
 uint64_t optimizer_bytes(const PlannedLayer& layer) {

@@ -16,14 +16,18 @@
 
 namespace octavo::plugin {
 
-// Failures that a run can go around: with smaller tiles or another backend; with another backend alone.
-class OutOfMemory : public Error {
+// Failures that a run can go around with another backend, and the first of them with smaller tiles too.
+class BackendGaveUp : public Error {
  public:
   using Error::Error;
 };
-class DeviceLost : public Error {
+class OutOfMemory : public BackendGaveUp {
  public:
-  using Error::Error;
+  using BackendGaveUp::BackendGaveUp;
+};
+class DeviceLost : public BackendGaveUp {
+ public:
+  using BackendGaveUp::BackendGaveUp;
 };
 
 // The exit code that belongs to a status.

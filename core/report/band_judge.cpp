@@ -36,7 +36,7 @@ octavo_tile host_tile(const octavo_layer& layer, const octavo_grid& grid, int64_
 // Judges one band on one lane.
 class BandJudge {
  public:
-  BandJudge(const JudgedLayer& judged, const InputRows& inputs, int64_t begin, int64_t count,
+  BandJudge(const JudgedLayer& judged, const JudgedInputs& inputs, int64_t begin, int64_t count,
             JudgeWorker& worker)
       : judged_(judged),
         grid_(judged.stored.grid),
@@ -54,20 +54,29 @@ class BandJudge {
 
   BandVerdict judge() {
     weights_ = judged_.reference.read(lane(), worker_.reference, begin_, count_);
-    auto* values = const_cast<float*>(inputs_.values.data());  // views are of memory that may be written
-    x_ = worker_.x.upload(lane(), tensor_view(values, OCTAVO_F32, {inputs_.samples, inputs_.cols}));
+    const octavo_tensor x = upload(inputs_.reference, worker_.x);
+    const bool is_smoothed = &inputs_.reference != &inputs_.stored;
+    const octavo_tensor x_stored = is_smoothed ? upload(inputs_.stored, worker_.x_stored) : x;
+    x_ = x;
     y_ = product(weights_, worker_.y);
     BandVerdict verdict;
     read_stored_parts();
+    x_ = x_stored;
     verdict.stored = errors_of(worker_.stored.tile, &verdict.signal);
+    x_ = x;
     quantize_nearest();
-    verdict.is_nearest = same_parts();
+    verdict.is_nearest = !is_smoothed && same_parts();
     verdict.nearest = verdict.is_nearest ? verdict.stored : errors_of(worker_.nearest.tile, nullptr);
     return verdict;
   }
 
  private:
   BandLane& lane() { return worker_.lane; }
+
+  octavo_tensor upload(const InputRows& rows, LaneBuffer& buffer) {
+    auto* values = const_cast<float*>(rows.values.data());  // views are of memory that may be written
+    return buffer.upload(lane(), tensor_view(values, OCTAVO_F32, {rows.samples, rows.cols}));
+  }
 
   template <typename Call>
   void run(const char* operation, Call&& call) {
@@ -76,7 +85,7 @@ class BandJudge {
   }
 
   octavo_tensor outputs(LaneBuffer& buffer) {
-    return buffer.reserve(lane(), tensor_view(nullptr, OCTAVO_F32, {inputs_.samples, count_}));
+    return buffer.reserve(lane(), tensor_view(nullptr, OCTAVO_F32, {inputs_.reference.samples, count_}));
   }
 
   octavo_tensor product(const octavo_tensor& weights, LaneBuffer& buffer) {
@@ -192,7 +201,7 @@ class BandJudge {
 
   const JudgedLayer& judged_;
   const octavo_grid& grid_;
-  const InputRows& inputs_;
+  const JudgedInputs inputs_;
   const int64_t begin_, count_;
   JudgeWorker& worker_;
   octavo_layer layer_{};
@@ -201,7 +210,7 @@ class BandJudge {
 
 }  // namespace
 
-BandVerdict judge_band(const JudgedLayer& layer, const InputRows& inputs, int64_t begin, int64_t count,
+BandVerdict judge_band(const JudgedLayer& layer, const JudgedInputs& inputs, int64_t begin, int64_t count,
                        JudgeWorker& worker) {
   return BandJudge(layer, inputs, begin, count, worker).judge();
 }

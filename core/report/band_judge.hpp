@@ -29,7 +29,7 @@ struct JudgeWorker {
   BandLane lane;
   BandBuffers reference;
   Parts stored, nearest;
-  LaneBuffer x, weights, y, y_weights, y_both;
+  LaneBuffer x, x_stored, weights, y, y_weights, y_both;
 };
 
 // The layer that a band belongs to.
@@ -41,6 +41,13 @@ struct JudgedLayer {
   bool has_w8a8 = false;
 };
 
+// What a layer is given, [samples, cols], by the reference and by the file that is judged; the two differ
+// where that was smoothed.
+struct JudgedInputs {
+  const InputRows& reference;
+  const InputRows& stored;
+};
+
 struct BandVerdict {
   double signal = 0;
   OutputErrors stored = {};
@@ -50,7 +57,7 @@ struct BandVerdict {
 
 // Rows [begin, begin + count), a multiple of the grid's row_multiple unless they reach the end. Throws Error
 // as reading and the lane do.
-BandVerdict judge_band(const JudgedLayer& layer, const InputRows& inputs, int64_t begin, int64_t count,
+BandVerdict judge_band(const JudgedLayer& layer, const JudgedInputs& inputs, int64_t begin, int64_t count,
                        JudgeWorker& worker);
 
 }  // namespace octavo::report

@@ -8,6 +8,9 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <cmath>
+#include <cstring>
 #include <span>
 
 namespace octavo::report {
@@ -69,6 +72,29 @@ void read_stored(const checkpoint::Checkpoint& file, const StoredLayer& layer, o
   }
 }
 
+std::vector<float> read_factors(const checkpoint::Checkpoint& file, const StoredLayer& layer) {
+  const checkpoint::TensorRef* tensor = layer.find(OCTAVO_ROLE_SMOOTH_FACTORS);
+  if (tensor == nullptr) return {};
+  std::vector<float> factors(static_cast<size_t>(layer.cols));
+  const bool fits = tensor->info.dtype == OCTAVO_F32 && tensor->info.elements() == factors.size();
+  if (fits) file.read(*tensor, 0, std::as_writable_bytes(std::span(factors)));
+  const auto is_usable = [](float factor) { return std::isfinite(factor) && factor != 0; };
+  if (!fits || !std::all_of(factors.begin(), factors.end(), is_usable)) {
+    throw Error(ErrorCode::bad_input, fmt::format("[read] {}: smooth factors are F32 [{}], finite and not 0",
+                                                  printable(tensor->info.name), layer.cols));
+  }
+  return factors;
+}
+
+void Scaling::apply(octavo_tensor& values, int64_t row_begin) const {
+  for (int64_t r = 0; r < values.shape[0]; ++r) {
+    auto* row = row_of<float>(values, r);
+    const float of_row = rows.empty() ? 1.0F : rows[static_cast<size_t>(row_begin + r)];
+    for (int64_t c = 0; c < values.shape[1]; ++c)
+      row[c] *= columns.empty() ? of_row : of_row * columns[static_cast<size_t>(c)];
+  }
+}
+
 BandSource::BandSource(const checkpoint::Checkpoint& file, const checkpoint::TensorRef& tensor)
     : file_(file), tensor_(&tensor) {
   const auto& shape = tensor.info.shape;
@@ -88,6 +114,8 @@ BandSource::BandSource(const checkpoint::Checkpoint& file, const StoredLayer& la
   boundary_layer_.key = tensor_ == nullptr ? layer.name.c_str() : tensor_->info.name.c_str();
   boundary_layer_.rows = layer.rows;
   boundary_layer_.cols = layer.cols;
+  stored_scaling_.columns = read_factors(file, layer);
+  for (float& factor : stored_scaling_.columns) factor = 1 / factor;
 }
 
 uint64_t BandSource::bytes() const { return layer_ == nullptr ? tensor_->info.bytes() : layer_->bytes(); }
@@ -113,7 +141,32 @@ std::string BandSource::unreadable() const {
   return "";
 }
 
+// Factors are applied in host memory: a lane of a device gets the values for which there are any from the
+// reference operations.
 octavo_tensor BandSource::read(BandLane& lane, BandBuffers& buffers, int64_t row_begin, int64_t count) const {
+  const bool is_scaled = scaling_ != nullptr && !scaling_->empty();
+  if (!is_scaled && stored_scaling_.empty()) return read_unscaled(lane, buffers, row_begin, count);
+  buffers.scaled.resize(static_cast<size_t>(count * cols_));
+  octavo_tensor scaled = tensor_view(buffers.scaled.data(), OCTAVO_F32, {count, cols_});
+  const auto copy = [&](const octavo_tensor& values) {
+    std::memcpy(buffers.scaled.data(), values.data, view_bytes(scaled));
+  };
+  if (lane.on_host()) {
+    const octavo_tensor values = read_unscaled(lane, buffers, row_begin, count);
+    lane.finish();
+    copy(values);
+  } else {
+    BandLane reference(*lane.raw().host);
+    BandBuffers on_host;
+    copy(read_unscaled(reference, on_host, row_begin, count));
+  }
+  stored_scaling_.apply(scaled, row_begin);
+  if (is_scaled) scaling_->apply(scaled, row_begin);
+  return buffers.lane_scaled.upload(lane, scaled);
+}
+
+octavo_tensor BandSource::read_unscaled(BandLane& lane, BandBuffers& buffers, int64_t row_begin,
+                                        int64_t count) const {
   return layer_ == nullptr ? read_float(lane, buffers, row_begin, count)
                            : read_codes(lane, buffers, row_begin, count);
 }

@@ -16,7 +16,8 @@ namespace octavo::report {
 // What one worker needs to read bands; reused from band to band. Must not outlive the lane.
 struct BandBuffers {
   std::vector<std::byte> source, scales[2], zero_points;  // host
-  LaneBuffer lane_source, lane_scales[2], lane_zero_points, lane_values;
+  std::vector<float> scaled;                              // host
+  LaneBuffer lane_scaled, lane_source, lane_scales[2], lane_zero_points, lane_values;
   octavo_cast_result cast_result{};  // written by the lane until it has finished
 };
 
@@ -25,6 +26,19 @@ struct BandBuffers {
 // is missing or has another shape than its format says.
 void read_stored(const checkpoint::Checkpoint& file, const StoredLayer& layer, octavo_tile& tile);
 
+// The factors that a layer's format stores because its codes are those of W diag(factors), f32 [cols]; empty
+// where there are none. Throws Error bad_input for factors that are not finite or 0.
+std::vector<float> read_factors(const checkpoint::Checkpoint& file, const StoredLayer& layer);
+
+// What multiplies values that are read: columns and rows, f32; empty: 1.
+struct Scaling {
+  std::vector<float> columns = {};
+  std::vector<float> rows = {};
+
+  bool empty() const { return columns.empty() && rows.empty(); }
+  void apply(octavo_tensor& values, int64_t row_begin) const;  // f32 in host memory
+};
+
 // Refers to the checkpoint and the layer, which outlive it. read() may be called from any thread, with
 // buffers and a lane of the thread's own.
 class BandSource {
@@ -32,6 +46,9 @@ class BandSource {
   // A float tensor of any rank, as rows x last dimension.
   BandSource(const checkpoint::Checkpoint& file, const checkpoint::TensorRef& tensor);
   BandSource(const checkpoint::Checkpoint& file, const StoredLayer& layer);
+
+  // The values are multiplied by `scaling`, which outlives the source.
+  void scale_by(const Scaling& scaling) { scaling_ = &scaling; }
 
   int64_t rows() const { return rows_; }
   int64_t cols() const { return cols_; }
@@ -48,6 +65,7 @@ class BandSource {
   octavo_tensor read(BandLane& lane, BandBuffers& buffers, int64_t row_begin, int64_t count) const;
 
  private:
+  octavo_tensor read_unscaled(BandLane& lane, BandBuffers& buffers, int64_t row_begin, int64_t count) const;
   octavo_tensor read_float(BandLane& lane, BandBuffers& buffers, int64_t row_begin, int64_t count) const;
   octavo_tensor read_codes(BandLane& lane, BandBuffers& buffers, int64_t row_begin, int64_t count) const;
   octavo_tile host_tile(BandBuffers& buffers, int64_t row_begin, int64_t count) const;
@@ -56,6 +74,8 @@ class BandSource {
   const checkpoint::TensorRef* tensor_ = nullptr;  // the weight
   const StoredLayer* layer_ = nullptr;
   octavo_layer boundary_layer_{};
+  Scaling stored_scaling_;  // undoes the factors that the format stored
+  const Scaling* scaling_ = nullptr;
   int64_t rows_ = 0;
   int64_t cols_ = 0;
 };

@@ -7,6 +7,7 @@
 #include "checkpoint/dtypes.hpp"
 #include "plan/source_layers.hpp"
 #include "report/band_source.hpp"
+#include "report/unsmoothing.hpp"
 #include "report/work_sharing.hpp"
 
 #include <octavo/tensor.hpp>
@@ -308,6 +309,11 @@ double Difference::relative_error() const { return error_sum == 0 ? 0 : std::sqr
 Comparison compare(const Side& a, const Side& b, const CompareOptions& options) {
   Comparison result;
   std::vector<Pair> pairs = Pairing(a, b, result).make();
+  const Unsmoothing unsmoothing(a, b, options);
+  for (Pair& pair : pairs) {
+    const Scaling* scaling = unsmoothing.find(pair.name);
+    if (scaling != nullptr && pair.b != nullptr) pair.b->scale_by(*scaling);
+  }
   measure_all(a, b, pairs, options);
   std::sort(pairs.begin(), pairs.end(), [](const Pair& x, const Pair& y) { return x.name < y.name; });
   for (const Pair& pair : pairs) report_pair(pair, result);

@@ -74,7 +74,8 @@ struct CompareOptions {
 };
 
 // Values are read in bands of rows by the lanes, dequantized by their operations, and summed in double
-// precision in an order that does not depend on the lanes. Throws Error as reading and lanes do.
+// precision in an order that does not depend on the lanes. Factors of SmoothQuant are undone
+// (unsmoothing.hpp). Throws Error as reading and lanes do.
 Comparison compare(const Side& a, const Side& b, const CompareOptions& options);
 
 }  // namespace octavo::report

@@ -5,6 +5,7 @@
 #include "base/error.hpp"
 #include "report/band_judge.hpp"
 #include "report/band_source.hpp"
+#include "report/unsmoothing.hpp"
 #include "report/work_sharing.hpp"
 
 #include <octavo/grid.hpp>
@@ -27,6 +28,9 @@ struct Job {
   LayerOutputs result;
   std::mutex mutex;
   std::shared_ptr<const InputRows> inputs;
+  std::shared_ptr<const InputRows> stored_inputs;  // what the stored layer is given: smoothed, or the same
+  const Scaling* smoothing = nullptr;              // that undoes what b folded; nullptr: nothing
+  Scaling reference_scaling;                       // of rows that b has divided
   size_t bands_left = 0;
   float absmax = 0;  // of the reference, in the grid's basis, where one scale is the whole layer's
   bool has_absmax = false;
@@ -58,7 +62,12 @@ bool runs_as_w8a8(const octavo_grid& grid) {
 class OutputJudge {
  public:
   OutputJudge(const Side& a, const Side& b, const FindInputs& inputs, const CompareOptions& options)
-      : a_(a), b_(b), find_inputs_(inputs), options_(options), workers_(std::max(1u, options.lanes)) {}
+      : a_(a),
+        b_(b),
+        find_inputs_(inputs),
+        options_(options),
+        unsmoothing_(a, b, options),
+        workers_(std::max(1u, options.lanes)) {}
 
   OutputReport judge() {
     for (const StoredLayer& layer : b_.survey.layers) add_job(layer);
@@ -88,6 +97,12 @@ class OutputJudge {
     const BandSource stored(b_.file, layer);
     if (std::string reason = unfit(layer, *job->reference, stored); !reason.empty())
       return leave_out(layer, std::move(reason));
+    job->smoothing = unsmoothing_.find(layer.name);
+    if (job->smoothing != nullptr && !job->smoothing->rows.empty()) {
+      job->reference_scaling.rows = job->smoothing->rows;
+      for (float& factor : job->reference_scaling.rows) factor = 1 / factor;
+      job->reference->scale_by(job->reference_scaling);
+    }
     job->result.name = layer.name;
     job->result.format = layer.format->id();
     job->result.rows = layer.rows;
@@ -128,20 +143,36 @@ class OutputJudge {
   }
 
   void work_on(Job& job, Band& band, JudgeWorker& worker) {
-    std::shared_ptr<const InputRows> inputs;
+    std::shared_ptr<const InputRows> inputs, stored_inputs;
     {
       const std::lock_guard lock(job.mutex);
-      if (job.inputs == nullptr && job.result.samples == 0) job.inputs = inputs_of(job);
+      if (job.inputs == nullptr && job.result.samples == 0) {
+        job.inputs = inputs_of(job);
+        job.stored_inputs = smoothed(job.inputs, job.smoothing);
+      }
       inputs = job.inputs;
+      stored_inputs = job.stored_inputs;
       if (inputs != nullptr && needs_layer_absmax(job.stored->grid) && !job.has_absmax)
         find_absmax(job, worker);
     }
     if (inputs != nullptr) {
       const JudgedLayer layer{b_.file, *job.stored, *job.reference, job.absmax, job.result.has_w8a8};
-      band.verdict = report::judge_band(layer, *inputs, band.begin, band.count, worker);
+      band.verdict = report::judge_band(layer, {*inputs, *stored_inputs}, band.begin, band.count, worker);
     }
     const std::lock_guard lock(job.mutex);
-    if (--job.bands_left == 0) job.inputs.reset();
+    if (--job.bands_left == 0) {
+      job.inputs.reset();
+      job.stored_inputs.reset();
+    }
+  }
+
+  static std::shared_ptr<const InputRows> smoothed(const std::shared_ptr<const InputRows>& inputs,
+                                                   const Scaling* smoothing) {
+    if (inputs == nullptr || smoothing == nullptr || smoothing->columns.empty()) return inputs;
+    auto divided = std::make_shared<InputRows>(*inputs);
+    for (size_t i = 0; i < divided->values.size(); ++i)
+      divided->values[i] *= smoothing->columns[i % smoothing->columns.size()];
+    return divided;
   }
 
   // Sets the samples: -1 where there are none.
@@ -205,6 +236,7 @@ class OutputJudge {
   const Side& b_;
   const FindInputs& find_inputs_;
   const CompareOptions& options_;
+  const Unsmoothing unsmoothing_;
   std::vector<std::unique_ptr<JudgeWorker>> workers_;
   std::vector<std::unique_ptr<Job>> jobs_;
   std::vector<Band> bands_;

@@ -11,11 +11,24 @@ InputMeans::Mean& InputMeans::entry(const calibration::InputGroup& group) {
   return *mean;
 }
 
-const std::vector<float>& InputMeans::of(const calibration::InputGroup& group) {
+std::vector<float> InputMeans::of(const plan::PlannedLayer& layer) {
+  std::vector<float> mean = recorded(*layer.inputs);
+  if (layer.origin.columns == nullptr) return mean;
+  for (size_t c = 0; c < mean.size(); ++c) mean[c] /= layer.origin.columns->at(static_cast<int64_t>(c));
+  return mean;
+}
+
+const std::vector<float>& InputMeans::recorded(const calibration::InputGroup& group) {
   if (!group.contents.mean.empty()) return group.contents.mean;
   Mean& mean = entry(group);
   std::call_once(mean.made, [&] { mean.values = calibration::Samples(calibration_, group).mean(); });
   return mean.values;
+}
+
+void InputMeans::keep(const calibration::InputGroup& group, const std::vector<float>& mean) {
+  if (mean.empty() || !group.contents.mean.empty()) return;
+  Mean& kept = entry(group);
+  std::call_once(kept.made, [&] { kept.values = mean; });
 }
 
 }  // namespace octavo::run

@@ -88,10 +88,7 @@ LaneCrew::Outcome LaneCrew::work_on(const ChosenDevice& device, uint32_t lane) {
     if (!open_worker(device, lane, worker)) return Outcome::no_memory;
     take_pieces(*worker, piece);
     return Outcome::done;
-  } catch (const plugin::DeviceLost& error) {
-    if (device.fallback == nullptr || prepares()) throw;
-    give_up(device, worker ? &*worker : nullptr, piece, error.what());
-  } catch (const plugin::OutOfMemory& error) {
+  } catch (const plugin::BackendGaveUp& error) {
     if (device.fallback == nullptr || prepares()) throw;
     give_up(device, worker ? &*worker : nullptr, piece, error.what());
   }

@@ -14,8 +14,9 @@ bool wants(const plan::PlannedLayer& layer, uint32_t what) { return (layer.wants
 // What makes two layers of one group share a state.
 std::string group_key(const plan::PlannedLayer& layer) {
   const octavo_grid& grid = layer.grid;
-  return fmt::format("{}\n{} {} {} {} {}", layer.inputs->name, grid.basis, grid.basis_group, grid.basis_seed,
-                     grid.cols, fmt::ptr(layer.optimizer.get()));
+  return fmt::format("{}\n{} {} {} {} {} {}", layer.inputs->name, grid.basis, grid.basis_group,
+                     grid.basis_seed, grid.cols, fmt::ptr(layer.optimizer.get()),
+                     fmt::ptr(layer.origin.columns));
 }
 
 }  // namespace
@@ -47,6 +48,7 @@ LayerQueue::Group* LayerQueue::group_of(const plan::PlannedLayer& layer) {
   if (!wants(layer, OCTAVO_WANTS_INPUTS) || layer.inputs == nullptr) return nullptr;
   Group& group = groups_[group_key(layer)];
   group.inputs = layer.inputs;
+  group.factors = layer.origin.columns;
   ++group.layers_to_prepare;
   return &group;
 }
@@ -54,7 +56,7 @@ LayerQueue::Group* LayerQueue::group_of(const plan::PlannedLayer& layer) {
 // What is leased for a layer's group: once, with the first of its layers.
 uint64_t LayerQueue::group_bytes(const Entry& entry) {
   if (entry.group == nullptr || entry.group->is_leased) return 0;
-  return calibration::Samples::bytes_of(*entry.group->inputs);
+  return calibration::Samples::bytes_of(*entry.group->inputs, entry.group->factors != nullptr);
 }
 
 bool LayerQueue::try_admit(Entry& entry) {

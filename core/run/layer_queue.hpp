@@ -112,6 +112,7 @@ class LayerQueue {
   // One group of inputs in one basis, for one optimizer.
   struct Group {
     const calibration::InputGroup* inputs = nullptr;
+    const plan::SmoothFactors* factors = nullptr;  // that divide the inputs; nullptr: 1
     uint32_t layers_to_prepare = 0;
     bool is_leased = false;   // then `shared` exists
     bool is_claimed = false;  // some lane makes it

@@ -227,9 +227,33 @@ void stored_rows_on_host(const checkpoint::Checkpoint& source, const plan::RowOr
   std::vector<float> values(static_cast<size_t>(blocks.rows * blocks.cols));
   octavo_tensor all = octavo::tensor_view(values.data(), OCTAVO_F32, {blocks.rows, blocks.cols});
   dequantize_on_host(source, origin, blocks, all);
+  const std::vector<float> factors = report::read_factors(source, *origin.stored);
   for (int64_t r = 0; r < band.rows; ++r) {
-    std::copy_n(octavo::row_of<float>(all, band.begin - blocks.begin + r), band.cols,
-                octavo::row_of<float>(target, r));
+    auto* row = octavo::row_of<float>(target, r);
+    std::copy_n(octavo::row_of<float>(all, band.begin - blocks.begin + r), band.cols, row);
+    for (size_t c = 0; c < factors.size(); ++c) row[c] /= factors[c];
+  }
+}
+
+void merge_on_host(const std::vector<lora::Delta>& deltas, const Band& band, octavo_tensor& target) {
+  for (const lora::Delta& delta : deltas) {
+    const Overlap part = overlap(delta, band);
+    if (part.rows == 0) continue;
+    const octavo_tensor rows = rows_of_view(target, part.begin, part.rows);
+    lora::add_rows(*delta.adapter, part.from, part.rows, delta.strength, static_cast<float*>(rows.data),
+                   rows.row_stride);
+  }
+}
+
+void scale(octavo_tensor& target, const plan::RowOrigin& origin, const Band& band) {
+  for (int64_t r = 0; r < band.rows; ++r) {
+    auto* row = octavo::row_of<float>(target, r);
+    if (origin.columns != nullptr) {
+      for (int64_t c = 0; c < band.cols; ++c) row[c] *= origin.columns->at(c);
+    }
+    if (origin.rows == nullptr) continue;
+    const float divisor = origin.rows->at(band.begin + r);
+    for (int64_t c = 0; c < band.cols; ++c) row[c] /= divisor;
   }
 }
 
@@ -250,14 +274,8 @@ void make_rows_on_host(const checkpoint::Checkpoint& source, const plan::RowOrig
   } else {
     read_on_host(source, origin, band, target);
   }
-  if (origin.deltas == nullptr) return;
-  for (const lora::Delta& delta : *origin.deltas) {
-    const Overlap part = overlap(delta, band);
-    if (part.rows == 0) continue;
-    const octavo_tensor rows = rows_of_view(target, part.begin, part.rows);
-    lora::add_rows(*delta.adapter, part.from, part.rows, delta.strength, static_cast<float*>(rows.data),
-                   rows.row_stride);
-  }
+  if (origin.deltas != nullptr) merge_on_host(*origin.deltas, band, target);
+  if (origin.is_scaled()) scale(target, origin, band);
 }
 
 }  // namespace octavo::run

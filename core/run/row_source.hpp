@@ -1,8 +1,10 @@
-// Rows that are not read as they are: dequantized from what a format stored, or with LoRA updates merged.
+// Rows that are not read as they are: dequantized from what a format stored, with LoRA updates merged, or
+// scaled for SmoothQuant.
 //
 // Everything is f32 and class A. Where all updates are products of two matrices, the lane does the work: what
 // was stored and the factors go to its memory behind the tile, and the rows are made at the tile's source. An
-// update of another kind (LoHa, LoKr, a difference) is added on the host, with the reference operations.
+// update of another kind (LoHa, LoKr, a difference) is added on the host, with the reference operations, and
+// so are factors of columns and rows.
 #pragma once
 
 #include "checkpoint/reader.hpp"

@@ -1,10 +1,13 @@
 #include "run/tile_worker.hpp"
 
-#include "base/error.hpp"
 #include "calibration/samples.hpp"
+#include "plan/activation_scales.hpp"
 #include "plan/tile_shape.hpp"
+#include "run/bad_values.hpp"
 #include "run/bias_correction.hpp"
 #include "run/row_source.hpp"
+#include "run/tile_halves.hpp"
+#include "run/tile_parts.hpp"
 
 #include <octavo/grid.hpp>
 #include <octavo/plugin.hpp>
@@ -14,39 +17,13 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <utility>
 
 namespace octavo::run {
 namespace {
 
-std::span<const std::byte> bytes_of_view(const std::byte* block, uint64_t offset, uint64_t size) {
-  return {block + offset, static_cast<size_t>(size)};
-}
-
 constexpr int kMostHalvings = 3;
-
-// Two pieces of a tile, each a number of whole row multiples; none where there is only one.
-std::vector<WorkItem> plan_halves(const plan::PlannedLayer& layer, const WorkItem& item) {
-  const auto multiple = static_cast<uint64_t>(plan::tile_row_multiple(layer));
-  const uint64_t first = (item.size / 2 + multiple - 1) / multiple * multiple;
-  if ((layer.wants & OCTAVO_WANTS_WHOLE_LAYER) != 0 || first == 0 || first >= item.size) return {};
-  WorkItem front = item, back = item;
-  front.size = first;
-  back.begin += first;
-  back.size -= first;
-  return {front, back};
-}
-
-void add_sums(const octavo_tile_result& part, octavo_tile_result& sum) {
-  sum.max_error = std::max(sum.max_error, part.max_error);
-  sum.error_sum += part.error_sum;
-  sum.signal_sum += part.signal_sum;
-  sum.nonfinite_count += part.nonfinite_count;
-  sum.overflow_count += part.overflow_count;
-  sum.underflow_count += part.underflow_count;
-  sum.floored_rows += part.floored_rows;
-  sum.rows_sent_back += part.rows_sent_back;
-}
 
 void zero_nonfinite(octavo_tensor& rows) {
   for (int64_t r = 0; r < rows.shape[0]; ++r) {
@@ -54,34 +31,6 @@ void zero_nonfinite(octavo_tensor& rows) {
     std::replace_if(
         row, row + rows.shape[1], [](float value) { return !std::isfinite(value); }, 0.0F);
   }
-}
-
-// Why a layer cannot go on, with the place of the first bad value.
-[[noreturn]] void refuse_nonfinite(const plan::PlannedLayer& layer, int64_t row_begin, int64_t first,
-                                   int64_t count) {
-  const int64_t row = row_begin + first / layer.layer.cols;
-  const int64_t col = first % layer.layer.cols;
-  const bool rotated = layer.grid.basis == OCTAVO_BASIS_CONVROT;
-  const bool incoherent = layer.grid.basis == OCTAVO_BASIS_INCOHERENT;
-  throw Error(
-      ErrorCode::bad_input,
-      fmt::format("[convert] tensor {} holds {} value{} that {} not finite{}, first at [{}, {}] (element {})",
-                  printable(layer.layer.key), count, count == 1 ? "" : "s", count == 1 ? "is" : "are",
-                  rotated      ? " or not below 2^118, the limit of a rotated grid"
-                  : incoherent ? " or not below 2^96, the limit of an incoherent grid"
-                               : "",
-                  row, col, row * layer.layer.cols + col),
-      "--nonfinite keep leaves such layers as they are, --nonfinite zero makes such values 0");
-}
-
-// Output tensor of a layer that has a role; throws where it has none.
-size_t output_of(const plan::PlannedLayer& layer, octavo_role role) {
-  for (const plan::LayerOutput& output : layer.outputs) {
-    if (output.role == role) return output.output;
-  }
-  throw Error(ErrorCode::failed,
-              fmt::format("[convert] the format of layer {} writes a part it did not announce",
-                          printable(layer.name)));
 }
 
 }  // namespace
@@ -187,15 +136,17 @@ void TileWorker::finish_merge(const Pending& pending, Slot& slot) {
   const checkpoint::TensorInfo& info = merged.origin.tensor->info;
   if (pending.cast_out.overflow_count > 0 &&
       shared_.plan.settings.cast_overflow != plan::CastOverflow::clamp) {
-    throw Error(ErrorCode::bad_input,
-                fmt::format("[convert] tensor {} holds {} values after the merge that its dtype cannot hold",
-                            printable(info.name), pending.cast_out.overflow_count),
-                "--fp16-overflow clamp stores the largest finite value");
+    throw Error(
+        ErrorCode::bad_input,
+        fmt::format(
+            "[convert] tensor {} holds {} values after the merge or the smoothing that its dtype cannot hold",
+            printable(info.name), pending.cast_out.overflow_count),
+        "--fp16-overflow clamp stores the largest finite value");
   }
   const plan::TileOffsets at = plan::merge_offsets(merged, static_cast<int64_t>(pending.item.size));
   const uint64_t row_bytes = static_cast<uint64_t>(merged.cols) * octavo::bytes_of(info.dtype);
   shared_.output->write(merged.output, pending.item.begin * row_bytes,
-                        bytes_of_view(slot.host(at.block).data(), at.codes, pending.item.size * row_bytes));
+                        slot.host(at.block).subspan(at.codes, pending.item.size * row_bytes));
   shared_.bytes_done += pending.item.size * row_bytes;
 }
 
@@ -218,18 +169,46 @@ void TileWorker::measure(Pending& pending, Slot& slot) {
 void TileWorker::find_activation_scale(const WorkItem& item, Slot& slot) {
   const plan::PlannedActivationScale& wanted = shared_.plan.activation_scales[item.index];
   const plan::PlannedLayer& layer = *shared_.plan.layers[wanted.layer];
+  const bool is_smoothed = layer.origin.columns != nullptr && !layer.origin.columns->values.empty();
+  const float absmax = is_smoothed ? absmax_of_smoothed_inputs(layer, slot) : absmax_of_inputs(layer, slot);
+  const std::vector<float> scales(wanted.elements, plan::activation_scale(absmax));
+  shared_.output->write(wanted.output, 0, std::as_bytes(std::span(scales)));
+  ++shared_.items_done;
+}
+
+float TileWorker::absmax_of_smoothed_inputs(const plan::PlannedLayer& layer, Slot& slot) {
+  const calibration::Samples samples(*shared_.calibration, *layer.inputs, layer.origin.columns->values);
+  const octavo_tensor& rows = samples.view().samples;
+  if (rows.data == nullptr)
+    return *std::max_element(samples.channel_max().begin(), samples.channel_max().end());
+  const uint64_t row_bytes = static_cast<uint64_t>(rows.shape[1]) * sizeof(float);
+  return absmax_of_rows(
+      layer, rows.shape[0], OCTAVO_F32, slot, [&](int64_t begin, int64_t, std::span<std::byte> bytes) {
+        const auto* from = static_cast<const std::byte*>(rows.data);
+        std::memcpy(bytes.data(), from + static_cast<uint64_t>(begin) * row_bytes, bytes.size());
+      });
+}
+
+float TileWorker::absmax_of_inputs(const plan::PlannedLayer& layer, Slot& slot) {
   const calibration::InputGroup& group = *layer.inputs;
-  const uint32_t dtype = group.contents.samples->info.dtype;
-  const uint64_t row_bytes = static_cast<uint64_t>(group.cols()) * octavo::bytes_of(dtype);
-  const auto rows = static_cast<int64_t>(group.rows.size());
+  return absmax_of_rows(layer, static_cast<int64_t>(group.rows.size()), group.contents.samples->info.dtype,
+                        slot, [&](int64_t begin, int64_t count, std::span<std::byte> bytes) {
+                          shared_.calibration->read(group, begin, count, bytes);
+                        });
+}
+
+float TileWorker::absmax_of_rows(const plan::PlannedLayer& layer, int64_t rows, uint32_t dtype, Slot& slot,
+                                 const ReadInputs& read) {
+  const int64_t cols = layer.layer.cols;
+  const uint64_t row_bytes = static_cast<uint64_t>(cols) * octavo::bytes_of(dtype);
   const auto height = static_cast<int64_t>(std::max<uint64_t>(plan::kTileBytes / row_bytes, 1));
   float absmax = 0;
   for (int64_t begin = 0; begin < rows; begin += height) {
     const int64_t count = std::min(height, rows - begin);
     const uint64_t bytes = static_cast<uint64_t>(count) * row_bytes;
-    shared_.calibration->read(group, begin, count, slot.host(bytes).first(bytes));
+    read(begin, count, slot.host(bytes).first(bytes));
     slot.copy_in(bytes);
-    const octavo_tensor values = slot.view(0, dtype, count, group.cols());
+    const octavo_tensor values = slot.view(0, dtype, count, cols);
     octavo_absmax_result found{};
     found.struct_size = sizeof found;
     lane_.run("absmax", [&](const octavo_operations& operations, octavo_lane* lane, octavo_error* error) {
@@ -239,9 +218,7 @@ void TileWorker::find_activation_scale(const WorkItem& item, Slot& slot) {
     lane_.wait(slot.number());
     absmax = std::max(absmax, found.absmax);
   }
-  const std::vector<float> scales(wanted.elements, plan::activation_scale(absmax));
-  shared_.output->write(wanted.output, 0, std::as_bytes(std::span(scales)));
-  ++shared_.items_done;
+  return absmax;
 }
 
 void TileWorker::prepare(uint32_t index) {
@@ -251,7 +228,11 @@ void TileWorker::prepare(uint32_t index) {
   PreparedLayer prepared;
   prepared.shared =
       shared_.queue->shared_inputs(index, [&](SharedInputs& shared, const calibration::InputGroup& group) {
-        shared.samples = std::make_unique<calibration::Samples>(*shared_.calibration, group);
+        shared.samples = std::make_unique<calibration::Samples>(
+            *shared_.calibration, group,
+            layer.origin.columns == nullptr ? std::span<const float>() : layer.origin.columns->values);
+        if (shared_.means != nullptr && layer.origin.columns == nullptr)
+          shared_.means->keep(group, shared.samples->mean());
         shared.state = layer.optimizer->prepare_inputs(lane_.raw(), shared.samples->view(), layer.grid);
       });
   const plugin::ReadRows read_rows = [&](int64_t row_begin, octavo_tensor& target) {
@@ -266,8 +247,12 @@ void TileWorker::prepare(uint32_t index) {
   shared_.queue->prepared(index, std::move(prepared));
 }
 
+// What the lane has in flight is finished first: a lease that the layer waits for may be given back with it.
 void TileWorker::prepare_ahead() {
-  while (const std::optional<uint32_t> layer = shared_.queue->claim_ahead()) prepare(*layer);
+  while (const std::optional<uint32_t> layer = shared_.queue->claim_ahead()) {
+    drain();
+    prepare(*layer);
+  }
 }
 
 // What this lane has in flight may be among what it would wait for.
@@ -374,7 +359,7 @@ bool TileWorker::quantize_in_halves(Pending& pending, Slot& slot, const Error& e
       half.tile.absmax = pending.tile.absmax;
       if (!quantize_in_halves(half, slot, again)) throw;
     }
-    add_sums(half.result, sum);
+    add_half(half.result, sum);
   }
   octavo::copy_text("stored in smaller tiles, because memory ran out", sum.note);
   pending.result = sum;
@@ -413,10 +398,7 @@ void TileWorker::finish_absmax(const Pending& pending) {
     shared_.bytes_done += source_bytes(layer, pending.item);
     return;
   }
-  if (pending.absmax.nonfinite_count > 0 && shared_.plan.settings.nonfinite != plan::Nonfinite::zero) {
-    refuse_nonfinite(layer, pending.tile.row_begin, pending.absmax.nonfinite_first,
-                     pending.absmax.nonfinite_count);
-  }
+  check_values(shared_.plan.settings, layer, pending.tile, pending.absmax);
   shared_.layers[pending.item.index]->add_absmax(pending.absmax);
   shared_.idle.changed();
 }
@@ -432,85 +414,23 @@ void TileWorker::finish_tile(Pending& pending, Slot& slot) {
 
 void TileWorker::store_tile(Pending& pending, Slot& slot) {
   const plan::PlannedLayer& layer = *shared_.plan.layers[pending.item.index];
-  const octavo_tile_result& result = pending.result;
-  if (result.nonfinite_count > 0 && shared_.plan.settings.nonfinite != plan::Nonfinite::zero) {
-    refuse_nonfinite(layer, pending.tile.row_begin, result.nonfinite_first, result.nonfinite_count);
-  }
-  if (result.overflow_count > 0 && shared_.plan.settings.cast_overflow != plan::CastOverflow::clamp) {
-    throw Error(
-        ErrorCode::bad_input,
-        fmt::format("[convert] tensor {} holds {} values that its stored dtype cannot hold",
-                    printable(layer.layer.key), result.overflow_count),
-        "--fp16-overflow keep leaves such tensors as they are, clamp stores the largest finite value");
-  }
+  check_values(shared_.plan.settings, layer, pending.tile, pending.result);
   if (pending.metrics.any_lost()) {
     if (!spare_) spare_.emplace(lane_, slot.number(), 64);
     send_rows_back(layer, pending.tile, pending.metrics, lane_, slot, *spare_, pending.result);
     if ((layer.wants & OCTAVO_WANTS_WHOLE_LAYER) != 0) spare_.reset();  // too large to keep
   }
-  write_parts(layer, pending, slot);
+  const plan::TileOffsets at = plan::tile_offsets(layer, pending.tile.source.shape[0]);
+  write_parts(layer, pending.tile, slot.host(at.total).data(), *shared_.output);
   if (layer.bias) correct_bias(layer, pending);
 }
 
 void TileWorker::correct_bias(const plan::PlannedLayer& layer, const Pending& pending) {
-  const std::vector<float> delta = bias_correction(lane_, pending.tile, shared_.means->of(*layer.inputs));
+  const std::vector<float> delta = bias_correction(lane_, pending.tile, shared_.means->of(layer));
   const std::vector<std::byte> bytes =
       corrected_bias(shared_.source, *layer.bias, pending.tile.row_begin, delta);
   const uint64_t width = octavo::bytes_of(layer.bias->origin.tensor->info.dtype);
   shared_.output->write(layer.bias->output, pending.item.begin * width, bytes);
-}
-
-void TileWorker::write_parts(const plan::PlannedLayer& layer, const Pending& pending, Slot& slot) {
-  const octavo_grid& grid = layer.grid;
-  const auto rows = static_cast<int64_t>(pending.item.size);
-  const plan::TileOffsets at = plan::tile_offsets(layer, rows);
-  std::byte* block = slot.host(at.total).data();
-  if (layer.format->packs()) {
-    octavo_tile stored = pending.tile;  // the same views in host memory
-    stored.codes.data = block + at.codes;
-    for (uint32_t level = 0; level < grid.scale_levels; ++level)
-      stored.scales[level].data = block + at.scales[level];
-    stored.zero_points.data = block + at.zero_points;
-    const plugin::Storage storage{[&](octavo_role role, uint64_t offset, std::span<const std::byte> bytes) {
-                                    shared_.output->write(output_of(layer, role), offset, bytes);
-                                  },
-                                  [](octavo_role, uint64_t, std::span<std::byte>) {
-                                    throw Error(ErrorCode::failed,
-                                                "[convert] encode reads what it is to write");
-                                  }};
-    layer.format->encode(stored, storage);
-    return;
-  }
-  const auto stored_rows = static_cast<uint64_t>(plan::coded_rows(layer, rows));
-  for (const plan::LayerOutput& output : layer.outputs) {
-    if (output.role == OCTAVO_ROLE_CODES) {
-      const uint64_t row_bytes = static_cast<uint64_t>(grid.cols) * octavo::bytes_of(grid.stored_dtype);
-      shared_.output->write(output.output, pending.item.begin * row_bytes,
-                            bytes_of_view(block, at.codes, stored_rows * row_bytes));
-    } else if (output.role == OCTAVO_ROLE_SCALES || output.role == OCTAVO_ROLE_OUTER_SCALES) {
-      write_scales(layer, pending, block, output, output.role == OCTAVO_ROLE_SCALES ? 0 : 1);
-    }
-  }
-}
-
-void TileWorker::write_scales(const plan::PlannedLayer& layer, const Pending& pending, const std::byte* block,
-                              const plan::LayerOutput& output, uint32_t level) {
-  const octavo_scale_level& scales = layer.grid.scales[level];
-  if (scales.granularity == OCTAVO_PER_TENSOR) {
-    if (pending.item.begin != 0) return;
-    const float scale = octavo::scale_of(pending.tile.absmax, layer.grid.qmax, scales.floor);
-    shared_.output->write(output.output, 0, std::as_bytes(std::span(&scale, 1)));
-    return;
-  }
-  const auto rows = static_cast<int64_t>(pending.item.size);
-  const plan::TileOffsets at = plan::tile_offsets(layer, rows);
-  const auto shape = octavo::scale_shape(scales, plan::coded_rows(layer, rows), layer.grid.cols);
-  const int64_t rows_per_scale = scales.granularity == OCTAVO_PER_BLOCK ? scales.block_rows : 1;
-  const uint64_t row_bytes = static_cast<uint64_t>(shape.cols) * octavo::bytes_of(scales.dtype);
-  const uint64_t first = pending.item.begin / static_cast<uint64_t>(rows_per_scale);
-  shared_.output->write(
-      output.output, first * row_bytes,
-      bytes_of_view(block, at.scales[level], static_cast<uint64_t>(shape.rows) * row_bytes));
 }
 
 }  // namespace octavo::run

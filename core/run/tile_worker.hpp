@@ -17,8 +17,10 @@
 
 #include <atomic>
 #include <deque>
+#include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 #include <stop_token>
 #include <vector>
 
@@ -57,7 +59,7 @@ class TileWorker {
   // Numbers of the pieces that were started and are not written.
   std::vector<size_t> unfinished() const;
 
-  // This lane prepares layers for lanes that cannot: those of a device but its primary one.
+  // This lane prepares layers before it takes a piece: on a device, whose work goes on meanwhile.
   bool serves() const { return lane_.raw().primary != 0 && !lane_.on_host(); }
   // Prepares the layers that are next, as far as they can be without waiting.
   void prepare_ahead();
@@ -89,6 +91,11 @@ class TileWorker {
   bool await_preparation(uint32_t index, const std::stop_token& stop, std::optional<uint32_t>& ahead);
   void finish_others(size_t slot);
   void find_activation_scale(const WorkItem& item, Slot& slot);
+  using ReadInputs = std::function<void(int64_t begin, int64_t count, std::span<std::byte> bytes)>;
+  float absmax_of_smoothed_inputs(const plan::PlannedLayer& layer, Slot& slot);
+  float absmax_of_inputs(const plan::PlannedLayer& layer, Slot& slot);
+  float absmax_of_rows(const plan::PlannedLayer& layer, int64_t rows, uint32_t dtype, Slot& slot,
+                       const ReadInputs& read);
   void merge(Pending& pending, Slot& slot);
   // Reads the rows and has the optimizer quantize them.
   void issue(Pending& pending, Slot& slot, float absmax);
@@ -103,9 +110,6 @@ class TileWorker {
   void finish_merge(const Pending& pending, Slot& slot);
   void read_rows(const plan::PlannedLayer& layer, Pending& pending, Slot& slot);
   uint64_t source_bytes(const plan::PlannedLayer& layer, const WorkItem& item) const;
-  void write_parts(const plan::PlannedLayer& layer, const Pending& pending, Slot& slot);
-  void write_scales(const plan::PlannedLayer& layer, const Pending& pending, const std::byte* block,
-                    const plan::LayerOutput& output, uint32_t level);
 
   RunShared& shared_;
   plugin::Lane lane_;

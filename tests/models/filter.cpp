@@ -62,6 +62,16 @@ Verdict Filter::classify(const Header& header, std::uint64_t index) const {
   return {static_cast<octavo_decision>(made.decision), made.rule, made.reason};
 }
 
+std::string Filter::fold_target(const std::string& layer) const {
+  if (api_.fold_target == nullptr) return {};
+  const Header header({});
+  const octavo_model_context context = context_of(header, "");
+  char target[512] = {};
+  octavo_error error = no_error();
+  check(api_.fold_target(self_, &context, layer.c_str(), target, sizeof target, &error), error);
+  return target;
+}
+
 std::string library_of(const std::string& id) {
   return std::string(OCTAVO_TEST_FILTERS).append("/").append(id).append(".so");
 }

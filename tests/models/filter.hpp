@@ -33,6 +33,7 @@ class Filter {
   Detected detect(const Header& header, const std::string& part_prefix = "") const;
   Verdict classify(const Tensor& tensor) const;  // of a file that holds nothing else
   Verdict classify(const Header& header, std::uint64_t index) const;
+  std::string fold_target(const std::string& layer) const;  // "": none
 
  private:
   const octavo_plugin& plugin_;

@@ -47,8 +47,8 @@ FEEDBACK = {
 WITHOUT_EFFECT = {
     "--no-quip-hadamard": "only Hadamard ones", "--quip-hadamard": "only Hadamard ones", "--quip-checkpointed": "tiles",
     "--quip-checkpoint-threshold=16": "tiles", "--quip-checkpoint-segments=8": "tiles",
-    "--gptq-fast": "exact", "--no-gptq-fast": "exact", "--gptq-turbo": "exact", "--smoothquant": "not smoothed",
-    "--smoothquant-alpha=0.75": "not smoothed", "--calib_samples=64": "synthetic",
+    "--gptq-fast": "exact", "--no-gptq-fast": "exact", "--gptq-turbo": "exact", "--smoothquant": "calibration file",
+    "--smoothquant-alpha=0.75": "--smoothquant is not given", "--calib_samples=64": "synthetic",
     "--calibration-lora=x.safetensors": "calibrate-from-lora", "--static-activations": "calibration file", "--calib_cpu": "memory",
     "--calib-rows=7": "calibration file", "--streaming-mode=aggressive": "tiles", "--stream-hadamard-threshold=5": "tiles",
     "--stream-hessian-threshold=5": "tiles", "--stream-ldlq-threshold=5": "tiles", "--stream-ortho-threshold=5": "tiles",

@@ -22,6 +22,9 @@ inline constexpr const char* kColsOfCodes = ".hadamard_size_in";   // I32 []
 // U8, "[rows, cols]": what the weight is cropped to. Only where it was padded.
 inline constexpr const char* kShape = ".original_shape";
 
+// F32 [cols], where the codes are those of W diag(factors): a loader divides the inputs by them first.
+inline constexpr const char* kSmoothFactors = ".smooth_factors";
+
 // Rows that are read together, in aligned groups.
 inline constexpr std::int64_t kRowsAtATime = 256;
 

@@ -86,6 +86,8 @@ class QuipTransformed final : public Format {
       marker.full_precision = (flags & OCTAVO_ENTRIES_FULL_PRECISION_MATMUL) != 0;
       made.push_back(text_entry(OCTAVO_ROLE_MARKER, base + kMarker, int8::marker_text(marker)));
     }
+    if ((flags & OCTAVO_ENTRIES_SMOOTH_FACTORS) != 0)
+      made.push_back({OCTAVO_ROLE_SMOOTH_FACTORS, base + kSmoothFactors, OCTAVO_F32, {layer.cols}});
     if ((flags & OCTAVO_ENTRIES_INPUT_SCALE) != 0)
       made.push_back(
           {OCTAVO_ROLE_INPUT_SCALE, base + (legacy ? ".scale_input" : ".input_scale"), OCTAVO_F32, {}});

@@ -30,6 +30,7 @@ class Reader {
   void read() {
     if (!read_weight() || !read_scale() || !read_signs()) return;
     read_shape();
+    if (!read_smooth_factors()) return;
     found_.grid = reading_grid(found_.rows, found_.cols);
     for (const char* companion : {kHadamard, kRowsOfCodes, kColsOfCodes, kShape})
       add(OCTAVO_ROLE_CONSTANT, companion);
@@ -85,6 +86,13 @@ class Reader {
   bool read_signs() {
     return require(OCTAVO_ROLE_ROW_SIGNS, base_ + kRowSigns, "signs-missing", "signs-shape", found_.rows) &&
            require(OCTAVO_ROLE_COLUMN_SIGNS, base_ + kColumnSigns, "signs-missing", "signs-shape",
+                   found_.cols);
+  }
+
+  bool read_smooth_factors() {
+    if (!header_.find(base_ + kSmoothFactors)) return true;
+    found_.flags |= OCTAVO_ENTRIES_SMOOTH_FACTORS;
+    return require(OCTAVO_ROLE_SMOOTH_FACTORS, base_ + kSmoothFactors, "factors-missing", "factors-shape",
                    found_.cols);
   }
 

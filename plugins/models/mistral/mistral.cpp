@@ -13,9 +13,20 @@ constexpr octavo::SignatureKey kSignature[] = {
     octavo::each_block("layers.{}.mlp.gate_proj.weight"),
 };
 
+// Attention has fewer values than heads, so that o_proj reads each of them several times: it has no fold.
+constexpr octavo::Fold kFolds[] = {
+    {"layers.{}.self_attn.q_proj", "layers.{}.input_layernorm.weight"},
+    {"layers.{}.self_attn.k_proj", "layers.{}.input_layernorm.weight"},
+    {"layers.{}.self_attn.v_proj", "layers.{}.input_layernorm.weight"},
+    {"layers.{}.mlp.gate_proj", "layers.{}.post_attention_layernorm.weight"},
+    {"layers.{}.mlp.up_proj", "layers.{}.post_attention_layernorm.weight"},
+    {"layers.{}.mlp.down_proj", "layers.{}.mlp.up_proj.weight"},
+};
+
 class Mistral final : public octavo::PatternModel {
  public:
-  Mistral(const octavo::Host&, const octavo::Params&) : PatternModel({kPatterns, kSignature}) {}
+  Mistral(const octavo::Host&, const octavo::Params&)
+      : PatternModel({kPatterns, kSignature, {}, {}, kFolds}) {}
 };
 
 }  // namespace

@@ -17,11 +17,22 @@ constexpr octavo::SignatureKey kSignature[] = {
     octavo::each_block("encoder.block.{}.layer.0.SelfAttention.q.weight"),
     octavo::each_block("encoder.block.{}.layer.1.DenseReluDense.wo.weight"),
 };
+// v1.1 and UMT5: no biases, norms that only scale, a gated feed-forward: wo reads gelu(wi_0 x) times wi_1 x.
+constexpr octavo::Fold kFolds[] = {
+    {"block.{}.layer.0.SelfAttention.q", "block.{}.layer.0.layer_norm.weight"},
+    {"block.{}.layer.0.SelfAttention.k", "block.{}.layer.0.layer_norm.weight"},
+    {"block.{}.layer.0.SelfAttention.v", "block.{}.layer.0.layer_norm.weight"},
+    {"block.{}.layer.0.SelfAttention.o", "block.{}.layer.0.SelfAttention.v.weight"},
+    {"block.{}.layer.1.DenseReluDense.wi_0", "block.{}.layer.1.layer_norm.weight"},
+    {"block.{}.layer.1.DenseReluDense.wi_1", "block.{}.layer.1.layer_norm.weight"},
+    {"block.{}.layer.1.DenseReluDense.wo", "block.{}.layer.1.DenseReluDense.wi_1.weight"},
+};
 constexpr std::string_view kAbsent[] = {"decoder.block.0.layer.0.SelfAttention.q.weight"};
 
 class T5xxl final : public octavo::PatternModel {
  public:
-  T5xxl(const octavo::Host&, const octavo::Params&) : PatternModel({kPatterns, kSignature, kAbsent}) {}
+  T5xxl(const octavo::Host&, const octavo::Params&)
+      : PatternModel({kPatterns, kSignature, kAbsent, {}, kFolds}) {}
 };
 
 }  // namespace

@@ -33,9 +33,16 @@ constexpr octavo::SignatureKey kSignature[] = {
     octavo::each_block("blocks.{}.ffn.0.weight"),
 };
 
+// The norms before self-attention and the feed-forward have no weights; norm3 has, and only the queries of
+// cross-attention read it. (Its output layer also reads the values of an image.)
+constexpr octavo::Fold kFolds[] = {
+    {"blocks.{}.cross_attn.q", "blocks.{}.norm3.weight"},
+    {"blocks.{}.self_attn.o", "blocks.{}.self_attn.v.weight"},
+};
+
 class Wan final : public octavo::PatternModel {
  public:
-  Wan(const octavo::Host&, const octavo::Params&) : PatternModel({kPatterns, kSignature}) {}
+  Wan(const octavo::Host&, const octavo::Params&) : PatternModel({kPatterns, kSignature, {}, {}, kFolds}) {}
 };
 
 }  // namespace

@@ -30,6 +30,14 @@ constexpr octavo::SignatureKey kDiffusers[] = {
     octavo::required_key("layers.0.attention.to_q.weight"),
 };
 
+// What follows a norm multiplies each channel (1 + scale) and shifts nothing; w2 reads silu(w1 x) times w3 x.
+constexpr octavo::Fold kFolds[] = {
+    {"layers.{}.attention.qkv", "layers.{}.attention_norm1.weight"},
+    {"layers.{}.feed_forward.w1", "layers.{}.ffn_norm1.weight"},
+    {"layers.{}.feed_forward.w3", "layers.{}.ffn_norm1.weight"},
+    {"layers.{}.feed_forward.w2", "layers.{}.feed_forward.w3.weight"},
+};
+
 class Zimage final : public octavo::PatternModel {
  public:
   Zimage(const octavo::Host&, const octavo::Params&)
@@ -38,7 +46,8 @@ class Zimage final : public octavo::PatternModel {
              kSignature,
              {},
              {kDiffusers,
-              "the diffusers layout, which loaders re-key without the scales: convert the layout first"}}) {}
+              "the diffusers layout, which loaders re-key without the scales: convert the layout first"},
+             kFolds}) {}
 };
 
 }  // namespace

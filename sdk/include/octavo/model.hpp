@@ -36,7 +36,8 @@ class Model {
   virtual ~Model() = default;
   virtual Detection detect(const ModelContext& context) const = 0;
   virtual Classification classify(const ModelContext& context, const HeaderTensor& tensor) const = 0;
-  // Key that a SmoothQuant factor of this layer can be folded into, or "".
+  // Key of the weight whose output this layer, and every other layer that names it, reads and nothing else
+  // does: the inverse of SmoothQuant's factors can be folded into it. Or "".
   virtual std::string fold_target(const ModelContext&, std::string_view /*layer*/) const { return {}; }
 };
 

@@ -90,11 +90,23 @@ struct RefusedLayout {
   std::string_view reason = {};
 };
 
+// A layer whose inputs are the outputs of one norm or linear, and its weight: 1/s of SmoothQuant can be
+// folded into it. Both as the architecture's own code names them, the layer without ".weight"; `{}` is the
+// same number in both. Every layer that reads the target's output has to be in the list, and nothing else may
+// read it (not a residual path); between the two there may only be what commutes with a factor for each
+// channel: a product with another tensor, attention between values and their output, ReLU. A norm that
+// multiplies by 1 + its weight is none.
+struct Fold {
+  std::string_view layer;
+  std::string_view target;
+};
+
 struct FilterData {
   std::span<const NamePattern> patterns;
   std::span<const SignatureKey> signature = {};   // empty: the filter is asked for by name
   std::span<const std::string_view> absent = {};  // one of these keys: another architecture
   RefusedLayout refused = {};
+  std::span<const Fold> folds = {};
 };
 
 // What published files put before the keys of a whole network.
@@ -257,6 +269,29 @@ inline Classification by_pattern(const NamePattern& pattern) {
   return {pattern.decision, std::string(pattern.text), std::string(pattern.reason)};
 }
 
+// The target's key for this layer; nothing where the name is not this fold's. What stands before the layer's
+// own name (a part's prefix, which ends in a dot) stands before the target's too.
+inline std::optional<std::string> target_of(const Fold& fold, std::string_view name) {
+  const std::size_t hole = std::min(fold.layer.find("{}"), fold.layer.size());
+  const std::string_view tail = fold.layer.substr(std::min(hole + 2, fold.layer.size()));
+  if (!name.ends_with(tail)) return std::nullopt;
+  std::string_view head = name.substr(0, name.size() - tail.size());
+  std::string_view number;
+  if (hole < fold.layer.size()) {
+    const std::size_t last = head.find_last_not_of("0123456789");
+    number = head.substr(last == std::string_view::npos ? 0 : last + 1);
+    if (number.empty()) return std::nullopt;
+    head.remove_suffix(number.size());
+  }
+  if (!head.ends_with(fold.layer.substr(0, hole))) return std::nullopt;
+  const std::string_view prefix = head.substr(0, head.size() - hole);
+  if (!prefix.empty() && prefix.back() != '.') return std::nullopt;
+  std::string target(fold.target);
+  if (const std::size_t place = target.find("{}"); place != std::string::npos)
+    target.replace(place, 2, number);
+  return target.insert(0, prefix);
+}
+
 }  // namespace detail
 
 // How well the header fits: the share of the signature keys that are there (detail::score_of), 0 where an
@@ -278,6 +313,14 @@ inline Classification classify_by(const FilterData& data, const HeaderTensor& te
   return {OCTAVO_DECISION_QUANTIZE, "layer", "no pattern matches"};
 }
 
+// The first fold of the list that the layer's name fits; "" where none does.
+inline std::string fold_target_by(const FilterData& data, std::string_view layer) {
+  for (const Fold& fold : data.folds) {
+    if (std::optional<std::string> target = detail::target_of(fold, layer)) return *std::move(target);
+  }
+  return {};
+}
+
 // A filter that is its data. The spans refer to arrays that live as long as the plugin.
 class PatternModel : public Model {
  public:
@@ -287,6 +330,9 @@ class PatternModel : public Model {
     if (detail::has_refused_layout(data_, context))
       return {OCTAVO_DECISION_REFUSE, "layout", std::string(data_.refused.reason)};
     return classify_by(data_, tensor);
+  }
+  std::string fold_target(const ModelContext&, std::string_view layer) const override {
+    return fold_target_by(data_, layer);
   }
 
  private:

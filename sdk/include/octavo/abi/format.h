@@ -41,7 +41,7 @@ typedef enum octavo_role {
   OCTAVO_ROLE_ZERO_POINTS = 4,
   OCTAVO_ROLE_ROW_SIGNS = 5, /* of an incoherent basis */
   OCTAVO_ROLE_COLUMN_SIGNS = 6,
-  OCTAVO_ROLE_SMOOTH_FACTORS = 7,
+  OCTAVO_ROLE_SMOOTH_FACTORS = 7, /* F32 [cols]: the codes are those of W diag(factors) */
   OCTAVO_ROLE_INPUT_SCALE = 8,
   OCTAVO_ROLE_CONSTANT = 9, /* bytes are known from the plan */
   OCTAVO_ROLE_MARKER = 10   /* the same, and they say in JSON how the layer is stored */
@@ -64,6 +64,9 @@ typedef octavo_status (*octavo_entry_sink)(void* context, const octavo_entry* en
 #define OCTAVO_ENTRIES_FULL_PRECISION_MATMUL 1u /* marker asks the loader to dequantize at every forward */
 #define OCTAVO_ENTRIES_LEGACY_KEYS 2u           /* `.scale_weight`, no marker */
 #define OCTAVO_ENTRIES_INPUT_SCALE 4u           /* a unit (or calibrated) activation scale */
+/* Columns are multiplied by factors and loaders divide the inputs by them: a SMOOTH_FACTORS entry, F32
+ * [cols]. A format without such an entry ignores it, and the host looks for another place. */
+#define OCTAVO_ENTRIES_SMOOTH_FACTORS 8u
 
 /* grid(): how the format stores this layer. */
 typedef struct octavo_placement {
