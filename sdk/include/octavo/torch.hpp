@@ -14,9 +14,11 @@
 #include <ATen/ops/from_blob.h>
 #include <c10/core/InferenceMode.h>
 #include <c10/core/impl/DeviceGuardImplInterface.h>
+#include <c10/util/Exception.h>
 
 #include <dlfcn.h>
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -68,17 +70,21 @@ inline bool load_torch_for_cuda() {
 // that; what LibTorch was given is done when the scope ends.
 class TorchScope {
  public:
-  explicit TorchScope(const octavo_lane& lane) {
+  // `beside`: on a GPU another stream than the default one, for work in a thread of its own beside it.
+  explicit TorchScope(const octavo_lane& lane, bool beside = false) {
     at::set_num_threads(1);
-    if (lane.memory == OCTAVO_MEMORY_DEVICE && detail::load_torch_for_cuda())
-      device_ = at::Device(at::kCUDA, static_cast<at::DeviceIndex>(lane.device));
+    if (lane.memory != OCTAVO_MEMORY_DEVICE || !detail::load_torch_for_cuda()) return;
+    device_ = at::Device(at::kCUDA, static_cast<at::DeviceIndex>(lane.device));
+    if (!beside) return;
+    beside_ = cuda().getStreamFromGlobalPool(device_, /*isHighPriority=*/false);
+    before_ = cuda().exchangeStream(*beside_);
   }
 
   ~TorchScope() {
     if (!device_.is_cuda()) return;
     try {
-      const auto* cuda = c10::impl::getDeviceGuardImpl(c10::DeviceType::CUDA);
-      cuda->synchronizeStream(cuda->getDefaultStream(device_));
+      cuda().synchronizeStream(beside_ ? *beside_ : cuda().getDefaultStream(device_));
+      if (before_) cuda().exchangeStream(*before_);
     } catch (...) {  // a device that is lost is found so by the next operation
     }
   }
@@ -89,9 +95,27 @@ class TorchScope {
   at::Device device() const { return device_; }
 
  private:
+  static const c10::impl::DeviceGuardImplInterface& cuda() {
+    return *c10::impl::getDeviceGuardImpl(c10::DeviceType::CUDA);
+  }
+
   c10::InferenceMode inference_{true};
   at::Device device_{at::kCPU};
+  std::optional<c10::Stream> beside_, before_;
 };
+
+// Runs work(), and gives what LibTorch throws the status that the host acts on: without memory it tries
+// smaller tiles or another backend, a lost device it replaces.
+template <typename Work>
+auto torch_call(Work work) -> decltype(work()) {
+  try {
+    return work();
+  } catch (const c10::OutOfMemoryError& error) {
+    throw PluginError(OCTAVO_NO_MEMORY, error.what_without_backtrace());
+  } catch (const c10::AcceleratorError& error) {
+    throw PluginError(OCTAVO_DEVICE_LOST, error.what_without_backtrace());
+  }
+}
 
 // The memory of a view as a tensor; both must not outlive it. A view of device memory needs a scope whose
 // device() is that device.
