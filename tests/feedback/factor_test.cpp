@@ -50,10 +50,8 @@ BOOST_AUTO_TEST_CASE(sums_of_parts_are_those_of_the_whole) {
   sums.add(host.lane, rows_of(samples.view(), 225, 75));
   check_factor(*sums.factor(host.lane, {0.1, false, false}), hessian(samples, 0.1));
   feedback::Hessian same = sums.copy(host.lane);
-  const auto both =
-      feedback::take_both(host.lane, {&sums, &same}, {{{0.1, false, false}, {1.0, false, false}}});
-  check_factor(*both[0], hessian(samples, 0.1));
-  check_factor(*both[1], hessian(samples, 1.0));
+  check_factor(*sums.take_factor(host.lane, {0.1, false, false}), hessian(samples, 0.1));
+  check_factor(*same.take_factor(host.lane, {1.0, false, false}), hessian(samples, 1.0));
 }
 
 BOOST_AUTO_TEST_CASE(a_channel_that_is_never_active_stands_alone) {

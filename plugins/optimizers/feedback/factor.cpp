@@ -13,7 +13,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <future>
 
 namespace octavo::feedback {
 namespace {
@@ -161,25 +160,24 @@ void Hessian::sum_again(octavo_lane& lane) {
 }
 
 std::optional<Factor> Hessian::factor(octavo_lane& lane, const FactorWish& wish) {
-  return attempts(lane, Use::copy, wish, 0);
+  return attempts(lane, Use::copy, wish);
 }
 
 std::optional<Factor> Hessian::take_factor(octavo_lane& lane, const FactorWish& wish) {
-  return attempts(lane, Use::take, wish, 0);
+  return attempts(lane, Use::take, wish);
 }
 
 // Every attempt begins with the sums, because one that fails leaves nothing of its matrix.
-std::optional<Factor> Hessian::attempts(octavo_lane& lane, Use use, const FactorWish& wish, int first) {
-  for (int number = first; number <= kMostRaises + 1; ++number) {
+std::optional<Factor> Hessian::attempts(octavo_lane& lane, Use use, const FactorWish& wish) {
+  for (int number = 0; number <= kMostRaises + 1; ++number) {
     if (use == Use::take && number > 0) sum_again(lane);
-    if (std::optional<Factor> made = attempt(lane, use, Stream::standard, wish, number)) return made;
+    if (std::optional<Factor> made = attempt(lane, use, wish, number)) return made;
   }
   return std::nullopt;
 }
 
-std::optional<Factor> Hessian::attempt(const octavo_lane& lane, Use use, Stream stream,
-                                       const FactorWish& wish, int number) {
-  const TorchScope scope(lane, stream == Stream::beside);
+std::optional<Factor> Hessian::attempt(const octavo_lane& lane, Use use, const FactorWish& wish, int number) {
+  const TorchScope scope(lane);
   const bool last = number > kMostRaises;  // in f64, with the damping that was asked for
   const double damping = last ? wish.damping : raised(wish.damping, number);
   return torch_call([&]() -> std::optional<Factor> {
@@ -212,26 +210,6 @@ std::optional<Factor> Hessian::attempt(const octavo_lane& lane, Use use, Stream 
     if (use == Use::take) sums_->matrix.reset();
     return made;
   });
-}
-
-std::array<std::optional<Factor>, 2> take_both(octavo_lane& lane, std::array<Hessian*, 2> hessians,
-                                               const std::array<FactorWish, 2>& wishes) {
-  using Use = Hessian::Use;
-  using Stream = Hessian::Stream;
-  std::array<std::optional<Factor>, 2> made;
-  if (!on_device(lane)) {
-    for (std::size_t i = 0; i < 2; ++i) made[i] = hessians[i]->take_factor(lane, wishes[i]);
-    return made;
-  }
-  auto beside = std::async(std::launch::async, [&] {
-    return hessians[0]->attempt(lane, Use::take, Stream::beside, wishes[0], 0);
-  });
-  made[1] = hessians[1]->attempt(lane, Use::take, Stream::standard, wishes[1], 0);
-  made[0] = beside.get();
-  for (std::size_t i = 0; i < 2; ++i) {
-    if (!made[i]) made[i] = hessians[i]->attempts(lane, Use::take, wishes[i], 1);
-  }
-  return made;
 }
 
 double expected_share(octavo_lane& lane, const Factor& factor, const octavo_tensor& x) {

@@ -11,7 +11,6 @@
 #include <octavo/abi/tensor.h>
 #include <octavo/lane.hpp>
 
-#include <array>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -73,24 +72,16 @@ class Hessian {
   std::optional<Factor> take_factor(octavo_lane& lane, const FactorWish& wish);
 
  private:
-  friend std::array<std::optional<Factor>, 2> take_both(octavo_lane& lane, std::array<Hessian*, 2> hessians,
-                                                        const std::array<FactorWish, 2>& wishes);
   struct Sums;
   enum class Use { copy, take };
-  enum class Stream { standard, beside };
   void sum(octavo_lane& lane, const octavo_tensor& x);
   void sum_again(octavo_lane& lane);
-  std::optional<Factor> attempt(const octavo_lane& lane, Use use, Stream stream, const FactorWish& wish,
-                                int number);
-  std::optional<Factor> attempts(octavo_lane& lane, Use use, const FactorWish& wish, int first);
+  std::optional<Factor> attempts(octavo_lane& lane, Use use, const FactorWish& wish);
+  std::optional<Factor> attempt(const octavo_lane& lane, Use use, const FactorWish& wish, int number);
 
   std::unique_ptr<Sums> sums_;
   std::vector<octavo_tensor> added_;
 };
-
-// take_factor of two, on a device side by side: much of a factor is waiting for small steps.
-std::array<std::optional<Factor>, 2> take_both(octavo_lane& lane, std::array<Hessian*, 2> hessians,
-                                               const std::array<FactorWish, 2>& wishes);
 
 // A copy of rows in the lane's memory, with its columns in this order (empty: as they are), that outlives the
 // lane's call.

@@ -91,8 +91,10 @@ std::unique_ptr<InputState> prepare_input_state(octavo_lane& lane, const octavo_
   }
   Hessian whole = fitting.copy(lane);
   whole.add(lane, samples.held_out());
-  auto [without_held_out, factor] = take_both(lane, {&fitting, &whole}, {judged, all});
-  if (!without_held_out || !factor) return state;
+  std::optional<Factor> without_held_out = fitting.take_factor(lane, judged);
+  if (!without_held_out) return state;
+  std::optional<Factor> factor = whole.take_factor(lane, all);
+  if (!factor) return state;
   state->refusal.clear();
   state->judged = *std::move(without_held_out);
   state->factor = *std::move(factor);

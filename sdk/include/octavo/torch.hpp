@@ -18,7 +18,6 @@
 
 #include <dlfcn.h>
 
-#include <optional>
 #include <string>
 #include <vector>
 
@@ -70,21 +69,17 @@ inline bool load_torch_for_cuda() {
 // that; what LibTorch was given is done when the scope ends.
 class TorchScope {
  public:
-  // `beside`: on a GPU another stream than the default one, for work in a thread of its own beside it.
-  explicit TorchScope(const octavo_lane& lane, bool beside = false) {
+  explicit TorchScope(const octavo_lane& lane) {
     at::set_num_threads(1);
-    if (lane.memory != OCTAVO_MEMORY_DEVICE || !detail::load_torch_for_cuda()) return;
-    device_ = at::Device(at::kCUDA, static_cast<at::DeviceIndex>(lane.device));
-    if (!beside) return;
-    beside_ = cuda().getStreamFromGlobalPool(device_, /*isHighPriority=*/false);
-    before_ = cuda().exchangeStream(*beside_);
+    if (lane.memory == OCTAVO_MEMORY_DEVICE && detail::load_torch_for_cuda())
+      device_ = at::Device(at::kCUDA, static_cast<at::DeviceIndex>(lane.device));
   }
 
   ~TorchScope() {
     if (!device_.is_cuda()) return;
     try {
-      cuda().synchronizeStream(beside_ ? *beside_ : cuda().getDefaultStream(device_));
-      if (before_) cuda().exchangeStream(*before_);
+      const auto* cuda = c10::impl::getDeviceGuardImpl(c10::DeviceType::CUDA);
+      cuda->synchronizeStream(cuda->getDefaultStream(device_));
     } catch (...) {  // a device that is lost is found so by the next operation
     }
   }
@@ -95,13 +90,8 @@ class TorchScope {
   at::Device device() const { return device_; }
 
  private:
-  static const c10::impl::DeviceGuardImplInterface& cuda() {
-    return *c10::impl::getDeviceGuardImpl(c10::DeviceType::CUDA);
-  }
-
   c10::InferenceMode inference_{true};
   at::Device device_{at::kCPU};
-  std::optional<c10::Stream> beside_, before_;
 };
 
 // Runs work(), and gives what LibTorch throws the status that the host acts on: without memory it tries
