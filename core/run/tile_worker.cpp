@@ -16,6 +16,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cmath>
 #include <cstring>
 #include <utility>
@@ -31,6 +32,21 @@ void zero_nonfinite(octavo_tensor& rows) {
     std::replace_if(
         row, row + rows.shape[1], [](float value) { return !std::isfinite(value); }, 0.0F);
   }
+}
+
+double seconds_since(std::chrono::steady_clock::time_point start) {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
+
+void say_debug(plugin::Lane& lane, const std::string& text) {
+  const octavo_host& host = *lane.raw().host;
+  host.log(host.context, OCTAVO_LOG_DEBUG, text.c_str());
+}
+
+octavo_inputs inputs_of(const SharedInputs& shared) {
+  octavo_inputs inputs = shared.samples->view();
+  inputs.layers = shared.layers;
+  return inputs;
 }
 
 }  // namespace
@@ -231,6 +247,8 @@ void TileWorker::prepare(uint32_t index) {
   const plan::PlannedLayer& layer = *shared_.plan.layers[index];
   const octavo_layer& shape = layer.layer;
   const plugin::HostServices::Turn turn(shared_.queue->turn(index));
+  const auto start = std::chrono::steady_clock::now();
+  double read = 0;
   PreparedLayer prepared;
   prepared.shared =
       shared_.queue->shared_inputs(index, [&](SharedInputs& shared, const calibration::InputGroup& group) {
@@ -239,16 +257,23 @@ void TileWorker::prepare(uint32_t index) {
             layer.origin.columns == nullptr ? std::span<const float>() : layer.origin.columns->values);
         if (shared_.means != nullptr && layer.origin.columns == nullptr)
           shared_.means->keep(group, shared.samples->mean());
-        shared.state = layer.optimizer->prepare_inputs(lane_.raw(), shared.samples->view(), layer.grid);
+        read = seconds_since(start);
+        shared.state = layer.optimizer->prepare_inputs(lane_.raw(), inputs_of(shared), layer.grid);
       });
+  const double made = seconds_since(start);
   const plugin::ReadRows read_rows = [&](int64_t row_begin, octavo_tensor& target) {
     make_rows_on_host(shared_.source, layer.origin, {row_begin, target.shape[0], shape.cols}, target);
     if (shared_.plan.settings.nonfinite == plan::Nonfinite::zero) zero_nonfinite(target);
   };
-  const octavo_inputs* inputs = prepared.shared ? &prepared.shared->samples->view() : nullptr;
+  std::optional<octavo_inputs> inputs;
+  if (prepared.shared) inputs = inputs_of(*prepared.shared);
   prepared.preparation =
-      layer.optimizer->prepare(lane_.raw(), shape, layer.grid, read_rows, inputs,
+      layer.optimizer->prepare(lane_.raw(), shape, layer.grid, read_rows, inputs ? &*inputs : nullptr,
                                prepared.shared ? prepared.shared->state : plugin::OptimizerState{});
+  say_debug(lane_,
+            fmt::format("{}: inputs read in {:.1f} ms, what shares them prepared in {:.1f}, itself in {:.1f}",
+                        printable(layer.name), 1e3 * read, 1e3 * (made - read),
+                        1e3 * (seconds_since(start) - made)));
   shared_.layers[index]->set_verdict(prepared.preparation.verdict, prepared.preparation.reason);
   shared_.queue->prepared(index, std::move(prepared));
 }

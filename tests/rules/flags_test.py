@@ -337,7 +337,7 @@ class OptimizerFlagsTest(FlagsTest):
         error = self.refuse(2, "convert", self.source, "-o", self.target, "--set", "quipp.damping=1")
         self.assertIn("there is no plugin 'quipp'", error)
         self.assertIn("quip", error.split("hint")[-1])
-        done = self.run_program("--set", "gptq.damping=1")
+        done = self.run_program("--set", "gptq.damping=1")[1]
         self.assertIn("--set gptq.* has no effect", done.stderr)
 
     def test_wrong_values(self):
