@@ -258,7 +258,6 @@ void round_feedback(benchmark::State& state) {
   feedback.struct_size = sizeof feedback;
   feedback.grid = &grid;
   feedback.source = lane.weights(OCTAVO_F32, kBlockRows, kBlock);
-  feedback.work = feedback.source;
   feedback.factor = lane.weights(OCTAVO_F32, kBlock, kBlock);
   feedback.scales = lane.matrix(OCTAVO_F32, kBlockRows, 1);
   for (std::int64_t r = 0; r < kBlockRows; ++r) *octavo::row_of<float>(feedback.scales, r) = 1e-3f;

@@ -370,23 +370,19 @@ class Ldlq {
       : shape_(shape),
         grid_(grid_of(shape, scale_level(OCTAVO_PER_ROW), 0)),
         source_(Matrix::gaussian(OCTAVO_F32, shape.rows, shape.cols)),
-        work_(OCTAVO_F32, shape.rows, shape.cols),
+        fed_(OCTAVO_F32, shape.rows, kBlock),
         factor_(Matrix::gaussian(OCTAVO_F32, shape.cols, shape.cols)),
         residual_(Matrix::filled(shape.rows, shape.cols, 0.0f)),
         codes_(OCTAVO_I8, shape.rows, shape.cols),
-        scales_(Matrix::filled(shape.rows, 1, 1e-3f)) {}
+        scales_(Matrix::filled(shape.rows, 1, 1e-3f)),
+        pivots_(Matrix::filled(1, shape.cols, 1.0f)),
+        metric_(OCTAVO_F64, shape.rows, 1) {}
 
-  void start() {
-    octavo_error error = empty_error();
-    const octavo_tensor from = source_.view();
-    octavo_tensor into = work_.view();
-    check(lane().operations().to_basis(lane().raw(), &grid_, &from, &into, &error), error);
-  }
   void update(std::int64_t begin, octavo_precision precision) {
     const std::int64_t right = begin + kBlock, rest = shape_.cols - right;
     if (rest == 0) return;
     multiply(product(residual_.part(0, right, shape_.rows, rest), factor_.part(right, begin, rest, kBlock),
-                     false, work_.part(0, begin, shape_.rows, kBlock), precision, true));
+                     false, fed_.view(), precision, false));
   }
   void round(std::int64_t begin) {
     octavo_feedback feedback{};
@@ -394,16 +390,17 @@ class Ldlq {
     feedback.grid = &grid_;
     feedback.col_begin = begin;
     feedback.source = source_.part(0, begin, shape_.rows, kBlock);
-    feedback.work = work_.part(0, begin, shape_.rows, kBlock);
+    if (begin + kBlock < shape_.cols) feedback.fed = fed_.view();
     feedback.factor = factor_.part(begin, begin, kBlock, kBlock);
     feedback.scales = scales_.view();
     feedback.codes = codes_.part(0, begin, shape_.rows, kBlock);
     feedback.residual = residual_.part(0, begin, shape_.rows, kBlock);
+    feedback.pivots = pivots_.part(0, begin, 1, kBlock);
+    feedback.metric = metric_.view();
     octavo_error error = empty_error();
     check(lane().operations().round_feedback(lane().raw(), &feedback, &error), error);
   }
   void all(octavo_precision precision) {
-    start();
     for (std::int64_t begin = shape_.cols - kBlock; begin >= 0; begin -= kBlock) {
       update(begin, precision);
       round(begin);
@@ -413,7 +410,7 @@ class Ldlq {
  private:
   Shape shape_;
   octavo_grid grid_;
-  Matrix source_, work_, factor_, residual_, codes_, scales_;
+  Matrix source_, fed_, factor_, residual_, codes_, scales_, pivots_, metric_;
 };
 
 void round_feedback(benchmark::State& state, Shape shape) {

@@ -156,13 +156,13 @@ void print_text(Terminal& terminal, const report::Comparison& comparison, size_t
   print_names(terminal, "only in the first", comparison.only_a);
   print_names(terminal, "only in the second", comparison.only_b);
   names.clear();
-  for (const auto& [name, reason] : comparison.incomparable) names.push_back(name + ": " + reason);
+  for (const auto& [name, reason] : comparison.incomparable) names.push_back(fmt::format("{}: {}", name, reason));
   print_names(terminal, "not comparable", names);
 }
 
 void print_left_out(Terminal& terminal, const report::OutputReport& outputs) {
   std::vector<std::string> names;
-  for (const auto& [name, reason] : outputs.left_out) names.push_back(name + ": " + reason);
+  for (const auto& [name, reason] : outputs.left_out) names.push_back(fmt::format("{}: {}", name, reason));
   print_names(terminal, "outputs not judged", names);
 }
 

@@ -23,6 +23,23 @@ uint32_t dtype_in_memory(const InputGroup& group, bool is_divided) {
   return as_stored ? OCTAVO_BF16 : OCTAVO_F32;
 }
 
+// For each column the sum of its values in the order of the rows, and its largest magnitude.
+struct ColumnStatistics {
+  std::vector<double> sums;
+  std::vector<float> largest;
+
+  explicit ColumnStatistics(size_t cols) : sums(cols), largest(cols) {}
+
+  template <typename Value, typename Convert>
+  void add(const Value* row, Convert convert) {
+    for (size_t c = 0; c < sums.size(); ++c) {
+      const float value = convert(row[c]);
+      sums[c] += value;
+      largest[c] = std::max(largest[c], std::fabs(value));
+    }
+  }
+};
+
 }  // namespace
 
 uint64_t Samples::bytes_of(const InputGroup& group, bool is_divided) {
@@ -78,19 +95,21 @@ void Samples::add_statistics() {
   const bool needs_max = channel_max_.empty();
   if (!needs_mean && !needs_max) return;
   const auto width = static_cast<size_t>(cols_);
-  std::vector<double> sums(width);
-  std::vector<float> largest(width);
-  for (int64_t row = 0; row < count_; ++row) {
-    for (size_t c = 0; c < width; ++c) {
-      const float value = reference::load(rows_.data(), dtype_, row * cols_ + static_cast<int64_t>(c));
-      sums[c] += value;
-      largest[c] = std::max(largest[c], std::fabs(value));
+  ColumnStatistics found(width);
+  for (size_t row = 0; row < static_cast<size_t>(count_); ++row) {
+    if (dtype_ == OCTAVO_BF16) {
+      const auto* values = reinterpret_cast<const uint16_t*>(rows_.data()) + row * width;
+      found.add(values, [](uint16_t bits) { return octavo::from_bf16(bits); });
+    } else {
+      found.add(reinterpret_cast<const float*>(rows_.data()) + row * width,
+                [](float value) { return value; });
     }
   }
-  if (needs_max) channel_max_ = std::move(largest);
+  if (needs_max) channel_max_ = std::move(found.largest);
   if (!needs_mean) return;
   mean_.resize(width);
-  for (size_t c = 0; c < width; ++c) mean_[c] = static_cast<float>(sums[c] / static_cast<double>(count_));
+  for (size_t c = 0; c < width; ++c)
+    mean_[c] = static_cast<float>(found.sums[c] / static_cast<double>(count_));
 }
 
 }  // namespace octavo::calibration

@@ -29,8 +29,8 @@ octavo_error* error_of(First, Rest... rest) {
 template <octavo_operation Operation, typename... Arguments>
 struct Missing {
   static constexpr const char* names[OCTAVO_OP_COUNT] = {
-      "quantize_nearest", "absmax",      "to_basis", "from_basis", "dequantize", "round_feedback",
-      "matmul",           "matmul_int8", "gram",     "error_sums", "cast",       "merge_low_rank"};
+      "quantize_nearest", "absmax", "to_basis",   "from_basis", "dequantize",     "round_feedback", "matmul",
+      "matmul_int8",      "gram",   "error_sums", "cast",       "merge_low_rank", "row_metric"};
   static octavo_status answer(Arguments... arguments) {
     return report_missing(error_of(arguments...), names[Operation]);
   }
@@ -56,6 +56,7 @@ void complete(octavo_operations& table, const octavo_operations& reference) {
   complete<OCTAVO_OP_ERROR_SUMS>(table.error_sums, reference.error_sums);
   complete<OCTAVO_OP_CAST>(table.cast, reference.cast);
   complete<OCTAVO_OP_MERGE_LOW_RANK>(table.merge_low_rank, reference.merge_low_rank);
+  complete<OCTAVO_OP_ROW_METRIC>(table.row_metric, reference.row_metric);
 }
 
 Probe read_probe(const octavo_probe& raw) {
@@ -140,14 +141,13 @@ Lane Backend::open_lane(const octavo_lane_request& request) const {
   lane.struct_size = sizeof lane;
   lane.index = request.index;
   lane.device = request.device;
-  lane.primary = request.index == 0 ? 1 : 0;
+  lane.primary = 1;
   lane.host = host_;
   lane.backend = &instance_.api();
   call(id(), "open_lane", [&](octavo_error* error) {
     return instance_.api().open_lane(instance_.self(), &request, &lane, error);
   });
-  state->open = true;                                         // from here on it is closed whatever happens
-  if (lane.memory != OCTAVO_MEMORY_DEVICE) lane.primary = 1;  // host memory has no stream that is special
+  state->open = true;  // from here on it is closed whatever happens
   Lane opened(std::move(state));
   const octavo_operations* own = lane.operations;
   if (own != nullptr && own->struct_size < sizeof *own) {

@@ -26,7 +26,7 @@ struct Preparation {
 // throw; any thread.
 using ReadRows = std::function<void(std::int64_t row_begin, octavo_tensor& target)>;
 
-// Members may be called from any thread, prepare_inputs and prepare from the one that has the primary lane.
+// Members may be called from any thread.
 class Optimizer {
  public:
   Optimizer(const octavo_plugin& plugin, const octavo_host* host, const Values& values)

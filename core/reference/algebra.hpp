@@ -21,5 +21,7 @@ octavo_status error_sums(octavo_lane*, const octavo_tensor* a, const octavo_tens
 octavo_status merge_low_rank(octavo_lane*, const octavo_tensor* source, const octavo_tensor* up,
                              const octavo_tensor* down, float strength, octavo_tensor* target,
                              octavo_error* error);
+octavo_status row_metric(octavo_lane*, const octavo_tensor* x, const octavo_tensor* pivots,
+                         octavo_tensor* metric, octavo_error* error);
 
 }  // namespace octavo::reference

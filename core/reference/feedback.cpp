@@ -38,27 +38,37 @@ void check_feedback(const octavo_feedback& feedback) {
   if (grid.scale_levels != 1) unsupported(kOperation, "two levels of scales");
   const Extent size = extent(feedback.source, kOperation, "source");
   expect(feedback.source, OCTAVO_F32, size, kOperation, "source");
-  expect(feedback.work, OCTAVO_F32, size, kOperation, "work");
-  expect(feedback.factor, OCTAVO_F32, {size.cols, size.cols}, kOperation, "factor");
+  if (feedback.fed.data != nullptr) expect(feedback.fed, OCTAVO_F32, size, kOperation, "fed");
+  if (feedback.factor.data != nullptr)
+    expect(feedback.factor, OCTAVO_F32, {size.cols, size.cols}, kOperation, "factor");
   expect(feedback.codes, grid.stored_dtype, size, kOperation, "codes");
   expect(feedback.residual, OCTAVO_F32, size, kOperation, "residual");
   expect(feedback.scales, OCTAVO_F32, extent(feedback.scales, kOperation, "scales"), kOperation, "scales");
+  if (feedback.pivots.data == nullptr) return;
+  expect(feedback.pivots, OCTAVO_F32, {1, size.cols}, kOperation, "pivots");
+  expect(feedback.metric, OCTAVO_F64, {size.rows, 1}, kOperation, "metric");
 }
 
 void round_row(const octavo_feedback& feedback, std::int64_t row) {
   const octavo_grid& grid = *feedback.grid;
   const std::int64_t cols = extent(feedback.source, kOperation, "source").cols;
   const float* source = row_of<float>(feedback.source, row);
-  const float* work = row_of<float>(feedback.work, row);
+  const float* fed = feedback.fed.data == nullptr ? nullptr : row_of<float>(feedback.fed, row);
+  const float* pivots = feedback.pivots.data == nullptr ? nullptr : row_of<float>(feedback.pivots, 0);
   float* residual = row_of<float>(feedback.residual, row);
+  double metric = 0.0;
   for (std::int64_t k = cols - 1; k >= 0; --k) {
-    float f = work[k];
-    for (std::int64_t i = cols - 1; i > k; --i) f += residual[i] * row_of<float>(feedback.factor, i)[k];
+    float f = fed == nullptr ? source[k] : source[k] + fed[k];
+    for (std::int64_t i = cols - 1; i > k && feedback.factor.data != nullptr; --i)
+      f += residual[i] * row_of<float>(feedback.factor, i)[k];
     const float scale = scale_at(feedback, row, k);
     const float code = scale > 0.0f ? nearest_code(grid, f / scale) : 0.0f;
     store_code(grid, code, feedback.codes.data, row * feedback.codes.row_stride + k);
-    residual[k] = source[k] - code * scale;
+    const float stored = code * scale, left = f - stored;
+    residual[k] = source[k] - stored;
+    if (pivots != nullptr) metric += double{pivots[k]} * left * left;
   }
+  if (pivots != nullptr) *row_of<double>(feedback.metric, row) += metric;
 }
 
 }  // namespace

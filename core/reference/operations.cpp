@@ -21,7 +21,8 @@ const octavo_operations& operations() {
                                               gram,
                                               error_sums,
                                               cast,
-                                              merge_low_rank};
+                                              merge_low_rank,
+                                              row_metric};
   return table;
 }
 

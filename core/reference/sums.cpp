@@ -37,4 +37,22 @@ octavo_status error_sums(octavo_lane*, const octavo_tensor* a, const octavo_tens
   });
 }
 
+octavo_status row_metric(octavo_lane*, const octavo_tensor* x, const octavo_tensor* pivots,
+                         octavo_tensor* metric, octavo_error* error) {
+  return detail::guard(error, [&] {
+    constexpr const char* kOperation = "row_metric";
+    const Extent size = extent(*x, kOperation, "x");
+    expect(*x, OCTAVO_F32, size, kOperation, "x");
+    expect(*pivots, OCTAVO_F32, {1, size.cols}, kOperation, "pivots");
+    expect(*metric, OCTAVO_F64, {size.rows, 1}, kOperation, "metric");
+    const float* weights = row_of<float>(*pivots, 0);
+    for (std::int64_t r = 0; r < size.rows; ++r) {
+      const float* row = row_of<float>(*x, r);
+      double sum = 0.0;
+      for (std::int64_t k = 0; k < size.cols; ++k) sum += double{weights[k]} * row[k] * row[k];
+      *row_of<double>(*metric, r) += sum;
+    }
+  });
+}
+
 }  // namespace octavo::reference

@@ -205,13 +205,14 @@ Values round_feedback(BandLane& lane, const octavo_host& host, const octavo_grid
   Values weight = random_values(host, "weight", kRows * kCols);
   Values factor = unit_triangle(host, kCols);
   Values scales(kRows, 1.0f / 127);
-  LaneBuffer source, work, factors, scale, codes, residual;
+  Values other = random_values(host, "fed", kRows * kCols);
+  for (float& value : other) value *= 0.01f;
+  LaneBuffer source, fed, factors, scale, codes, residual;
   octavo_feedback feedback{};
   feedback.struct_size = sizeof feedback;
   feedback.grid = &grid;
   feedback.source = source.upload(lane, view_of(weight, kRows, kCols));
-  Values start = weight;
-  feedback.work = work.upload(lane, view_of(start, kRows, kCols));
+  feedback.fed = fed.upload(lane, view_of(other, kRows, kCols));
   feedback.factor = factors.upload(lane, view_of(factor, kCols, kCols));
   feedback.scales = scale.upload(lane, view_of(scales, kRows, 1));
   feedback.codes = codes.reserve(lane, shape_of(OCTAVO_I8, kRows, kCols));
@@ -323,6 +324,21 @@ Values merge_low_rank(BandLane& lane, const octavo_host& host) {
   return values;
 }
 
+Values row_metric(BandLane& lane, const octavo_host& host) {
+  Values x = random_values(host, "x", kRows * kCols), pivots = random_values(host, "pivots", kCols);
+  std::vector<double> zeros(kRows);
+  LaneBuffer values, weights, sums;
+  const octavo_tensor from = values.upload(lane, view_of(x, kRows, kCols));
+  const octavo_tensor by = weights.upload(lane, view_of(pivots, 1, kCols));
+  octavo_tensor metric = sums.upload(lane, tensor_view(zeros.data(), OCTAVO_F64, {kRows, 1}));
+  lane.run("row_metric", [&](octavo_lane* raw, octavo_error* error) {
+    return lane.operations().row_metric(raw, &from, &by, &metric, error);
+  });
+  Values found;
+  collect(lane, metric, found);
+  return found;
+}
+
 template <typename Function, typename... Arguments>
 auto with(Function function, Arguments... arguments) {
   return [=](BandLane& lane, const octavo_host& host) { return function(lane, host, arguments...); };
@@ -346,6 +362,7 @@ std::vector<Case> cases() {
       {"cast, F16", OCTAVO_OP_CAST, row, 0, with(cast, OCTAVO_F16)},
       {"cast, BF16", OCTAVO_OP_CAST, row, 0, with(cast, OCTAVO_BF16)},
       {"merge_low_rank", OCTAVO_OP_MERGE_LOW_RANK, row, 0, with(merge_low_rank)},
+      {"row_metric", OCTAVO_OP_ROW_METRIC, row, 1e-5, with(row_metric)},
   };
 }
 

@@ -25,4 +25,10 @@ const std::vector<float>& InputMeans::recorded(const calibration::InputGroup& gr
   return mean.values;
 }
 
+void InputMeans::keep(const calibration::InputGroup& group, const std::vector<float>& mean) {
+  if (mean.empty() || !group.contents.mean.empty()) return;
+  Mean& kept = entry(group);
+  std::call_once(kept.made, [&] { kept.values = mean; });
+}
+
 }  // namespace octavo::run

@@ -19,6 +19,8 @@ class InputMeans {
   // f32 [cols] of what the layer is given, which knows its inputs: of the file, else of the kept rows, which
   // are read once; divided by the layer's smooth factors. Throws as reading does.
   std::vector<float> of(const plan::PlannedLayer& layer);
+  // Takes over what somebody has read already: the mean of the group's inputs, not divided.
+  void keep(const calibration::InputGroup& group, const std::vector<float>& mean);
 
  private:
   struct Mean {

@@ -24,6 +24,9 @@ uint64_t peak_resident_bytes() {
   return 0;
 }
 
+// Layers that are prepared or in work at a time where their factors lie in a device's memory.
+constexpr uint32_t kLayersAheadOnDevice = 4;
+
 uint64_t source_bytes(const plan::Plan& plan) {
   uint64_t bytes = 0;
   for (const plan::PlannedCopy& copied : plan.copies) bytes += copied.source->info.bytes();
@@ -71,8 +74,10 @@ RunReport run_on(const plan::Plan& plan, const Sources& sources, ChosenDevice& d
                    .output = &output,
                    .calibration = sources.calibration,
                    .means = means ? &*means : nullptr};
+  const uint32_t lanes = lane_count(options, device, items.size());
+  const bool has_device = device.devices.front() >= 0;
   LayerQueue queue(plan, layers_in_order(items), services, shared.idle,
-                   lane_count(options, device, items.size()));
+                   has_device ? std::min(lanes, kLayersAheadOnDevice) : lanes);
   shared.queue = &queue;
   for (const auto& layer : plan.layers) {
     const auto height = static_cast<uint64_t>(plan::tile_rows(*layer, options.tile_bytes));

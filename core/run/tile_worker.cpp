@@ -231,6 +231,8 @@ void TileWorker::prepare(uint32_t index) {
         shared.samples = std::make_unique<calibration::Samples>(
             *shared_.calibration, group,
             layer.origin.columns == nullptr ? std::span<const float>() : layer.origin.columns->values);
+        if (shared_.means != nullptr && layer.origin.columns == nullptr)
+          shared_.means->keep(group, shared.samples->mean());
         shared.state = layer.optimizer->prepare_inputs(lane_.raw(), shared.samples->view(), layer.grid);
       });
   const plugin::ReadRows read_rows = [&](int64_t row_begin, octavo_tensor& target) {
@@ -245,8 +247,12 @@ void TileWorker::prepare(uint32_t index) {
   shared_.queue->prepared(index, std::move(prepared));
 }
 
+// What the lane has in flight is finished first: a lease that the layer waits for may be given back with it.
 void TileWorker::prepare_ahead() {
-  while (const std::optional<uint32_t> layer = shared_.queue->claim_ahead()) prepare(*layer);
+  while (const std::optional<uint32_t> layer = shared_.queue->claim_ahead()) {
+    drain();
+    prepare(*layer);
+  }
 }
 
 // What this lane has in flight may be among what it would wait for.

@@ -59,7 +59,7 @@ class TileWorker {
   // Numbers of the pieces that were started and are not written.
   std::vector<size_t> unfinished() const;
 
-  // This lane prepares layers for lanes that cannot: those of a device but its primary one.
+  // This lane prepares layers before it takes a piece: on a device, whose work goes on meanwhile.
   bool serves() const { return lane_.raw().primary != 0 && !lane_.on_host(); }
   // Prepares the layers that are next, as far as they can be without waiting.
   void prepare_ahead();

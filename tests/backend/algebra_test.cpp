@@ -42,14 +42,15 @@ void compare_merge(HostTensor source, std::int64_t rank, float strength) {
 struct Block {
   octavo_grid grid;
   std::int64_t row_begin, col_begin;
-  HostTensor source, work, factor, scales;
+  HostTensor source, fed, factor, scales, pivots;
 
   Block(octavo_scale_level level, std::int64_t rows, std::int64_t cols, std::int32_t qmax)
       : row_begin(level.granularity == OCTAVO_PER_BLOCK ? level.block_rows : 3),
         col_begin(cols),
         source(gaussian(OCTAVO_F32, rows, cols, 5, 2)),
-        work(gaussian(OCTAVO_F32, rows, cols, 6)),
-        factor(gaussian(OCTAVO_F32, cols, cols, 7, 1)) {
+        fed(gaussian(OCTAVO_F32, rows, cols, 6)),
+        factor(gaussian(OCTAVO_F32, cols, cols, 7, 1)),
+        pivots(gaussian(OCTAVO_F32, 1, cols, 9)) {
     octavo_layer layer{};
     layer.rows = row_begin + rows + 2;
     layer.cols = 3 * cols;
@@ -57,9 +58,10 @@ struct Block {
     grid.qmax = qmax;
     grid.qmin = -qmax;
     for (std::int64_t r = 0; r < rows; ++r) {
-      for (std::int64_t c = 0; c < cols; ++c)
-        work.row<float>(r)[c] = source.row<float>(r)[c] + 0.05f * work.row<float>(r)[c];
+      for (std::int64_t c = 0; c < cols; ++c) fed.row<float>(r)[c] *= 0.05f;
     }
+    for (std::int64_t c = 0; c < cols; ++c)
+      pivots.row<float>(0)[c] = 0.1f + std::fabs(pivots.row<float>(0)[c]);
     for (std::int64_t i = 0; i < cols; ++i) {
       for (std::int64_t k = 0; k < cols; ++k) {
         float& entry = factor.row<float>(i)[k];
@@ -91,39 +93,51 @@ struct Block {
 };
 
 struct Rounded {
-  HostTensor codes, residual;
+  HostTensor codes, residual, metric;
 };
 
-Rounded round_block(Block& block) {
+enum class Feedback { none, inside, all };
+
+constexpr double kMetricBefore = 2.5;
+
+Rounded round_block(Block& block, Feedback how) {
   Rounded made{matrix(OCTAVO_I8, block.source.rows, block.source.cols, 3),
-               matrix(OCTAVO_F32, block.source.rows, block.source.cols, 4)};
-  const LaneTensor source(block.source), work(block.work), factor(block.factor), scales(block.scales),
-      codes(made.codes), residual(made.residual);
+               matrix(OCTAVO_F32, block.source.rows, block.source.cols, 4),
+               matrix(OCTAVO_F64, block.source.rows, 1)};
+  for (std::int64_t r = 0; r < block.source.rows; ++r) *made.metric.row<double>(r) = kMetricBefore;
+  const LaneTensor source(block.source), fed(block.fed), factor(block.factor), scales(block.scales),
+      codes(made.codes), residual(made.residual), pivots(block.pivots), metric(made.metric);
   octavo_feedback feedback{};
   feedback.struct_size = sizeof feedback;
   feedback.grid = &block.grid;
   feedback.row_begin = block.row_begin;
   feedback.col_begin = block.col_begin;
   feedback.source = source.view();
-  feedback.work = work.view();
-  feedback.factor = factor.view();
+  if (how == Feedback::all) feedback.fed = fed.view();
+  if (how != Feedback::none) feedback.factor = factor.view();
   feedback.scales = scales.view();
   feedback.codes = codes.view();
   feedback.residual = residual.view();
+  feedback.pivots = pivots.view();
+  feedback.metric = metric.view();
   octavo_error error = empty_error();
   require_ok(backend().operations().round_feedback(backend().lane(), &feedback, &error), error);
   made.codes.bytes = codes.bytes();
   made.residual.bytes = residual.bytes();
+  made.metric.bytes = metric.bytes();
   return made;
 }
 
 // From the residuals that the backend wrote: every code is the rounding of its own feedback, in f64, unless
-// that lies within the rounding of an f32 sum of a tie.
-void check_definition(Block& block, Rounded& made) {
+// that lies within the rounding of an f32 sum of a tie. The metric is that of these residuals.
+void check_definition(Block& block, Rounded& made, Feedback how) {
   for (std::int64_t r = 0; r < block.source.rows; ++r) {
+    double metric = kMetricBefore;
     for (std::int64_t k = 0; k < block.source.cols; ++k) {
-      double f = block.work.row<float>(r)[k], magnitude = std::fabs(f);
-      for (std::int64_t i = k + 1; i < block.source.cols; ++i) {
+      double f = block.source.row<float>(r)[k];
+      if (how == Feedback::all) f += block.fed.row<float>(r)[k];
+      double magnitude = std::fabs(f);
+      for (std::int64_t i = k + 1; i < block.source.cols && how != Feedback::none; ++i) {
         const double term = double{made.residual.row<float>(r)[i]} * double{block.factor.row<float>(i)[k]};
         f += term;
         magnitude += std::fabs(term);
@@ -139,7 +153,9 @@ void check_definition(Block& block, Rounded& made) {
       const double left = double{block.source.row<float>(r)[k]} - code * scale;
       BOOST_REQUIRE_SMALL(left - double{made.residual.row<float>(r)[k]},
                           1e-6 * (std::fabs(code * scale) + 1.0));
+      metric += block.pivots.row<float>(0)[k] * (f - code * scale) * (f - code * scale);
     }
+    BOOST_REQUIRE_CLOSE_FRACTION(*made.metric.row<double>(r), metric, 1e-4);
   }
 }
 
@@ -172,10 +188,41 @@ BOOST_AUTO_TEST_CASE(rounding_with_feedback) {
       for (const std::int32_t qmax : {127, 7}) {
         BOOST_TEST_CONTEXT(name << ", " << rows << " x " << cols << ", codes to " << qmax) {
           Block block(level, rows, cols, qmax);
-          Rounded made = round_block(block);
-          check_definition(block, made);
+          for (const Feedback how : {Feedback::none, Feedback::inside, Feedback::all}) {
+            Rounded made = round_block(block, how);
+            check_definition(block, made, how);
+          }
         }
       }
+    }
+  }
+}
+
+BOOST_AUTO_TEST_CASE(columns_without_feedback_may_be_many) {
+  Block block(scale_level(OCTAVO_PER_ROW), 19, 700, 127);
+  Rounded made = round_block(block, Feedback::none);
+  check_definition(block, made, Feedback::none);
+}
+
+BOOST_AUTO_TEST_CASE(metric_of_rows) {
+  for (const auto& [rows, cols] : {std::pair{1, 1}, {70, 128}, {3, 1031}, {300, 33}}) {
+    HostTensor x = gaussian(OCTAVO_F32, rows, cols, 3, 5), pivots = gaussian(OCTAVO_F32, 1, cols, 4);
+    HostTensor metric = matrix(OCTAVO_F64, rows, 1);
+    for (std::int64_t r = 0; r < rows; ++r) *metric.row<double>(r) = static_cast<double>(r);
+    const LaneTensor lane_x(x), lane_pivots(pivots), lane_metric(metric);
+    const octavo_tensor values = lane_x.view(), weights = lane_pivots.view();
+    octavo_tensor sums = lane_metric.view();
+    octavo_error error = empty_error();
+    require_ok(backend().operations().row_metric(backend().lane(), &values, &weights, &sums, &error), error);
+    metric.bytes = lane_metric.bytes();
+    for (std::int64_t r = 0; r < rows; ++r) {
+      double expected = static_cast<double>(r), magnitude = expected;
+      for (std::int64_t k = 0; k < cols; ++k) {
+        const double term = double{pivots.row<float>(0)[k]} * x.row<float>(r)[k] * x.row<float>(r)[k];
+        expected += term;
+        magnitude += std::fabs(term);
+      }
+      BOOST_REQUIRE_SMALL(*metric.row<double>(r) - expected, 1e-12 * magnitude);
     }
   }
 }

@@ -79,6 +79,7 @@ octavo_operations filled(const octavo_operations& own, const octavo_operations& 
   take(OCTAVO_OP_ERROR_SUMS, &octavo_operations::error_sums);
   take(OCTAVO_OP_CAST, &octavo_operations::cast);
   take(OCTAVO_OP_MERGE_LOW_RANK, &octavo_operations::merge_low_rank);
+  take(OCTAVO_OP_ROW_METRIC, &octavo_operations::row_metric);
   return all;
 }
 

@@ -198,7 +198,8 @@ float scale_at(const octavo_feedback& feedback, std::int64_t row, std::int64_t c
 void check_feedback(const octavo_feedback& feedback) {
   for (std::int64_t r = 0; r < feedback.source.shape[0]; ++r) {
     for (std::int64_t k = 0; k < feedback.source.shape[1]; ++k) {
-      double f = row_of<float>(feedback.work, r)[k], magnitude = std::fabs(f);
+      double f = double{row_of<float>(feedback.source, r)[k]} + row_of<float>(feedback.fed, r)[k];
+      double magnitude = std::fabs(f);
       for (std::int64_t i = k + 1; i < feedback.source.shape[1]; ++i) {
         const double term =
             double{row_of<float>(feedback.residual, r)[i]} * double{row_of<float>(feedback.factor, i)[k]};
@@ -236,7 +237,8 @@ BOOST_AUTO_TEST_CASE(feedback_column_by_column) {
         }
         constexpr std::int64_t kRowBegin = 11, kColBegin = 40;
         const ScaleShape cells = scale_shape(level, shape.rows + kRowBegin, shape.cols + kColBegin);
-        HostTensor source = gaussian(OCTAVO_F32, shape.rows, shape.cols, 9, 3), work = source;
+        HostTensor source = gaussian(OCTAVO_F32, shape.rows, shape.cols, 9, 3);
+        HostTensor fed = gaussian(OCTAVO_F32, shape.rows, shape.cols, 13, 4);
         HostTensor factor = gaussian(OCTAVO_F32, shape.cols, shape.cols, 10, 1);
         HostTensor scales = matrix(OCTAVO_F32, cells.rows, cells.cols);
         for (std::int64_t i = 0; i < cells.rows * cells.cols; ++i)
@@ -244,7 +246,7 @@ BOOST_AUTO_TEST_CASE(feedback_column_by_column) {
         for (std::int64_t i = 0; i < shape.cols * factor.stride; ++i) factor.row<float>(0)[i] *= 0.2f;
         HostTensor codes = matrix(grid.stored_dtype, shape.rows, shape.cols, 2);
         HostTensor residual = matrix(OCTAVO_F32, shape.rows, shape.cols, 1);
-        const LaneTensor lane_source(source), lane_work(work), lane_factor(factor), lane_scales(scales),
+        const LaneTensor lane_source(source), lane_fed(fed), lane_factor(factor), lane_scales(scales),
             lane_codes(codes), lane_residual(residual);
         octavo_feedback feedback{};
         feedback.struct_size = sizeof feedback;
@@ -252,9 +254,9 @@ BOOST_AUTO_TEST_CASE(feedback_column_by_column) {
         feedback.row_begin = kRowBegin;
         feedback.col_begin = kColBegin;
         octavo_feedback in_lane = feedback;
-        feedback.source = source.view(), feedback.work = work.view(), feedback.factor = factor.view();
+        feedback.source = source.view(), feedback.fed = fed.view(), feedback.factor = factor.view();
         feedback.scales = scales.view(), feedback.codes = codes.view(), feedback.residual = residual.view();
-        in_lane.source = lane_source.view(), in_lane.work = lane_work.view();
+        in_lane.source = lane_source.view(), in_lane.fed = lane_fed.view();
         in_lane.factor = lane_factor.view(), in_lane.scales = lane_scales.view();
         in_lane.codes = lane_codes.view(), in_lane.residual = lane_residual.view();
         octavo_error error = empty_error();

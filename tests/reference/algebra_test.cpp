@@ -57,26 +57,53 @@ BOOST_AUTO_TEST_CASE(low_rank_sums_go_by_rank) {
 
 BOOST_AUTO_TEST_CASE(feedback_by_hand) {
   // Column 1 first: 0.6 -> 1, residual -0.4; column 0: 0.4 - 0.4 x 0.5 = 0.2 -> 0, residual 0.4. In row 1 the
-  // scale is 2 and work differs from source: 3.2 / 2 -> 2, residual 3 - 4 = -1; (5.1 - 0.5) / 2 -> 2, 5 - 4
-  // = 1.
+  // scale is 2 and other columns feed back 0.125 and 0.25: 3.25 / 2 -> 2, residual 3 - 4 = -1; (5.125 - 0.5)
+  // / 2 -> 2, 5 - 4 = 1. With pivots 1 and 4 the metrics grow by 0.2^2 + 4 x 0.4^2 = 0.68 and by 0.625^2 +
+  // 4 x 0.75^2 = 2.640625.
   const octavo_grid grid = int8(2, 2, scale_level(OCTAVO_PER_ROW));
-  Matrix<float> source = f32(2, 2, {0.4f, 0.6f, 5.0f, 3.0f}), work = f32(2, 2, {0.4f, 0.6f, 5.1f, 3.2f});
+  Matrix<float> source = f32(2, 2, {0.4f, 0.6f, 5.0f, 3.0f}), fed = f32(2, 2, {0.0f, 0.0f, 0.125f, 0.25f});
   Matrix<float> factor = f32(2, 2, {1.0f, 99.0f, 0.5f, 1.0f}), scales = f32(3, 1, {7.0f, 1.0f, 2.0f});
   Matrix<std::int8_t> codes(OCTAVO_I8, 2, 2);
-  Matrix<float> residual(OCTAVO_F32, 2, 2);
+  Matrix<float> residual(OCTAVO_F32, 2, 2), pivots = f32(1, 2, {1.0f, 4.0f});
+  Matrix<double> metric(OCTAVO_F64, 2, 1, {0.0, 1.0});
   octavo_feedback feedback{};
   feedback.grid = &grid;
   feedback.row_begin = 1;
   feedback.source = source.view();
-  feedback.work = work.view();
+  feedback.fed = fed.view();
   feedback.factor = factor.view();
   feedback.scales = scales.view();
   feedback.codes = codes.view();
   feedback.residual = residual.view();
-  require(
-      [&](const octavo_operations& op, octavo_error* e) { return op.round_feedback(nullptr, &feedback, e); });
+  feedback.pivots = pivots.view();
+  feedback.metric = metric.view();
+  const auto run = [&] {
+    require([&](const octavo_operations& op, octavo_error* e) {
+      return op.round_feedback(nullptr, &feedback, e);
+    });
+  };
+  run();
   check_equal<std::int8_t>(codes.data, {0, 1, 2, 2});
   check_equal(residual.data, {0.4f, 0.6f - 1.0f, 1.0f, -1.0f});
+  BOOST_TEST(metric.data[0] == 0.68, boost::test_tools::tolerance(1e-6));
+  BOOST_TEST(metric.data[1] == 1.0 + 2.640625, boost::test_tools::tolerance(1e-6));
+  // Without a factor and without what is fed back: nearest.
+  feedback.fed = feedback.factor = feedback.pivots = octavo_tensor{};
+  run();
+  check_equal<std::int8_t>(codes.data, {0, 1, 2, 2});
+  check_equal(residual.data, {0.4f, 0.6f - 1.0f, 1.0f, -1.0f});
+  BOOST_TEST(metric.data[1] == 1.0 + 2.640625, boost::test_tools::tolerance(1e-6));
+}
+
+BOOST_AUTO_TEST_CASE(row_metric_by_hand) {
+  Matrix<float> x = f32(2, 3, {1.0f, -2.0f, 3.0f, 0.5f, 0.0f, 4.0f}), pivots = f32(1, 3, {1.0f, 10.0f, 0.5f});
+  Matrix<double> metric(OCTAVO_F64, 2, 1, {100.0, 0.0});
+  const octavo_tensor values = x.view(), weights = pivots.view();
+  octavo_tensor sums = metric.view();
+  require([&](const octavo_operations& op, octavo_error* e) {
+    return op.row_metric(nullptr, &values, &weights, &sums, e);
+  });
+  check_equal(metric.data, {100.0 + 1.0 + 40.0 + 4.5, 0.25 + 8.0});
 }
 
 BOOST_AUTO_TEST_CASE(products_and_gram) {

@@ -83,8 +83,10 @@ bool can_round(const octavo_feedback& feedback) {
        level.block_cols < 1))
     return false;
   return is_matrix(feedback.source, OCTAVO_F32, rows, cols) &&
-         is_matrix(feedback.work, OCTAVO_F32, rows, cols) &&
-         is_matrix(feedback.factor, OCTAVO_F32, cols, cols) &&
+         (feedback.fed.data == nullptr || is_matrix(feedback.fed, OCTAVO_F32, rows, cols)) &&
+         (feedback.factor.data == nullptr || is_matrix(feedback.factor, OCTAVO_F32, cols, cols)) &&
+         (feedback.pivots.data == nullptr || (is_matrix(feedback.pivots, OCTAVO_F32, 1, cols) &&
+                                              is_matrix(feedback.metric, OCTAVO_F64, rows, 1))) &&
          is_matrix(feedback.codes, OCTAVO_I8, rows, cols) &&
          is_matrix(feedback.residual, OCTAVO_F32, rows, cols) && FeedbackScales(feedback).usable();
 }
@@ -98,25 +100,37 @@ void transpose_in(const octavo_tensor& view, std::int64_t first, std::int64_t ro
   }
 }
 
-// Rounds rows [first, first + rows), rows <= lanes. `scratch`: four arrays of [cols][lanes].
+// Adds a view's rows from `first` on to what transpose_in has laid out.
+void transpose_add(const octavo_tensor& view, std::int64_t first, std::int64_t rows, std::int64_t lanes,
+                   float* to) {
+  for (std::int64_t r = 0; r < rows; ++r) {
+    const float* from = row_of<float>(view, first + r);
+    for (std::int64_t c = 0; c < view.shape[1]; ++c) to[c * lanes + r] += from[c];
+  }
+}
+
+// Rounds rows [first, first + rows), rows <= lanes. `scratch`: four arrays of [cols][lanes] and one of
+// [lanes].
 void round_lanes(const AlgebraKernels& kernels, const octavo_feedback& feedback, const FeedbackScales& scales,
                  std::int64_t first, std::int64_t rows, float* scratch) {
   const std::int64_t lanes = static_cast<std::int64_t>(kernels.widths.feedback_rows);
   const std::int64_t cols = feedback.source.shape[1];
   float *source = scratch, *work = source + cols * lanes, *scale = work + cols * lanes,
-        *residual = scale + cols * lanes;
+        *residual = scale + cols * lanes, *metric = residual + cols * lanes;
   if (rows < lanes) {
     std::fill(source, scale, 0.0f);
     std::fill(scale, residual, 1.0f);
   }
   transpose_in(feedback.source, first, rows, lanes, source);
-  transpose_in(feedback.work, first, rows, lanes, work);
+  std::copy(source, source + cols * lanes, work);
+  if (feedback.fed.data != nullptr) transpose_add(feedback.fed, first, rows, lanes, work);
   for (std::int64_t c = 0; c < cols; ++c) {
     for (std::int64_t r = 0; r < rows; ++r) scale[c * lanes + r] = scales.at(first + r, c);
   }
+  const bool has_metric = feedback.pivots.data != nullptr;
   kernels.round_rows({to_size(cols), row_of<float>(feedback.factor, 0), feedback.factor.row_stride, source,
                       scale, static_cast<float>(feedback.grid->qmin), static_cast<float>(feedback.grid->qmax),
-                      work, residual});
+                      has_metric ? row_of<float>(feedback.pivots, 0) : nullptr, work, residual, metric});
   for (std::int64_t r = 0; r < rows; ++r) {
     std::int8_t* codes = row_of<std::int8_t>(feedback.codes, first + r);
     float* left = row_of<float>(feedback.residual, first + r);
@@ -124,6 +138,39 @@ void round_lanes(const AlgebraKernels& kernels, const octavo_feedback& feedback,
       codes[c] = static_cast<std::int8_t>(work[c * lanes + r]);
       left[c] = residual[c * lanes + r];
     }
+    if (has_metric) *row_of<double>(feedback.metric, first + r) += double{metric[r]};
+  }
+}
+
+void round_block(LaneTools& tools, const octavo_feedback& feedback) {
+  const std::int64_t lanes = static_cast<std::int64_t>(tools.algebra.widths.feedback_rows);
+  const std::int64_t rows = feedback.source.shape[0], cols = feedback.source.shape[1];
+  const FeedbackScales scales(feedback);
+  float* const scratch = tools.other.floats(to_size((4 * cols + 1) * lanes));
+  for (std::int64_t row = 0; row < rows; row += lanes)
+    round_lanes(tools.algebra, feedback, scales, row, std::min(lanes, rows - row), scratch);
+}
+
+octavo_tensor columns(const octavo_tensor& view, std::int64_t begin, std::int64_t count) {
+  octavo_tensor part = view;
+  if (view.data == nullptr) return part;
+  part.data = static_cast<char*>(view.data) + begin * static_cast<std::int64_t>(bytes_of(view.dtype));
+  part.shape[1] = count;
+  return part;
+}
+
+// Columns that do not depend on one another, as many at a time as the cache holds.
+void round_alone(LaneTools& tools, const octavo_feedback& feedback) {
+  constexpr std::int64_t kCols = 128;
+  for (std::int64_t begin = 0; begin < feedback.source.shape[1]; begin += kCols) {
+    const std::int64_t count = std::min(kCols, feedback.source.shape[1] - begin);
+    octavo_feedback part = feedback;
+    part.col_begin += begin;
+    for (octavo_tensor octavo_feedback::*view :
+         {&octavo_feedback::source, &octavo_feedback::fed, &octavo_feedback::codes,
+          &octavo_feedback::residual, &octavo_feedback::pivots})
+      part.*view = columns(feedback.*view, begin, count);
+    round_block(tools, part);
   }
 }
 
@@ -174,12 +221,10 @@ bool merge_low_rank(LaneTools& tools, const octavo_tensor& source, const octavo_
 
 bool round_with_feedback(LaneTools& tools, const octavo_feedback& feedback) {
   if (!can_round(feedback)) return false;
-  const std::int64_t lanes = static_cast<std::int64_t>(tools.algebra.widths.feedback_rows);
-  const std::int64_t rows = feedback.source.shape[0], cols = feedback.source.shape[1];
-  const FeedbackScales scales(feedback);
-  float* const scratch = tools.other.floats(to_size(4 * cols * lanes));
-  for (std::int64_t row = 0; row < rows; row += lanes)
-    round_lanes(tools.algebra, feedback, scales, row, std::min(lanes, rows - row), scratch);
+  if (feedback.factor.data == nullptr)
+    round_alone(tools, feedback);
+  else
+    round_block(tools, feedback);
   return true;
 }
 

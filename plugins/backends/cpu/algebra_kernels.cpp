@@ -77,20 +77,25 @@ void merge(const Merge& merge) {
 constexpr std::size_t kPanel = 8;
 
 // Rounds column `col`, whose feedback is complete, and returns its residual.
-HWY_INLINE VF round_column(const FeedbackBlock& block, std::size_t col, VF f) {
+HWY_INLINE VF round_column(const FeedbackBlock& block, std::size_t col, VF f, VF& metric) {
   const DF d;
   const VF scale = hn::Load(d, block.scales + col * kLanes);
   const VF whole = hn::Round(hn::Div(f, scale));
   const VF code = hn::Min(hn::Max(whole, hn::Set(d, block.qmin)), hn::Set(d, block.qmax));
   hn::Store(code, d, block.work + col * kLanes);
-  const VF residual = hn::Sub(hn::Load(d, block.source + col * kLanes), hn::Mul(code, scale));
+  const VF stored = hn::Mul(code, scale);
+  const VF residual = hn::Sub(hn::Load(d, block.source + col * kLanes), stored);
   hn::Store(residual, d, block.residual + col * kLanes);
+  if (block.pivots != nullptr) {
+    const VF left = hn::Sub(f, stored);
+    metric = hn::MulAdd(hn::Mul(hn::Set(d, block.pivots[col]), left), left, metric);
+  }
   return residual;
 }
 
 // Columns [first, first + kCols), all columns behind them being done.
 template <std::size_t kCols>
-HWY_INLINE void round_panel(const FeedbackBlock& block, std::size_t first) {
+HWY_INLINE void round_panel(const FeedbackBlock& block, std::size_t first, VF& metric) {
   const DF d;
   VF f[kCols];
   for (std::size_t k = 0; k < kCols; ++k) f[k] = hn::Load(d, block.work + (first + k) * kLanes);
@@ -100,16 +105,23 @@ HWY_INLINE void round_panel(const FeedbackBlock& block, std::size_t first) {
     for (std::size_t k = 0; k < kCols; ++k) f[k] = hn::Add(f[k], hn::Mul(residual, hn::Set(d, factor[k])));
   }
   for (std::size_t i = kCols; i-- > 0;) {
-    const VF residual = round_column(block, first + i, f[i]);
+    const VF residual = round_column(block, first + i, f[i], metric);
     const float* factor = block.factor + static_cast<std::ptrdiff_t>(first + i) * block.factor_stride + first;
     for (std::size_t k = 0; k < i; ++k) f[k] = hn::Add(f[k], hn::Mul(residual, hn::Set(d, factor[k])));
   }
 }
 
 void round_rows(const FeedbackBlock& block) {
+  const DF d;
+  VF metric = hn::Zero(d);
   std::size_t first = block.cols;
-  for (; first >= kPanel; first -= kPanel) round_panel<kPanel>(block, first - kPanel);
-  for (; first > 0; --first) round_panel<1>(block, first - 1);
+  if (block.factor == nullptr) {
+    for (; first > 0; --first)
+      round_column(block, first - 1, hn::Load(d, block.work + (first - 1) * kLanes), metric);
+  }
+  for (; first >= kPanel; first -= kPanel) round_panel<kPanel>(block, first - kPanel, metric);
+  for (; first > 0; --first) round_panel<1>(block, first - 1, metric);
+  hn::Store(metric, d, block.metric);
 }
 
 // ---- W8A8

@@ -33,14 +33,16 @@ struct Merge {
 // feedback_rows rows of a block, transposed: each array is [cols, feedback_rows].
 struct FeedbackBlock {
   std::size_t cols;
-  const float* factor;  // [cols, cols]
+  const float* factor;  // [cols, cols]; nullptr: every column alone
   std::ptrdiff_t factor_stride;
   const float* source;
   const float* scales;
   float qmin;
   float qmax;
-  float* work;      // read; overwritten with the codes, as f32
-  float* residual;  // written
+  const float* pivots;  // [cols]; nullptr: no metric
+  float* work;          // read; overwritten with the codes, as f32
+  float* residual;      // written
+  float* metric;        // written, [feedback_rows]: the sum of this block
 };
 
 struct AlgebraKernels {

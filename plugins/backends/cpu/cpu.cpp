@@ -96,6 +96,9 @@ class Lane final : public BackendLane {
       return reference_.merge_low_rank(nullptr, &source, &up, &down, strength, &target, e);
     });
   }
+  void row_metric(const octavo_tensor& x, const octavo_tensor& pivots, octavo_tensor& metric) override {
+    refer([&](octavo_error* e) { return reference_.row_metric(nullptr, &x, &pivots, &metric, e); });
+  }
 
  private:
   bool quantize_by_kernels(const octavo_tile& tile, octavo_tile_result& result) {

@@ -55,7 +55,7 @@ class CudaBackend final : public Backend {
       check(cudaSetDevice(device), "lane", "device");
       ring_->pin();
     }
-    return std::make_unique<CudaLane>(ring_, fault_, device, request.index == 0);
+    return std::make_unique<CudaLane>(ring_, fault_, device);
   }
 
   std::string unsupported(octavo_operation operation, const octavo_grid* grid,

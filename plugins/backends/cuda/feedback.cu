@@ -6,6 +6,7 @@
 // threads.
 #include "codes.cuh"
 #include "feedback.hpp"
+#include "reduce.cuh"
 #include "status.hpp"
 
 #include <algorithm>
@@ -21,9 +22,10 @@ constexpr int kQuads = kFeedbackColumns / 4;  // of a row
 
 // Shared memory of a block.
 struct Stage {
-  float* work;    // [rows, kRowStride]: the work, then the residuals
+  float* work;    // [rows, kRowStride]: source and what is fed back, then the residuals
   float* source;  // [rows, kRowStride]: the source, then the codes
-  float* factor;  // [kFeedbackColumns, kFeedbackColumns], nullptr where it stays in global memory
+  float* pivots;  // [kFeedbackColumns]
+  float* factor;  // [kFeedbackColumns, kFeedbackColumns], unused where it stays in global memory
 };
 
 struct Block {
@@ -55,14 +57,35 @@ __device__ inline bool is_wide(const View& view, int element) {
          reinterpret_cast<std::uintptr_t>(view.data) % static_cast<unsigned>(4 * element) == 0;
 }
 
-__device__ inline void load_rows(const View& view, const Block& block, float* rows) {
-  const float* data = static_cast<const float*>(view.data);
+__device__ inline float4 sum_of(const float4& a, const float4& b) {
+  return make_float4(__fadd_rn(a.x, b.x), __fadd_rn(a.y, b.y), __fadd_rn(a.z, b.z), __fadd_rn(a.w, b.w));
+}
+
+// Source, and work: the source plus what is fed back. A thread moves the same places of both.
+__device__ inline void load_rows(const FeedbackJob& job, const Block& block, const Stage& stage) {
+  const float* source = static_cast<const float*>(job.source.data);
+  const float* fed = static_cast<const float*>(job.fed.data);
+  const bool wide = is_wide(job.source, 4) && (fed == nullptr || is_wide(job.fed, 4));
   move_rows(
-      view, block, is_wide(view, 4),
+      job.source, block, wide,
       [&](std::int64_t from, int to) {
-        *reinterpret_cast<float4*>(rows + to) = *reinterpret_cast<const float4*>(data + from);
+        const float4 four = *reinterpret_cast<const float4*>(source + from);
+        *reinterpret_cast<float4*>(stage.source + to) = four;
+        if (fed == nullptr) *reinterpret_cast<float4*>(stage.work + to) = four;
       },
-      [&](std::int64_t from, int to) { rows[to] = data[from]; });
+      [&](std::int64_t from, int to) {
+        stage.source[to] = source[from];
+        if (fed == nullptr) stage.work[to] = source[from];
+      });
+  if (fed == nullptr) return;
+  move_rows(
+      job.fed, block, wide,
+      [&](std::int64_t from, int to) {
+        *reinterpret_cast<float4*>(stage.work + to) =
+            sum_of(*reinterpret_cast<const float4*>(stage.source + to),
+                   *reinterpret_cast<const float4*>(fed + from));
+      },
+      [&](std::int64_t from, int to) { stage.work[to] = __fadd_rn(stage.source[to], fed[from]); });
 }
 
 __device__ inline void store_rows(const View& view, const Block& block, const float* rows) {
@@ -160,26 +183,31 @@ struct Scales {
 template <int kColumn>
 __device__ inline void round_columns(const FeedbackJob& job, const Scales& scales, Scale scale, int column,
                                      const float* __restrict__ factor, int factor_stride,
-                                     float* __restrict__ work, float* __restrict__ source,
-                                     float (&sums)[kStrip]) {
+                                     const float* __restrict__ pivots, float* __restrict__ work,
+                                     float* __restrict__ source, float (&sums)[kStrip], float& metric) {
   if (column + kColumn < job.source.cols) {
     if (!scales.one_column) scale = scales.at(column + kColumn);
     const float code = code_of(job.code, sums[kColumn], scale);
-    const float residual = __fsub_rn(source[column + kColumn], __fmul_rn(code, scale.value));
+    const float stored = __fmul_rn(code, scale.value), left = __fsub_rn(sums[kColumn], stored);
+    const float residual = __fsub_rn(source[column + kColumn], stored);
+    metric = __fmaf_rn(__fmul_rn(pivots[column + kColumn], left), left, metric);
     source[column + kColumn] = code;
     work[column + kColumn] = residual;
     add_row<kColumn>(factor + (column + kColumn) * factor_stride + column, residual, sums);
   }
   if constexpr (kColumn > 0) {
-    round_columns<kColumn - 1>(job, scales, scale, column, factor, factor_stride, work, source, sums);
+    round_columns<kColumn - 1>(job, scales, scale, column, factor, factor_stride, pivots, work, source, sums,
+                               metric);
   }
 }
 
-// One row of the block, from its last column to its first.
-__device__ inline void round_row(const FeedbackJob& job, const Scales& scales, int cols,
-                                 const float* __restrict__ factor, int factor_stride,
-                                 float* __restrict__ work, float* __restrict__ source) {
+// One row of the block, from its last column to its first. Returns the metric of what it leaves.
+__device__ inline float round_row(const FeedbackJob& job, const Scales& scales, int cols,
+                                  const float* __restrict__ factor, int factor_stride,
+                                  const float* __restrict__ pivots, float* __restrict__ work,
+                                  float* __restrict__ source) {
   const Scale scale = scales.one_column ? scales.at(0) : Scale{};
+  float metric = 0.0f;
   for (int column = (cols - 1) / kStrip * kStrip; column >= 0; column -= kStrip) {
     float sums[kStrip];
 #pragma unroll
@@ -190,8 +218,10 @@ __device__ inline void round_row(const FeedbackJob& job, const Scales& scales, i
 #pragma unroll 2
     for (int i = cols - 1; i >= column + kStrip; --i)
       add_row<kStrip>(factor + i * factor_stride + column, work[i], sums);
-    round_columns<kStrip - 1>(job, scales, scale, column, factor, factor_stride, work, source, sums);
+    round_columns<kStrip - 1>(job, scales, scale, column, factor, factor_stride, pivots, work, source, sums,
+                              metric);
   }
+  return metric;
 }
 
 template <bool kFactorInShared>
@@ -199,12 +229,14 @@ __global__ void __launch_bounds__(kThreads)
     round_block_kernel(const __grid_constant__ FeedbackJob job, const int rows_each) {
   extern __shared__ float4 memory[];
   float* const start = reinterpret_cast<float*>(memory);
-  const Stage stage{start, start + rows_each * kRowStride, start + 2 * rows_each * kRowStride};
+  float* const behind = start + 2 * rows_each * kRowStride;
+  const Stage stage{start, start + rows_each * kRowStride, behind, behind + kFeedbackColumns};
   const std::int64_t first_row = std::int64_t{blockIdx.x} * rows_each;
   const Block block{first_row, static_cast<int>(min(std::int64_t{rows_each}, job.source.rows - first_row)),
                     static_cast<int>(job.source.cols)};
-  load_rows(job.work, block, stage.work);
-  load_rows(job.source, block, stage.source);
+  load_rows(job, block, stage);
+  for (int i = static_cast<int>(threadIdx.x); i < kFeedbackColumns; i += kThreads)
+    stage.pivots[i] = job.pivots != nullptr && i < block.cols ? job.pivots[i] : 0.0f;
   if (kFactorInShared) load_factor(job.factor, stage.factor);
   __syncthreads();
   const int row = static_cast<int>(threadIdx.x);
@@ -213,21 +245,68 @@ __global__ void __launch_bounds__(kThreads)
                         job.col_begin, job.block_cols, job.one_column};
     const float* const factor = kFactorInShared ? stage.factor : static_cast<const float*>(job.factor.data);
     const int stride = kFactorInShared ? kFeedbackColumns : static_cast<int>(job.factor.stride);
-    round_row(job, scales, block.cols, factor, stride, stage.work + row * kRowStride,
-              stage.source + row * kRowStride);
+    const float metric = round_row(job, scales, block.cols, factor, stride, stage.pivots,
+                                   stage.work + row * kRowStride, stage.source + row * kRowStride);
+    if (job.pivots != nullptr) job.metric[(first_row + row) * job.metric_stride] += double{metric};
   }
   __syncthreads();
   store_rows(job.residual, block, stage.work);
   store_codes(job, block, stage.source);
 }
 
-__global__ void add_feedback_kernel(const View work, const View residual, const View factor,
+// A row of a block's threads: every column alone.
+__global__ void __launch_bounds__(kThreads) round_alone_kernel(const __grid_constant__ FeedbackJob job) {
+  const auto column_of = [](const View& view, std::int64_t row) {
+    return static_cast<float*>(view.data) + row * view.stride;
+  };
+  for (std::int64_t row = blockIdx.x; row < job.source.rows; row += gridDim.x) {
+    const Scales scales{job.scales + (job.row_begin + row) / job.block_rows * job.scales_stride,
+                        job.col_begin, job.block_cols, job.one_column};
+    const Scale one = scales.one_column ? scales.at(0) : Scale{};
+    const float* source = column_of(job.source, row);
+    const float* fed = job.fed.data != nullptr ? column_of(job.fed, row) : nullptr;
+    float* residual = column_of(job.residual, row);
+    double metric = 0.0;
+#pragma unroll 4
+    for (int col = static_cast<int>(threadIdx.x); col < job.source.cols; col += kThreads) {
+      const Scale scale = scales.one_column ? one : scales.at(col);
+      const float f = fed != nullptr ? __fadd_rn(source[col], fed[col]) : source[col];
+      const float code = code_of(job.code, f, scale), stored = __fmul_rn(code, scale.value);
+      const float left = __fsub_rn(f, stored);
+      store_code(job.code, code, job.codes.data, row * job.codes.stride + col);
+      residual[col] = __fsub_rn(source[col], stored);
+      if (job.pivots != nullptr) metric += double{job.pivots[col]} * left * left;
+    }
+    if (job.pivots == nullptr) continue;
+    metric = block_sum(metric);
+    if (threadIdx.x == 0) job.metric[row * job.metric_stride] += metric;
+  }
+}
+
+// A warp for each row.
+__global__ void __launch_bounds__(kThreads)
+    row_metric_kernel(const View x, const float* __restrict__ pivots, double* metric,
+                      const std::int64_t metric_stride) {
+  const int lane = static_cast<int>(threadIdx.x % 32);
+  for (std::int64_t row = (std::int64_t{blockIdx.x} * kThreads + threadIdx.x) / 32; row < x.rows;
+       row += std::int64_t{gridDim.x} * (kThreads / 32)) {
+    const float* values = static_cast<const float*>(x.data) + row * x.stride;
+    double sum = 0.0;
+#pragma unroll 8
+    for (int col = lane; col < x.cols; col += 32) sum += double{pivots[col]} * values[col] * values[col];
+    sum = warp_sum(sum);
+    if (lane == 0) metric[row * metric_stride] += sum;
+  }
+}
+
+__global__ void add_feedback_kernel(const View fed, const View residual, const View factor,
                                     const View target) {
   const std::int64_t col = threadIdx.x;
   if (col >= target.cols) return;
   for (std::int64_t row = blockIdx.x; row < target.rows; row += gridDim.x) {
     const float* residuals = static_cast<const float*>(residual.data) + row * residual.stride;
-    float sum = static_cast<const float*>(work.data)[row * work.stride + col];
+    const float* start = static_cast<const float*>(fed.data);
+    float sum = start != nullptr ? start[row * fed.stride + col] : 0.0f;
     for (std::int64_t i = factor.rows - 1; i >= 0; --i) {
       const float entry = static_cast<const float*>(factor.data)[i * factor.stride + col];
       sum = __fadd_rn(sum, __fmul_rn(residuals[i], entry));
@@ -254,9 +333,15 @@ void launch_block(const Launch& launch, const FeedbackJob& job, int rows, std::s
 
 void round_block(const Launch& launch, const FeedbackJob& job) {
   if (job.source.rows == 0) return;
+  if (job.factor.data == nullptr) {
+    round_alone_kernel<<<grid_for(launch, round_alone_kernel, job.source.rows, kThreads), kThreads, 0,
+                         launch.stream>>>(job);
+    check_launch("round_feedback");
+    return;
+  }
   constexpr std::size_t kFactorBytes = sizeof(float) * kFeedbackColumns * kFeedbackColumns;
   const auto rows_bytes = [](std::int64_t rows) {
-    return static_cast<std::size_t>(2 * rows * kRowStride) * sizeof(float);
+    return static_cast<std::size_t>(2 * rows * kRowStride + kFeedbackColumns) * sizeof(float);
   };
   // As many rows in a block as give every multiprocessor one, in whole warps, as far as there is memory.
   const std::int64_t share =
@@ -271,11 +356,20 @@ void round_block(const Launch& launch, const FeedbackJob& job) {
        : launch_block<false>(launch, job, static_cast<int>(rows), shared);
 }
 
-void add_feedback(const Launch& launch, const View& work, const View& residual, const View& factor,
+void add_feedback(const Launch& launch, const View& fed, const View& residual, const View& factor,
                   const View& target) {
   const unsigned blocks = grid_for(launch, add_feedback_kernel, target.rows, kFeedbackColumns);
-  add_feedback_kernel<<<blocks, kFeedbackColumns, 0, launch.stream>>>(work, residual, factor, target);
+  add_feedback_kernel<<<blocks, kFeedbackColumns, 0, launch.stream>>>(fed, residual, factor, target);
   check_launch("round_feedback");
+}
+
+void add_row_metric(const Launch& launch, const View& x, const float* pivots, double* metric,
+                    std::int64_t metric_stride) {
+  if (x.rows == 0) return;
+  const std::int64_t groups = (x.rows + kThreads / 32 - 1) / (kThreads / 32);
+  row_metric_kernel<<<grid_for(launch, row_metric_kernel, groups, kThreads), kThreads, 0, launch.stream>>>(
+      x, pivots, metric, metric_stride);
+  check_launch("row_metric");
 }
 
 }  // namespace octavo::cuda

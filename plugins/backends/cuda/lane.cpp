@@ -14,13 +14,10 @@ bool is_host(octavo_memory memory) { return memory != OCTAVO_MEMORY_DEVICE; }
 
 }  // namespace
 
-CudaLane::CudaLane(std::shared_ptr<PinnedRing> ring, std::shared_ptr<Fault> fault, int device, bool primary)
+CudaLane::CudaLane(std::shared_ptr<PinnedRing> ring, std::shared_ptr<Fault> fault, int device)
     : ring_(std::move(ring)), fault_(std::move(fault)), device_(device), residency_(device) {
   enter();
-  if (!primary) {
-    check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "lane", "stream");
-    own_stream_ = true;
-  }
+  check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "lane", "stream");
   check(cudaMalloc(reinterpret_cast<void**>(&board_), sizeof(Board)), "lane", "reports");
   check(cudaMemsetAsync(&board_->done, 0, sizeof board_->done, stream_), "lane", "reports");
 }
@@ -31,7 +28,7 @@ CudaLane::~CudaLane() {
   products_.reset();
   for (cudaEvent_t event : events_) cudaEventDestroy(event);
   cudaFree(board_);
-  if (own_stream_) cudaStreamDestroy(stream_);
+  cudaStreamDestroy(stream_);
 }
 
 void CudaLane::enter() const { check(cudaSetDevice(device_), "lane", "device"); }
@@ -41,7 +38,7 @@ void* CudaLane::allocate(octavo_memory memory, std::uint64_t bytes) {
   if (memory == OCTAVO_MEMORY_PINNED) return ring_->allocate(bytes);
   void* data = nullptr;
   if (memory == OCTAVO_MEMORY_DEVICE) {
-    check(cudaMalloc(&data, bytes > 0 ? bytes : 1), "allocate", "device memory");
+    check(cudaMallocAsync(&data, bytes > 0 ? bytes : 1, stream_), "allocate", "device memory");
     return data;
   }
   data = std::aligned_alloc(64, (bytes + 64) / 64 * 64);
@@ -55,12 +52,12 @@ void CudaLane::release(octavo_memory memory, void* data) {
     return;
   }
   enter();
-  // Work that still uses it may be on its way.
+  if (memory == OCTAVO_MEMORY_DEVICE) {  // in the lane's order, behind the work that uses it
+    check(cudaFreeAsync(data, stream_), "release", "device memory");
+    return;
+  }
   check(cudaStreamSynchronize(stream_), "release", "the lane's work");
-  if (memory == OCTAVO_MEMORY_PINNED)
-    ring_->release(data);
-  else
-    check(cudaFree(data), "release", "device memory");
+  ring_->release(data);
 }
 
 void CudaLane::copy(void* target, octavo_memory target_memory, const void* source,

@@ -22,12 +22,12 @@
 
 namespace octavo::cuda {
 
-// Work is issued and not waited for. Lane 0 is the primary one and uses the device's default stream, which
-// LibTorch uses too; the other streams do not wait for that one.
+// Work is issued and not waited for. Its stream does not wait for the device's default stream, which is
+// LibTorch's.
 class CudaLane final : public BackendLane {
  public:
   // The device has a context.
-  CudaLane(std::shared_ptr<PinnedRing> ring, std::shared_ptr<Fault> fault, int device, bool primary);
+  CudaLane(std::shared_ptr<PinnedRing> ring, std::shared_ptr<Fault> fault, int device);
   ~CudaLane() override;
 
   octavo_memory memory() const override { return OCTAVO_MEMORY_DEVICE; }
@@ -54,6 +54,7 @@ class CudaLane final : public BackendLane {
             octavo_cast_result& result) override;
   void merge_low_rank(const octavo_tensor& source, const octavo_tensor& up, const octavo_tensor& down,
                       float strength, octavo_tensor& target) override;
+  void row_metric(const octavo_tensor& x, const octavo_tensor& pivots, octavo_tensor& metric) override;
 
  private:
   // Makes the lane's device the calling thread's.
@@ -85,6 +86,7 @@ class CudaLane final : public BackendLane {
   };
   Operand operand(const View& view, ProductKind kind, const char* operation);
   Products& products();
+  void gram_in_halves(const View& x, const View& h, bool accumulate);
   // y of some of the tokens.
   void multiply_tokens(const octavo_matmul_int8& matmul, const View& x, const View& weight, const View& y);
   // A block of at most kFeedbackColumns columns.
@@ -94,7 +96,6 @@ class CudaLane final : public BackendLane {
   std::shared_ptr<Fault> fault_;
   int device_;
   cudaStream_t stream_ = nullptr;
-  bool own_stream_ = false;
   Residency residency_;
   Board* board_ = nullptr;
   Reports reports_;

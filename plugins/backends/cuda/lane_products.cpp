@@ -4,6 +4,7 @@
 #include "feedback.hpp"
 #include "lane.hpp"
 #include "operands.hpp"
+#include "split.hpp"
 #include "w8a8.hpp"
 
 #include <octavo/plugin.hpp>
@@ -92,8 +93,14 @@ void check_feedback(const octavo_feedback& feedback) {
   if (grid.scale_levels != 1) unsupported(kOperation, "two levels of scales");
   const View source = view_of(feedback.source), scales = view_of(feedback.scales);
   checked_view(feedback.source, OCTAVO_F32, source.rows, source.cols, kOperation, "source");
-  checked_view(feedback.work, OCTAVO_F32, source.rows, source.cols, kOperation, "work");
-  checked_view(feedback.factor, OCTAVO_F32, source.cols, source.cols, kOperation, "factor");
+  if (feedback.fed.data != nullptr)
+    checked_view(feedback.fed, OCTAVO_F32, source.rows, source.cols, kOperation, "fed");
+  if (feedback.factor.data != nullptr)
+    checked_view(feedback.factor, OCTAVO_F32, source.cols, source.cols, kOperation, "factor");
+  if (feedback.pivots.data != nullptr) {
+    checked_view(feedback.pivots, OCTAVO_F32, 1, source.cols, kOperation, "pivots");
+    checked_view(feedback.metric, OCTAVO_F64, source.rows, 1, kOperation, "metric");
+  }
   checked_view(feedback.codes, grid.stored_dtype, source.rows, source.cols, kOperation, "codes");
   checked_view(feedback.residual, OCTAVO_F32, source.rows, source.cols, kOperation, "residual");
   checked_view(feedback.scales, OCTAVO_F32, scales.rows, scales.cols, kOperation, "scales");
@@ -168,10 +175,32 @@ void CudaLane::gram(const octavo_tensor& x, octavo_tensor& h, bool accumulate) {
     return;
   }
   const ProductKind kind = kind_of(from.dtype, from.dtype, OCTAVO_PRECISION_F32);
-  products().multiply({kind, from.cols, from.cols, from.rows, from.data, from.stride, true, from.data,
-                       from.stride, false, to.data, to.stride, accumulate},
-                      kOperation);
+  if (kind == ProductKind::f32) {
+    gram_in_halves(from, to, accumulate);
+  } else {
+    products().multiply({kind, from.cols, from.cols, from.rows, from.data, from.stride, true, from.data,
+                         from.stride, false, to.data, to.stride, accumulate},
+                        kOperation);
+  }
   mirror(launch(), to);
+}
+
+// X = high + low, both bf16: H = high^T high + high^T low + low^T high. What is left out is 2^-18 of each
+// product, as much as f32 sums of so many products are off; tensor cores do it in a fifth of the time of f32
+// arithmetic.
+void CudaLane::gram_in_halves(const View& x, const View& h, bool accumulate) {
+  constexpr const char* kOperation = "gram";
+  const Scratch<std::uint16_t> high = scratch<std::uint16_t>(x.rows * x.cols, kOperation);
+  const Scratch<std::uint16_t> low = scratch<std::uint16_t>(x.rows * x.cols, kOperation);
+  split_values(launch(), x, high.get(), low.get());
+  const auto add = [&](const std::uint16_t* a, const std::uint16_t* b, bool onto) {
+    products().multiply({ProductKind::bf16, x.cols, x.cols, x.rows, a, x.cols, true, b, x.cols, false, h.data,
+                         h.stride, onto},
+                        kOperation);
+  };
+  add(high.get(), low.get(), accumulate);
+  add(low.get(), high.get(), true);
+  add(high.get(), high.get(), true);
 }
 
 void CudaLane::matmul_int8(const octavo_matmul_int8& matmul) {
@@ -228,7 +257,8 @@ void CudaLane::round_feedback(const octavo_feedback& feedback) {
   if (cols == 0 || view_of(feedback.source).rows == 0) return;
   std::int64_t end = cols;
   while (end > 0) {
-    const std::int64_t begin = (end - 1) / kFeedbackColumns * kFeedbackColumns;
+    const std::int64_t begin =
+        feedback.factor.data == nullptr ? 0 : (end - 1) / kFeedbackColumns * kFeedbackColumns;
     round_columns(feedback, begin, end);
     end = begin;
   }
@@ -236,29 +266,35 @@ void CudaLane::round_feedback(const octavo_feedback& feedback) {
 
 void CudaLane::round_columns(const octavo_feedback& feedback, std::int64_t begin, std::int64_t end) {
   constexpr const char* kOperation = "round_feedback";
-  const View source = view_of(feedback.source), work = view_of(feedback.work);
+  const View source = view_of(feedback.source), fed = view_of(feedback.fed);
   const View factor = view_of(feedback.factor), residual = view_of(feedback.residual);
   const std::int64_t rows = source.rows, cols = source.cols, width = end - begin;
   FeedbackJob job{};
   job.source = part_of(source, 0, rows, begin, end);
-  job.work = part_of(work, 0, rows, begin, end);
-  job.factor = part_of(factor, begin, end, begin, end);
+  if (fed.data != nullptr) job.fed = part_of(fed, 0, rows, begin, end);
+  if (factor.data != nullptr) job.factor = part_of(factor, begin, end, begin, end);
   job.codes = part_of(view_of(feedback.codes), 0, rows, begin, end);
   job.residual = part_of(residual, 0, rows, begin, end);
   job.code = code_plan(*feedback.grid);
   job.row_begin = feedback.row_begin;
   job.col_begin = feedback.col_begin + begin;
+  if (feedback.pivots.data != nullptr) {
+    job.pivots = static_cast<const float*>(feedback.pivots.data) + begin;
+    job.metric = static_cast<double*>(feedback.metric.data);
+    job.metric_stride = view_of(feedback.metric).stride;
+  }
   plan_scales(feedback, job);
   std::optional<Scratch<float>> started, aligned;
   if (end < cols) {
     started.emplace(scratch<float>(rows * width, kOperation));
     const View target{started->get(), OCTAVO_F32, rows, width, width};
-    add_feedback(launch(), job.work, part_of(residual, 0, rows, end, cols),
+    add_feedback(launch(), job.fed, part_of(residual, 0, rows, end, cols),
                  part_of(factor, end, cols, begin, end), target);
-    job.work = target;
+    job.fed = target;
   }
-  const bool direct = width % 32 == 0 && job.factor.stride % 4 == 0 &&
-                      reinterpret_cast<std::uintptr_t>(job.factor.data) % 16 == 0;
+  const bool direct =
+      job.factor.data == nullptr || (width % 32 == 0 && job.factor.stride % 4 == 0 &&
+                                     reinterpret_cast<std::uintptr_t>(job.factor.data) % 16 == 0);
   if (!direct) {
     const std::int64_t stride = (width + 31) / 32 * 32;
     aligned.emplace(scratch<float>(width * stride, kOperation));
@@ -267,6 +303,16 @@ void CudaLane::round_columns(const octavo_feedback& feedback, std::int64_t begin
     job.factor = target;
   }
   round_block(launch(), job);
+}
+
+void CudaLane::row_metric(const octavo_tensor& x, const octavo_tensor& pivots, octavo_tensor& metric) {
+  constexpr const char* kOperation = "row_metric";
+  enter();
+  const View from = checked_view(x, OCTAVO_F32, view_of(x).rows, view_of(x).cols, kOperation, "x");
+  const View by = checked_view(pivots, OCTAVO_F32, 1, from.cols, kOperation, "pivots");
+  const View to = checked_view(metric, OCTAVO_F64, from.rows, 1, kOperation, "metric");
+  add_row_metric(launch(), from, static_cast<const float*>(by.data), static_cast<double*>(to.data),
+                 to.stride);
 }
 
 }  // namespace octavo::cuda

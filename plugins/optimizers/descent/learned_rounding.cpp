@@ -66,11 +66,7 @@ std::uint64_t matrix_bytes(std::int64_t rows, std::int64_t cols) {
 Preparation nearest(const std::string& why) { return {nullptr, OCTAVO_VERDICT_NEAREST, "nearest: " + why}; }
 
 // f32 [samples, cols], in the judged factor's order of columns.
-at::Tensor held_out_of(const OutputInputs& inputs) {
-  std::vector<float>& values = inputs.state->held_out;
-  const std::int64_t cols = inputs.judged.matrix.size(0);
-  return as_tensor(tensor_view(values.data(), OCTAVO_F32, {inputs.state->held_out_count, cols}));
-}
+at::Tensor held_out_of(const OutputInputs& inputs) { return as_tensor(inputs.state->held_out.view); }
 
 // |x e^T|^2 over held-out samples x and all rows e.
 double held_out_error(const at::Tensor& samples, const GridTile& layer) {

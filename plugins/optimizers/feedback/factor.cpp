@@ -1,5 +1,7 @@
-// The only file that needs LibTorch: Cholesky and triangular solves, on the lane's device.
+// With panels.cpp the only file that needs LibTorch: Cholesky and triangular solves, on the lane's device.
 #include "feedback/factor.hpp"
+
+#include "feedback/panels.hpp"
 
 #include <octavo/torch.hpp>
 
@@ -42,43 +44,42 @@ bool is_positive(const at::Tensor& pivots) {
                      [](float value) { return std::isfinite(value) && value > 0.0f; });
 }
 
-// C of H = C C^T as rows, or nothing. The upper factor in the columns' order is the lower one in the rows'.
-std::optional<at::Tensor> cholesky(const at::Tensor& hessian) {
-  const auto [upper, info] = at::linalg_cholesky_ex(hessian, /*upper=*/true);
-  if (info.item<int>() != 0) return std::nullopt;
-  at::Tensor lower = upper.mT().contiguous().to(at::kFloat);
-  if (!is_positive(lower.diagonal())) return std::nullopt;
-  return lower;
+// C of H = C C^T, in the memory of H, or false: then nothing of H is left. LibTorch thinks in columns: there
+// our lower triangle is its upper one.
+bool cholesky(at::Tensor& hessian) {
+  if (hessian.is_cuda() && hessian.scalar_type() == at::kFloat && hessian.size(0) > kSmallOnDevice)
+    return cholesky_in_panels(hessian);
+  at::Tensor columns = hessian.mT(), info = at::empty({}, hessian.options().dtype(at::kInt));
+  at::linalg_cholesky_ex_out(columns, info, columns, /*upper=*/true);
+  return info.item<int>() == 0;
 }
 
-struct Attempt {
-  at::Tensor lower;
-  double damping;
-  std::string note;
-};
-
-// `hessian` has its own diagonal again afterwards, plus the damping that worked.
-std::optional<Attempt> factor_with_escalation(at::Tensor& hessian, double damping) {
-  const at::Tensor diagonal = hessian.diagonal().clone();
-  const auto damp = [&](double by) { hessian.diagonal().copy_(diagonal.add(by)); };
-  double tried = damping;
-  for (int attempt = 0; attempt <= 3; ++attempt, tried *= 10) {
-    damp(tried);
-    if (auto lower = cholesky(hessian)) {
-      std::string note = attempt == 0 ? "" : "damping was raised to " + std::to_string(tried);
-      return Attempt{*std::move(lower), tried, std::move(note)};
-    }
-  }
-  damp(damping);
-  if (auto lower = cholesky(hessian.to(at::kDouble)))
-    return Attempt{*std::move(lower), damping, "the factor took double precision"};
-  return std::nullopt;
+// Damping that is tried after `attempts` have failed.
+double raised(double damping, int attempts) {
+  for (; attempts > 0; --attempts) damping *= 10;
+  return damping;
 }
+
+constexpr int kMostRaises = 3;
 
 std::vector<std::int64_t> to_vector(const at::Tensor& indices) {
   const at::Tensor host = indices.cpu();
   const auto* first = host.const_data_ptr<std::int64_t>();
   return {first, first + host.numel()};
+}
+
+at::Tensor indices_on(const at::Tensor& where, std::vector<std::int64_t> order) {
+  const octavo_tensor view = tensor_view(order.data(), OCTAVO_I64, {static_cast<std::int64_t>(order.size())});
+  return as_tensor(view).to(where.device(), at::kLong, /*non_blocking=*/false, /*copy=*/true);
+}
+
+// Scaled to a mean diagonal of 1, a channel that is never active given 1. False where it has no such mean.
+bool normalize(at::Tensor& hessian) {
+  const double mean = hessian.diagonal().to(at::kDouble).mean().item<double>();
+  if (!std::isfinite(mean) || mean <= 0) return false;
+  hessian.mul_(1 / mean);
+  hessian.diagonal().masked_fill_(hessian.diagonal().eq(0), 1);
+  return true;
 }
 
 }  // namespace
@@ -101,6 +102,14 @@ struct Hessian::Sums {
   at::Tensor matrix;
 };
 
+HeldMatrix hold_rows(octavo_lane& lane, const octavo_tensor& rows, const std::vector<std::int64_t>& order) {
+  wait_for(lane);
+  const TorchScope scope(lane);
+  const at::Tensor source =
+      on_device(lane) && scope.device().is_cpu() ? to_host(lane, rows) : as_tensor(rows);
+  return hold(order.empty() ? source.clone() : source.index_select(1, indices_on(source, order)));
+}
+
 Hessian::Hessian(octavo_lane& lane, std::int64_t cols) {
   const TorchScope scope(lane);
   sums_ = std::make_unique<Sums>(
@@ -111,6 +120,11 @@ Hessian::~Hessian() = default;
 
 void Hessian::add(octavo_lane& lane, const octavo_tensor& x) {
   const TorchScope scope(lane);
+  sum(lane, x);
+  added_.push_back(x);
+}
+
+void Hessian::sum(octavo_lane& lane, const octavo_tensor& x) {
   octavo_tensor sums = view_of(sums_->matrix);
   if ((sums.memory == OCTAVO_MEMORY_DEVICE) == on_device(lane)) {
     issue(lane, &octavo_operations::gram, &x, &sums, 1u);
@@ -122,31 +136,63 @@ void Hessian::add(octavo_lane& lane, const octavo_tensor& x) {
   sums_->matrix.add_(to_host(lane, part.view()));
 }
 
-std::optional<Factor> Hessian::factor(const octavo_lane& lane, double damping, bool by_activity,
-                                      bool keep_hessian) const {
-  const TorchScope scope(lane);
-  const double mean = sums_->matrix.diagonal().to(at::kDouble).mean().item<double>();
-  if (!std::isfinite(mean) || mean <= 0) return std::nullopt;
-  at::Tensor hessian = sums_->matrix.mul(1 / mean);
-  hessian.diagonal().masked_fill_(hessian.diagonal().eq(0), 1);
-  Factor made;
-  if (by_activity) {  // the last column is rounded first
-    const at::Tensor order =
-        at::argsort(hessian.diagonal(), /*stable=*/true, /*dim=*/0, /*descending=*/false);
-    hessian = hessian.index_select(0, order).index_select(1, order);
-    made.order = to_vector(order);
+void Hessian::sum_again(octavo_lane& lane) {
+  {
+    const TorchScope scope(lane);
+    sums_->matrix.zero_();
   }
-  auto attempt = factor_with_escalation(hessian, damping);
-  if (!attempt) return std::nullopt;
-  at::Tensor lower = std::move(attempt->lower);
-  const at::Tensor diagonal = lower.diagonal().contiguous();
-  const at::Tensor pivots = diagonal.square().cpu();
-  made.pivots.assign(pivots.const_data_ptr<float>(), pivots.const_data_ptr<float>() + pivots.numel());
-  made.lower = hold(lower.div_(diagonal));
-  made.damping = attempt->damping;
-  made.note = std::move(attempt->note);
-  if (keep_hessian) made.hessian = hold(hessian.cpu());
-  return made;
+  const TorchScope scope(lane);
+  for (const octavo_tensor& x : added_) sum(lane, x);
+}
+
+std::optional<Factor> Hessian::factor(octavo_lane& lane, double damping, bool by_activity,
+                                      bool keep_hessian) {
+  return make(lane, Use::copy, damping, by_activity, keep_hessian);
+}
+
+std::optional<Factor> Hessian::take_factor(octavo_lane& lane, double damping, bool by_activity,
+                                           bool keep_hessian) {
+  return make(lane, Use::take, damping, by_activity, keep_hessian);
+}
+
+// Every attempt begins with the sums, because one that fails leaves nothing of its matrix.
+std::optional<Factor> Hessian::make(octavo_lane& lane, Use use, double damping, bool by_activity,
+                                    bool keep_hessian) {
+  for (int attempt = 0; attempt <= kMostRaises + 1; ++attempt) {
+    if (use == Use::take && attempt > 0) sum_again(lane);
+    const TorchScope scope(lane);
+    const bool last = attempt > kMostRaises;  // in f64, with the damping that was asked for
+    const double tried = last ? damping : raised(damping, attempt);
+    at::Tensor hessian = use == Use::take ? sums_->matrix : sums_->matrix.clone();
+    if (!normalize(hessian)) return std::nullopt;
+    Factor made;
+    if (by_activity) {  // the last column is rounded first
+      const at::Tensor order =
+          at::argsort(hessian.diagonal(), /*stable=*/true, /*dim=*/0, /*descending=*/false);
+      hessian = hessian.index_select(0, order).index_select(1, order);
+      made.order = to_vector(order);
+    }
+    hessian.diagonal().add_(tried);
+    if (keep_hessian) made.hessian = hold(hessian.cpu().clone());
+    if (last) hessian = hessian.to(at::kDouble);
+    if (!cholesky(hessian)) continue;
+    at::Tensor lower = hessian.to(at::kFloat);
+    const at::Tensor diagonal = lower.diagonal().contiguous();
+    if (!is_positive(diagonal)) continue;
+    const at::Tensor pivots = diagonal.square().cpu();
+    made.pivots.assign(pivots.const_data_ptr<float>(), pivots.const_data_ptr<float>() + pivots.numel());
+    made.lower = hold(lower.div_(diagonal));
+    made.damping = tried;
+    if (attempt > 0)
+      made.note =
+          last ? "the factor took double precision" : "damping was raised to " + std::to_string(tried);
+    if (on_device(lane) && scope.device().is_cpu())
+      made.note += std::string(made.note.empty() ? "" : "; ") +
+                   "its factor was made on the CPU: this LibTorch has no part for the device";
+    if (use == Use::take) sums_->matrix.reset();
+    return made;
+  }
+  return std::nullopt;
 }
 
 double expected_share(octavo_lane& lane, const Factor& factor, const octavo_tensor& x) {
@@ -154,12 +200,7 @@ double expected_share(octavo_lane& lane, const Factor& factor, const octavo_tens
   wait_for(lane);
   const at::Tensor& lower = tensor_of(factor.lower);
   at::Tensor rows = on_device(lane) && lower.device().is_cpu() ? to_host(lane, x) : as_tensor(x);
-  if (!factor.order.empty()) {
-    std::vector<std::int64_t> order = factor.order;
-    const octavo_tensor view =
-        tensor_view(order.data(), OCTAVO_I64, {static_cast<std::int64_t>(order.size())});
-    rows = rows.index_select(1, as_tensor(view).to(rows.device()));
-  }
+  if (!factor.order.empty()) rows = rows.index_select(1, indices_on(rows, factor.order));
   const at::Tensor left =
       at::linalg_solve_triangular(lower.mT(), rows, /*upper=*/true, /*left=*/false, /*unitriangular=*/true);
   const double before = rows.square().sum(at::kDouble).item<double>();

@@ -49,22 +49,33 @@ class OnLane {
 // The damping that the rule gives for so many samples; not for search.
 double damping_of(const Settings& settings, std::int64_t samples, std::int64_t cols);
 
-// Sums of x^T x, on the lane's device where LibTorch has it, else on the host.
+// Sums of x^T x, on the lane's device where LibTorch has it, else on the host. Holds one matrix [cols, cols],
+// and a factor is another one: making the last factor of it takes no third.
 class Hessian {
  public:
   Hessian(octavo_lane& lane, std::int64_t cols);
   ~Hessian();
-  // x: f32 [samples, cols] in the lane's memory.
+  // x: f32 [samples, cols] in the lane's memory, which outlives this object.
   void add(octavo_lane& lane, const octavo_tensor& x);
   // The factor with this damping, or ten times as much as often as three times where it has none, or that of
   // f64. Nothing where all of that fails.
-  std::optional<Factor> factor(const octavo_lane& lane, double damping, bool by_activity,
-                               bool keep_hessian) const;
+  std::optional<Factor> factor(octavo_lane& lane, double damping, bool by_activity, bool keep_hessian);
+  // The same, in the memory of the sums, which are then gone.
+  std::optional<Factor> take_factor(octavo_lane& lane, double damping, bool by_activity, bool keep_hessian);
 
  private:
   struct Sums;
+  enum class Use { copy, take };
+  void sum(octavo_lane& lane, const octavo_tensor& x);
+  void sum_again(octavo_lane& lane);
+  std::optional<Factor> make(octavo_lane& lane, Use use, double damping, bool by_activity, bool keep_hessian);
   std::unique_ptr<Sums> sums_;
+  std::vector<octavo_tensor> added_;
 };
+
+// A copy of rows in the lane's memory, with its columns in this order (empty: as they are), that outlives the
+// lane's call.
+HeldMatrix hold_rows(octavo_lane& lane, const octavo_tensor& rows, const std::vector<std::int64_t>& order);
 
 // What feedback with this factor leaves of nearest's expected error on other samples x (f32 [n, cols], the
 // lane's memory): ||x L^-T||^2 / ||x||^2, every code's rounding error being uniform and independent. Below 1

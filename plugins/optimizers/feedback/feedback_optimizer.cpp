@@ -4,7 +4,6 @@
 #include "feedback/gate.hpp"
 #include "feedback/greedy.hpp"
 #include "feedback/input_state.hpp"
-#include "feedback/lane_steps.hpp"
 #include "scale_search/scale_search.hpp"
 
 #include <algorithm>
@@ -55,19 +54,17 @@ void fill_sums(octavo_lane& lane, const octavo_tile& tile, const BandMemory& mem
   result.max_error = sums.max_error;
 }
 
-double total(const RowMetric& metric) {
-  return std::accumulate(metric.sums().begin(), metric.sums().end(), 0.0);
-}
+double total(const std::vector<double>& metric) { return std::accumulate(metric.begin(), metric.end(), 0.0); }
 
 // One number for each row of the tile. Where the basis couples rows, the coded rows are not the tile's: its
 // total is spread over all of them.
-void copy_metric(const RowMetric& metric, const octavo_tile& tile, double* target) {
+void copy_metric(const std::vector<double>& metric, const octavo_tile& tile, double* target) {
   if (target == nullptr) return;
   const std::int64_t rows = tile.source.shape[0];
   if (tile.grid->basis == OCTAVO_BASIS_INCOHERENT) {
     std::fill_n(target, rows, total(metric) / static_cast<double>(rows));
   } else {
-    std::copy(metric.sums().begin(), metric.sums().end(), target);
+    std::copy(metric.begin(), metric.end(), target);
   }
 }
 
@@ -97,7 +94,7 @@ Preparation FeedbackOptimizer::prepare(const PrepareRequest& request) const {
   }
   const InputState& inputs = *state->inputs;
   if (!inputs.refusal.empty()) return nearest(inputs.refusal);
-  const GateResult judged = judge(request, inputs.judged, inputs.held_out_view(), settings_.block);
+  const GateResult judged = judge(request, inputs.judged, inputs.held_out, settings_.block);
   const double share = judged.nearest > 0 ? judged.feedback / judged.nearest : 1.0;
   if (!(judged.feedback < judged.nearest)) {
     return nearest("on held-out inputs the error of feedback is " + percent_text(share) + " of nearest's");
@@ -105,7 +102,9 @@ Preparation FeedbackOptimizer::prepare(const PrepareRequest& request) const {
   Preparation made;
   made.state = std::move(state);
   made.reason = "held-out error " + percent_text(share) + " of nearest's";
-  if (!inputs.factor.note.empty()) made.reason += "; " + inputs.factor.note;
+  for (const std::string* note : {&inputs.factor.note, &inputs.note}) {
+    if (!note->empty()) made.reason += "; " + *note;
+  }
   return made;
 }
 
@@ -120,24 +119,26 @@ void FeedbackOptimizer::quantize(const OptimizerState* state, octavo_lane& lane,
   const Factor& factor = static_cast<const LayerState*>(state)->inputs->factor;
   const bool coupled = tile.grid->basis == OCTAVO_BASIS_INCOHERENT;
   const OnLane lower(lane, factor.lower);
+  const Triangle triangle{lower.view(), factor.pivots};
   const BandMemory memory(lane, tile, factor.order);
   const Band& band = memory.band();
-  std::optional<RowMetric> nearest_metric;
+  std::optional<RowMetric> nearest;
   if (result.row_nearest_metric != nullptr || coupled) {
     round_to_nearest(lane, band);
-    nearest_metric = measure(lane, band.residual, lower.view(), factor.pivots, settings_.block);
+    nearest.emplace(measure(lane, band.residual, triangle, settings_.block));
   }
   if (settings_.scale_search > 0 && scale_search::applies_to(*tile.grid))
     scale_search::search(lane, *tile.grid, memory.weight(), tile.scales[0], settings_.scale_search);
-  RowMetric metric = round_with_feedback(lane, band, {lower.view(), factor.pivots}, settings_.block);
+  std::vector<double> metric = round_with_feedback(lane, band, triangle, settings_.block).sums();
   if (factor.hessian && greedy_passes(lane, band, factor.hessian->view, settings_.passes) > 0)
-    metric = measure(lane, band.residual, lower.view(), factor.pivots, settings_.block);
-  if (coupled && !(total(metric) < total(*nearest_metric))) {
+    metric = measure(lane, band.residual, triangle, settings_.block).sums();
+  const std::vector<double> nearest_metric = nearest ? nearest->sums() : std::vector<double>();
+  if (coupled && !(total(metric) < total(nearest_metric))) {
     issue(lane, &octavo_operations::quantize_nearest, &tile, &result);
     copy_text("stored as nearest: feedback is no better in its own metric", result.note);
     return;
   }
-  if (nearest_metric) copy_metric(*nearest_metric, tile, result.row_nearest_metric);
+  if (nearest) copy_metric(nearest_metric, tile, result.row_nearest_metric);
   copy_metric(metric, tile, result.row_metric);
   memory.store_codes(tile);
   fill_sums(lane, tile, memory, result);

@@ -7,8 +7,6 @@
 #include <octavo/abi/optimizer.h>
 #include <octavo/optimizer.hpp>
 
-#include <vector>
-
 namespace octavo::feedback {
 
 struct GateResult {
@@ -17,9 +15,9 @@ struct GateResult {
 };
 
 // Rounds a fixed sample of the layer's rows both ways with `factor` (made without the held-out samples) and
-// measures ||x e^T||^2 on `held_out` (f32 [n, cols] on the host, in the grid's basis and
-// in the factor's order of columns).
-GateResult judge(const PrepareRequest& request, const Factor& factor, const octavo_tensor& held_out,
+// measures ||x e^T||^2 on `held_out` (f32 [n, cols], in the grid's basis and in the factor's order of
+// columns).
+GateResult judge(const PrepareRequest& request, const Factor& factor, const HeldMatrix& held_out,
                  std::int64_t block);
 
 }  // namespace octavo::feedback

@@ -66,8 +66,7 @@ std::int64_t greedy_passes(octavo_lane& lane, const Band& band, const octavo_ten
   LaneMatrix g(lane, OCTAVO_F32, rows, cols);
   std::int64_t changed = 0;
   for (std::int64_t pass = 0; pass < passes; ++pass) {
-    multiply(lane, band.residual, hessian, g.view(),
-             Sum::replace);  // afresh: errors of the updates do not add up
+    multiply(lane, band.residual, hessian, g.view());  // afresh: errors of the updates do not add up
     std::int64_t changed_now = 0;
     for (std::int64_t r = 0; r < rows; ++r) {
       if (r % 64 == 0) check_cancelled(lane);

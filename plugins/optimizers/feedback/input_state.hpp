@@ -10,22 +10,16 @@
 #include <octavo/optimizer.hpp>
 
 #include <string>
-#include <vector>
 
 namespace octavo::feedback {
 
 struct InputState final : OptimizerState {
-  Lease lease;                  // of what follows
-  std::string refusal;          // why there are no factors; else empty
-  Factor judged;                // without the held-out samples
-  Factor factor;                // of all samples
-  std::vector<float> held_out;  // f32 [n, cols], in the grid's basis and the judged factor's order of columns
-  std::int64_t held_out_count = 0;
-
-  octavo_tensor held_out_view() const {
-    return tensor_view(const_cast<float*>(held_out.data()), OCTAVO_F32,
-                       {held_out_count, judged.lower.view.shape[0]});
-  }
+  Lease lease;          // of what follows
+  std::string refusal;  // why there are no factors; else empty
+  Factor judged;        // without the held-out samples
+  Factor factor;        // of all samples
+  HeldMatrix held_out;  // f32 [n, cols], in the grid's basis and the judged factor's order of columns
+  std::string note;     // what was asked for and is not done here
 };
 
 // Never throws for what the inputs are: that is in `refusal`.

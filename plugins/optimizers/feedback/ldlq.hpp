@@ -13,7 +13,6 @@
 #include <octavo/lane.hpp>
 
 #include <cstdint>
-#include <span>
 
 namespace octavo::feedback {
 
@@ -24,12 +23,6 @@ struct Band {
   octavo_tensor scales;    // f32, level 0 of these rows
   octavo_tensor codes;     // written: grid.stored_dtype [rows, cols]
   octavo_tensor residual;  // written: f32 [rows, cols], weight - stored
-};
-
-// A factor in the lane's memory.
-struct Triangle {
-  octavo_tensor lower;  // L, f32 [cols, cols]
-  std::span<const float> pivots;
 };
 
 // Writes codes and residual. The metric of what it leaves comes with it at little cost.

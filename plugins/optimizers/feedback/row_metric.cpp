@@ -6,28 +6,44 @@
 
 namespace octavo::feedback {
 
-void RowMetric::add(octavo_lane& lane, const octavo_tensor& part, std::int64_t col_begin) {
-  const HostCopy values(lane, part);
-  const float* pivots = pivots_.data() + col_begin;
-  for (std::size_t r = 0; r < sums_.size(); ++r) {
-    const float* g = row_of<float>(values.view(), static_cast<std::int64_t>(r));
-    double sum = 0.0;
-    for (std::int64_t k = 0; k < part.shape[1]; ++k) sum += double{pivots[k]} * g[k] * g[k];
-    sums_[r] += sum;
-  }
+RowMetric::RowMetric(octavo_lane& lane, std::int64_t rows, std::span<const float> pivots)
+    : lane_(lane), host_pivots_(pivots), sums_(lane, OCTAVO_F64, rows, 1) {
+  const std::vector<double> zeros(static_cast<std::size_t>(rows), 0.0);
+  upload(lane, zeros.data(), sums_.view());
+  if (!on_device(lane)) return;
+  lane_pivots_ = LaneMatrix(lane, OCTAVO_F32, 1, static_cast<std::int64_t>(pivots.size()));
+  upload(lane, pivots.data(), lane_pivots_.view());
 }
 
-RowMetric measure(octavo_lane& lane, const octavo_tensor& residual, const octavo_tensor& lower,
-                  std::span<const float> pivots, std::int64_t block) {
+octavo_tensor RowMetric::pivots(std::int64_t begin, std::int64_t count) const {
+  const octavo_tensor all = on_device(lane_)
+                                ? lane_pivots_.view()
+                                : tensor_view(const_cast<float*>(host_pivots_.data()), OCTAVO_F32,
+                                              {1, static_cast<std::int64_t>(host_pivots_.size())});
+  return cols_of(all, begin, count);
+}
+
+std::vector<double> RowMetric::sums() const {
+  std::vector<double> values(static_cast<std::size_t>(sums_.view().shape[0]));
+  copy_bytes(lane_, values.data(), OCTAVO_MEMORY_HOST, sums_.view().data, lane_.memory,
+             values.size() * sizeof(double));
+  wait_for(lane_);
+  return values;
+}
+
+RowMetric measure(octavo_lane& lane, const octavo_tensor& residual, const Triangle& triangle,
+                  std::int64_t block) {
   const std::int64_t rows = residual.shape[0], cols = residual.shape[1];
-  RowMetric metric(rows, pivots);
-  LaneMatrix g(lane, OCTAVO_F32, rows, std::min(block, cols));
-  for (std::int64_t begin = 0; begin < cols; begin += block) {
-    const std::int64_t width = std::min(block, cols - begin);
-    const octavo_tensor part = cols_of(g.view(), 0, width);
-    multiply(lane, cols_of(residual, begin, cols - begin), part_of(lower, begin, cols - begin, begin, width),
-             part, Sum::replace);
-    metric.add(lane, part, begin);
+  // A device is better served by wide products.
+  const std::int64_t step = on_device(lane) ? std::max<std::int64_t>(block, 512) : block;
+  RowMetric metric(lane, rows, triangle.pivots);
+  LaneMatrix g(lane, OCTAVO_F32, rows, std::min(step, cols));
+  for (std::int64_t begin = 0; begin < cols; begin += step) {
+    const std::int64_t width = std::min(step, cols - begin);
+    const octavo_tensor part = cols_of(g.view(), 0, width), pivots = metric.pivots(begin, width);
+    multiply(lane, cols_of(residual, begin, cols - begin),
+             part_of(triangle.lower, begin, cols - begin, begin, width), part);
+    issue(lane, &octavo_operations::row_metric, &part, &pivots, &metric.view());
   }
   return metric;
 }

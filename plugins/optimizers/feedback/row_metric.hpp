@@ -10,26 +10,33 @@
 
 namespace octavo::feedback {
 
-// Sums in f64, added up in the order of the calls.
-class RowMetric {
- public:
-  RowMetric(std::int64_t rows, std::span<const float> pivots)
-      : pivots_(pivots), sums_(static_cast<std::size_t>(rows), 0.0) {}
-
-  // Columns [col_begin, col_begin + part.shape[1]) of g, f32 in the lane's memory; the sign of g is of no
-  // account.
-  void add(octavo_lane& lane, const octavo_tensor& part, std::int64_t col_begin);
-
-  const std::vector<double>& sums() const { return sums_; }
-
- private:
-  std::span<const float> pivots_;
-  std::vector<double> sums_;
+// A factor in the lane's memory, and its pivots D.
+struct Triangle {
+  octavo_tensor lower;  // L, f32 [cols, cols]
+  std::span<const float> pivots;
 };
 
-// The metric of what is left of the weight (f32 [rows, cols], the lane's memory) for a unit lower triangle
-// and its pivots.
-RowMetric measure(octavo_lane& lane, const octavo_tensor& residual, const octavo_tensor& lower,
-                  std::span<const float> pivots, std::int64_t block);
+// Sums in f64 in the lane's memory, beginning with 0, to which operations add.
+class RowMetric {
+ public:
+  RowMetric(octavo_lane& lane, std::int64_t rows, std::span<const float> pivots);
+
+  // Of columns [begin, begin + count).
+  octavo_tensor pivots(std::int64_t begin, std::int64_t count) const;
+  octavo_tensor& view() { return sums_.view(); }  // f64 [rows, 1]
+
+  // Waits for what was issued.
+  std::vector<double> sums() const;
+
+ private:
+  octavo_lane& lane_;
+  std::span<const float> host_pivots_;
+  LaneMatrix lane_pivots_;  // on a device
+  LaneMatrix sums_;
+};
+
+// The metric of what is left of the weight (f32 [rows, cols], the lane's memory), `block` columns at a time.
+RowMetric measure(octavo_lane& lane, const octavo_tensor& residual, const Triangle& triangle,
+                  std::int64_t block);
 
 }  // namespace octavo::feedback

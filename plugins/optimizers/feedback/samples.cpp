@@ -6,16 +6,20 @@
 #include <octavo/tensor.hpp>
 
 #include <algorithm>
-#include <cmath>
 #include <vector>
 
 namespace octavo::feedback {
 namespace {
 
-bool is_held_out(std::int64_t row) { return row % 4 == 3; }
+// Rows first, first + 4, first + 8, ...
+octavo_tensor every_fourth(const octavo_tensor& samples, std::int64_t first) {
+  octavo_tensor part = rows_of(samples, first, (samples.shape[0] - first + 3) / 4);
+  part.row_stride = 4 * samples.row_stride;
+  return part;
+}
 
-// One row of samples as f32; false where something in it is not finite.
-bool read_row(const octavo_tensor& samples, std::int64_t row, float* target) {
+// One row of samples, finite, as f32 in host memory.
+void read_row(const octavo_tensor& samples, std::int64_t row, float* target) {
   const std::int64_t cols = samples.shape[1];
   const auto convert = [&](auto from_bits) {
     const auto* bits = row_of<std::uint16_t>(samples, row);
@@ -28,13 +32,21 @@ bool read_row(const octavo_tensor& samples, std::int64_t row, float* target) {
   } else {
     std::copy_n(row_of<float>(samples, row), cols, target);
   }
-  return std::all_of(target, target + cols, [](float value) { return std::isfinite(value); });
 }
 
 // An input's way to the incoherent basis: to_basis takes weights, whose rows it rotates as well.
 void rotate(const std::vector<float>& signs, float* row) {
   for (std::size_t i = 0; i < signs.size(); ++i) row[i] *= signs[i];
   hadamard(row, static_cast<std::int64_t>(signs.size()));
+}
+
+// The first row in which something is not finite, or -1.
+std::int64_t first_wrong_row(octavo_lane& lane, const octavo_tensor& samples) {
+  octavo_absmax_result found{};
+  found.struct_size = sizeof found;
+  issue(lane, &octavo_operations::absmax, static_cast<const octavo_grid*>(nullptr), &samples, 0u, &found);
+  wait_for(lane);
+  return found.nonfinite_count == 0 ? -1 : found.nonfinite_first / samples.shape[1];
 }
 
 }  // namespace
@@ -45,28 +57,51 @@ Samples::Samples(octavo_lane& lane, const octavo_inputs& inputs, const octavo_gr
     refusal_ = "fewer than " + std::to_string(kFewestSamples) + " samples of its inputs are known";
     return;
   }
-  const std::int64_t count = samples.shape[0], width = grid.cols;
-  const bool incoherent = grid.basis == OCTAVO_BASIS_INCOHERENT;
-  const std::vector<float> signs =
-      incoherent ? incoherent_signs(*lane.host, grid.basis_seed, kColumnSigns, width) : std::vector<float>();
-  std::vector<float> ordered(static_cast<std::size_t>(count * width), 0.0f);
-  const std::int64_t held = count / 4;
-  std::int64_t next_fitting = 0, next_held = count - held;
-  for (std::int64_t row = 0; row < count; ++row) {
-    float* target = ordered.data() + (is_held_out(row) ? next_held++ : next_fitting++) * width;
-    if (!read_row(samples, row, target)) {
-      refusal_ = "sample " + std::to_string(row) + " of its inputs is not finite";
-      return;
-    }
-    if (incoherent) rotate(signs, target);
+  LaneMatrix uploaded;
+  const octavo_tensor on_lane = bring(lane, samples, uploaded);
+  if (const std::int64_t row = first_wrong_row(lane, on_lane); row >= 0) {
+    refusal_ = "sample " + std::to_string(row) + " of its inputs is not finite";
+    return;
   }
-  rotated_ = LaneMatrix(lane, OCTAVO_F32, count, width);
+  count_ = samples.shape[0];
+  fitting_ = count_ - count_ / 4;
+  rotated_ = LaneMatrix(lane, OCTAVO_F32, count_, grid.cols);
+  if (grid.basis == OCTAVO_BASIS_INCOHERENT)
+    rotate_on_host(lane, samples, grid);
+  else
+    rotate_on_lane(lane, on_lane, grid);
+}
+
+// Packed, in the lane's memory: the samples themselves where they are there already.
+octavo_tensor Samples::bring(octavo_lane& lane, const octavo_tensor& samples, LaneMatrix& uploaded) {
+  if (!on_device(lane)) return samples;
+  uploaded = LaneMatrix(lane, samples.dtype, samples.shape[0], samples.shape[1]);
+  upload(lane, samples.data, uploaded.view());
+  return uploaded.view();
+}
+
+void Samples::rotate_on_lane(octavo_lane& lane, const octavo_tensor& samples, const octavo_grid& grid) {
+  std::int64_t next = 0;
+  for (std::int64_t first = 0; first < 4; ++first) {  // the last of these are held out
+    const octavo_tensor part = every_fourth(samples, first);
+    octavo_tensor target = rows_of(rotated_.view(), next, part.shape[0]);
+    issue(lane, &octavo_operations::to_basis, &grid, &part, &target);
+    next += part.shape[0];
+  }
+}
+
+void Samples::rotate_on_host(octavo_lane& lane, const octavo_tensor& samples, const octavo_grid& grid) {
+  const std::int64_t width = grid.cols;
+  const std::vector<float> signs = incoherent_signs(*lane.host, grid.basis_seed, kColumnSigns, width);
+  std::vector<float> ordered(static_cast<std::size_t>(count_ * width), 0.0f);
+  float* target = ordered.data();
+  for (std::int64_t first = 0; first < 4; ++first) {
+    for (std::int64_t row = first; row < count_; row += 4, target += width) {
+      read_row(samples, row, target);
+      rotate(signs, target);
+    }
+  }
   upload(lane, ordered.data(), rotated_.view());
-  if (!incoherent)
-    issue(lane, &octavo_operations::to_basis, &grid, static_cast<const octavo_tensor*>(&rotated_.view()),
-          &rotated_.view());
-  count_ = count;
-  fitting_ = count - held;
 }
 
 }  // namespace octavo::feedback

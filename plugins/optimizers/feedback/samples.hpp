@@ -16,7 +16,8 @@ inline constexpr std::int64_t kFewestSamples = 16;
 
 class Samples {
  public:
-  // Brings the rows of inputs.samples (f32 or bf16 [samples, cols]) to the grid's basis. Where they are of no
+  // Brings the rows of inputs.samples (packed f32, bf16 or f16 [samples, cols] in host memory) to the grid's
+  // basis, in which every fourth row comes last. Where they are of no
   // use, refusal() says why and there are no rows.
   Samples(octavo_lane& lane, const octavo_inputs& inputs, const octavo_grid& grid);
 
@@ -28,6 +29,10 @@ class Samples {
   std::int64_t count() const { return count_; }
 
  private:
+  static octavo_tensor bring(octavo_lane& lane, const octavo_tensor& samples, LaneMatrix& uploaded);
+  void rotate_on_lane(octavo_lane& lane, const octavo_tensor& samples, const octavo_grid& grid);
+  void rotate_on_host(octavo_lane& lane, const octavo_tensor& samples, const octavo_grid& grid);
+
   std::string refusal_;
   std::int64_t count_ = 0;
   std::int64_t fitting_ = 0;

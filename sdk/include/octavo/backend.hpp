@@ -50,6 +50,9 @@ class BackendLane {
                               octavo_tensor&) {
     missing();
   }
+  virtual void row_metric(const octavo_tensor&, const octavo_tensor& /*pivots*/, octavo_tensor& /*metric*/) {
+    missing();
+  }
 
  private:
   [[noreturn]] static void missing() {
@@ -192,6 +195,10 @@ struct BackendTrampolines {
                                       octavo_error* error) noexcept {
     return guard(error, [&] { lane_of(lane).merge_low_rank(*source, *up, *down, strength, *target); });
   }
+  static octavo_status row_metric(octavo_lane* lane, const octavo_tensor* x, const octavo_tensor* pivots,
+                                  octavo_tensor* metric, octavo_error* error) noexcept {
+    return guard(error, [&] { lane_of(lane).row_metric(*x, *pivots, *metric); });
+  }
 
   static constexpr bool has(octavo_operation operation) {
     return ((Plugin::operations >> operation) & 1u) != 0;
@@ -211,7 +218,8 @@ struct BackendTrampolines {
       has(OCTAVO_OP_GRAM) ? gram : nullptr,
       has(OCTAVO_OP_ERROR_SUMS) ? error_sums : nullptr,
       has(OCTAVO_OP_CAST) ? cast : nullptr,
-      has(OCTAVO_OP_MERGE_LOW_RANK) ? merge_low_rank : nullptr};
+      has(OCTAVO_OP_MERGE_LOW_RANK) ? merge_low_rank : nullptr,
+      has(OCTAVO_OP_ROW_METRIC) ? row_metric : nullptr};
 
   static constexpr octavo_backend_api api = {sizeof(octavo_backend_api),
                                              Plugin::advice.lanes,

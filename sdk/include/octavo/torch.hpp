@@ -63,9 +63,9 @@ inline bool load_torch_for_cuda() {
 }  // namespace detail
 
 // While it lives, the calling thread may use LibTorch for work on a lane: without gradients, with one thread
-// (lanes are what runs in parallel, and no result may depend on how many there are). On a GPU whole-layer
-// preparation uses the device's default stream, which is the primary lane's and LibTorch's too: use it on
-// that lane only, and after what was issued to the lane no wait is needed.
+// (lanes are what runs in parallel, and no result may depend on how many there are). On a GPU LibTorch works
+// on the device's default stream, which no lane has: before it reads what was issued to the lane, wait for
+// that; what LibTorch was given is done when the scope ends.
 class TorchScope {
  public:
   explicit TorchScope(const octavo_lane& lane) {
@@ -73,6 +73,17 @@ class TorchScope {
     if (lane.memory == OCTAVO_MEMORY_DEVICE && detail::load_torch_for_cuda())
       device_ = at::Device(at::kCUDA, static_cast<at::DeviceIndex>(lane.device));
   }
+
+  ~TorchScope() {
+    if (!device_.is_cuda()) return;
+    try {
+      const auto* cuda = c10::impl::getDeviceGuardImpl(c10::DeviceType::CUDA);
+      cuda->synchronizeStream(cuda->getDefaultStream(device_));
+    } catch (...) {  // a device that is lost is found so by the next operation
+    }
+  }
+  TorchScope(const TorchScope&) = delete;
+  TorchScope& operator=(const TorchScope&) = delete;
 
   // Where tensors of this lane go: its device, or the CPU where this LibTorch has no part for it.
   at::Device device() const { return device_; }

@@ -31,10 +31,11 @@ typedef enum octavo_operation {
   OCTAVO_OP_GRAM = 8,
   OCTAVO_OP_ERROR_SUMS = 9,
   OCTAVO_OP_CAST = 10,
-  OCTAVO_OP_MERGE_LOW_RANK = 11
+  OCTAVO_OP_MERGE_LOW_RANK = 11,
+  OCTAVO_OP_ROW_METRIC = 12
 } octavo_operation;
 
-#define OCTAVO_OP_COUNT 12
+#define OCTAVO_OP_COUNT 13
 
 struct octavo_operations;
 struct octavo_backend_api;
@@ -47,8 +48,7 @@ typedef struct octavo_lane {
   void* self;      /* the backend's own */
   uint32_t memory; /* octavo_memory that operations work in */
   int32_t device;
-  uint32_t primary; /* 1: preparation may run here. On a device one lane, with the default stream; in host
-                       memory every lane */
+  uint32_t primary; /* 1: preparation may run here, as on every lane that the host opens */
   uint32_t reserved;
   const struct octavo_operations* operations;
   const octavo_host* host;
@@ -65,9 +65,11 @@ typedef struct octavo_absmax_result {
   int64_t overflow_count; /* CAST grids: finite values beyond the stored dtype */
 } octavo_absmax_result;
 
-/* The sequential part of LDLQ / GPTQ for one block of columns, rows in parallel. For k in `order`:
- * f = work[r,k] + sum over the already rounded i of residual[r,i] factor[i,k]; code = clamp(rint(f / scale));
- * residual[r,k] = source[r,k] - code x scale. Columns go from the last to the first. */
+/* The sequential part of LDLQ / GPTQ for one block of columns, rows in parallel. For k from the last column
+ * to the first: f = (source[r,k] + fed[r,k]) + sum over the already rounded i of residual[r,i] factor[i,k];
+ * code = clamp(rint(f / scale)); stored = code x scale; residual[r,k] = source[r,k] - stored;
+ * metric[r] += pivots[k] (f - stored)^2. With the pivots D of H = L D L^T the sum over all blocks is e H e^T
+ * for the residual e of the row. */
 typedef struct octavo_feedback {
   uint32_t struct_size;
   uint32_t reserved;
@@ -75,11 +77,14 @@ typedef struct octavo_feedback {
   int64_t row_begin; /* of the views within the layer: which scale a row of a block grid has */
   int64_t col_begin;
   octavo_tensor source;   /* f32 [rows, block]: the weight in the grid's basis */
-  octavo_tensor work;     /* f32 [rows, block]: the weight plus the feedback of the columns of other blocks */
-  octavo_tensor factor;   /* f32 [block, block]: unit lower triangle L */
+  octavo_tensor fed;      /* f32 [rows, block]: what columns of other blocks feed back; data NULL: nothing */
+  octavo_tensor factor;   /* f32 [block, block]: unit lower triangle L, read below its diagonal; data NULL: no
+                             feedback inside the block, which is nearest on these scales */
   octavo_tensor scales;   /* f32 level 0 of the whole layer */
   octavo_tensor codes;    /* written: grid.stored_dtype [rows, block] */
   octavo_tensor residual; /* written: f32 [rows, block] */
+  octavo_tensor pivots;   /* f32 [1, block]; data NULL: no metric */
+  octavo_tensor metric;   /* f64 [rows, 1], added to */
 } octavo_feedback;
 
 typedef enum octavo_precision {
@@ -171,11 +176,15 @@ typedef struct octavo_operations {
   octavo_status (*merge_low_rank)(octavo_lane* lane, const octavo_tensor* source, const octavo_tensor* up,
                                   const octavo_tensor* down, float strength, octavo_tensor* target,
                                   octavo_error* error);
+  /* metric[r] += sum over k of pivots[k] x[r,k]^2, summed in f64; x f32 [rows, cols], pivots f32 [1, cols],
+   * metric f64 [rows, 1]. With x = e L this is the e H e^T of each row e. */
+  octavo_status (*row_metric)(octavo_lane* lane, const octavo_tensor* x, const octavo_tensor* pivots,
+                              octavo_tensor* metric, octavo_error* error);
 } octavo_operations;
 
 typedef struct octavo_lane_request {
   uint32_t struct_size;
-  uint32_t index; /* of `count` lanes that this run opens; 0 is the primary one */
+  uint32_t index; /* of `count` lanes that this run opens */
   uint32_t count;
   int32_t device;
   uint32_t slots; /* tiles that the lane has in flight */
