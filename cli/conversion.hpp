@@ -42,6 +42,7 @@ struct Conversion {
   std::vector<FileIdentity> option_files;  // files that options were read from
   run::RunOptions run;
   uint64_t max_ram = 0;
+  bool judges_outputs = false;              // on recorded rows, once the output is written
   std::optional<double> quality_threshold;  // in dB; given if every layer is to be reported
   std::vector<std::string> notes;           // what the user should know before anything runs
 };

@@ -3,6 +3,8 @@
 #include "base/error.hpp"
 #include "checkpoint/preflight.hpp"
 #include "fixed_plan.hpp"
+#include "judged_outputs.hpp"
+#include "report/recorded_rows.hpp"
 #include "run/output.hpp"
 #include "run/signals.hpp"
 
@@ -84,6 +86,11 @@ Outcome convert(const Conversion& conversion, const ConversionSources& sources,
   output.commit();
   run::StopSignals::watch({});
   outcome.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  const calibration::Calibration* calibration = sources.calibration();
+  if (conversion.judges_outputs && calibration != nullptr && report::has_recorded_rows(*calibration)) {
+    outcome.outputs =
+        judged_outputs(outcome.plan, source, outcome.path, *calibration, session, device(), options);
+  }
   return outcome;
 }
 

@@ -8,6 +8,7 @@
 #include "edit_options.hpp"
 #include "layer_template.hpp"
 #include "original_flags.hpp"
+#include "outputs_report.hpp"
 #include "page/quality_page.hpp"
 #include "progress.hpp"
 #include "quality_report.hpp"
@@ -27,6 +28,7 @@
 namespace octavo::cli {
 namespace {
 
+constexpr size_t kShownOutputs = 20;
 constexpr const char* kEdit = "Edit mode of convert_to_quant";
 
 nlohmann::ordered_json layer_json(const run::LayerResult& layer) {
@@ -52,6 +54,30 @@ nlohmann::ordered_json layer_json(const run::LayerResult& layer) {
   return json;
 }
 
+QualityPage page_of(const Conversion& conversion, const Outcome& outcome) {
+  const Total total = total_of(outcome.report);
+  QualityPage page{.judged = outcome.path.filename().string(),
+                   .reference = conversion.input.filename().string(),
+                   .total_db = {},
+                   .layers = {}};
+  if (total.error > 0) page.total_db = 10 * std::log10(total.signal / total.error);
+  for (const run::LayerResult& layer : outcome.report.layers) {
+    PageLayer entry{.name = layer.name,
+                    .format = layer.format,
+                    .rows = layer.rows,
+                    .cols = layer.cols,
+                    .sqnr_db = {},
+                    .max_error = layer.max_error,
+                    .outputs = {}};
+    if (layer.error_sum > 0) entry.sqnr_db = layer.sqnr_db();
+    if (const report::LayerOutputs* judged = outputs_of(outcome.outputs, layer.name))
+      entry.outputs = page_outputs(*judged);
+    page.layers.push_back(std::move(entry));
+  }
+  sort_by_model(page.layers);
+  return page;
+}
+
 void print_json(const Conversion& conversion, const ConversionSources& sources, const Outcome& outcome,
                 Terminal& terminal) {
   nlohmann::ordered_json json = plan_json(conversion, outcome.plan, outcome.file_bytes);
@@ -73,6 +99,7 @@ void print_json(const Conversion& conversion, const ConversionSources& sources, 
   for (const run::LayerResult& layer : outcome.report.layers) json["layers"].push_back(layer_json(layer));
   if (conversion.quality_threshold)
     json["quality"] = quality_json(outcome.report, *conversion.quality_threshold);
+  if (outcome.outputs) add_outputs(outcome.outputs, page_of(conversion, outcome), json);
   terminal.print_json(json);
 }
 
@@ -136,6 +163,8 @@ void print_summary(const Conversion& conversion, const Outcome& outcome, Termina
   print_nearest(outcome.report, terminal);
   if (const auto quality = conversion.quality_threshold) {
     print_quality(outcome.report, *quality, terminal);
+    if (outcome.outputs)
+      print_outputs(terminal, outcome.outputs, page_of(conversion, outcome), kShownOutputs);
   } else {
     print_worst(outcome.report, terminal);
   }
@@ -157,28 +186,6 @@ void note_edit_flags(const Arguments& arguments) {
   }
 }
 
-QualityPage page_of(const Conversion& conversion, const Outcome& outcome) {
-  const Total total = total_of(outcome.report);
-  QualityPage page{.judged = outcome.path.filename().string(),
-                   .reference = conversion.input.filename().string(),
-                   .total_db = {},
-                   .layers = {}};
-  if (total.error > 0) page.total_db = 10 * std::log10(total.signal / total.error);
-  for (const run::LayerResult& layer : outcome.report.layers) {
-    PageLayer entry{.name = layer.name,
-                    .format = layer.format,
-                    .rows = layer.rows,
-                    .cols = layer.cols,
-                    .sqnr_db = {},
-                    .max_error = layer.max_error,
-                    .outputs = {}};
-    if (layer.error_sum > 0) entry.sqnr_db = layer.sqnr_db();
-    page.layers.push_back(std::move(entry));
-  }
-  sort_by_model(page.layers);
-  return page;
-}
-
 int run(const Arguments& arguments, Terminal& terminal) {
   if (arguments.flag("edit-quant")) return edit(arguments, terminal);
   note_edit_flags(arguments);
@@ -187,6 +194,7 @@ int run(const Arguments& arguments, Terminal& terminal) {
   const std::string dry_run = arguments.text("dry-run").value_or("");
   if (dry_run == "create-template") return write_layer_template(std::move(conversion), arguments, terminal);
   if (!dry_run.empty()) return show_plan(std::move(conversion), arguments, terminal);
+  conversion.judges_outputs = !conversion.discard && (conversion.quality_threshold || conversion.page);
   Session session(arguments, conversion.max_ram);
   complete_conversion(conversion, arguments, session);
   ProgressReporter progress(progress_style(arguments, terminal), terminal);
