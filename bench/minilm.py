@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
-"""A real model: all-MiniLM-L6-v2 with its weights stored as nearest and as quip with inputs from real sentences.
+"""A real model: all-MiniLM-L6-v2 with its weights stored as nearest and as quip with inputs from real sentences, and
+with biases corrected from these inputs or as they are.
 
   minilm.py [--octavo PROGRAM] [--model FOLDER] [--sentences N] [--calibration N]
 
 Sentences are those of Python's own documentation; those that inputs are taken from are not those that embeddings are
 compared on. Reported is 1 - cosine between embeddings of the float model and those with the stored weights (activations
-stay float), the mean over all sentences. Needs NumPy and `scripts/setup demo`.
+stay float), the mean over all sentences; "+ biases" where biases are corrected. Needs NumPy and `scripts/setup demo`.
 """
 
 import argparse
@@ -190,12 +191,13 @@ def main():
         calibration = ["--calibration-data", inputs, "--calib-rows", str(arguments.rows)]
         print(f"{len(new)} sentences, inputs from {len(known)} others; mean of 1 - cosine, and its share of nearest's", flush=True)
         base = {}
-        for name, format_, options in (("nearest, ConvRot", "int8_convrot", []),
-                                       ("quip, ConvRot", "int8_convrot", ["--optimizer", "quip", *calibration]),
-                                       ("quip + 2 passes, ConvRot", "int8_convrot", ["--optimizer", "quip:passes=2", *calibration]),
-                                       ("nearest, plain rows", "int8_tensorwise", []),
-                                       ("gptq, plain rows", "int8_tensorwise", ["--optimizer", "gptq", *calibration]),
-                                       ("gptq + act-order, plain rows", "int8_tensorwise", ["--optimizer", "gptq:actorder=true", *calibration])):
+        cases = []
+        for format_, shown, optimizer in (("int8_convrot", "ConvRot", "quip"), ("int8_tensorwise", "plain rows", "gptq:actorder=true")):
+            cases += [(f"nearest, {shown}", format_, []),
+                      (f"nearest + biases, {shown}", format_, calibration),
+                      (f"{optimizer.split(':')[0]}, {shown}", format_, ["--optimizer", optimizer, *calibration, "--no-bias-correction"]),
+                      (f"{optimizer.split(':')[0]} + biases, {shown}", format_, ["--optimizer", optimizer, *calibration])]
+        for name, format_, options in cases:
             command = [arguments.octavo, "convert", source, "-o", target, "-f", "-q", "--json", "--format", format_, *options]
             done = subprocess.run([str(word) for word in command], stdout=subprocess.PIPE, check=True)
             layers = json.loads(done.stdout)["layers"]

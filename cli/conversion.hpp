@@ -28,6 +28,7 @@ struct Conversion {
   std::filesystem::path input;
   std::optional<std::filesystem::path> output;
   bool force = false;
+  std::optional<std::filesystem::path> page;  // of --html
   plan::Settings settings;
   lora::Request loras;
   CalibrationRequest calibration;
@@ -37,9 +38,11 @@ struct Conversion {
   bool durable = true;
   checkpoint::SinkKind sink = checkpoint::SinkKind::automatic;
   run::DeviceRequest device;
-  std::vector<plugin::Setting> set;  // of all plugins, in the order given
+  std::vector<plugin::Setting> set;        // of all plugins, in the order given
+  std::vector<FileIdentity> option_files;  // files that options were read from
   run::RunOptions run;
   uint64_t max_ram = 0;
+  bool judges_outputs = false;              // on recorded rows, once the output is written
   std::optional<double> quality_threshold;  // in dB; given if every layer is to be reported
   std::vector<std::string> notes;           // what the user should know before anything runs
 };

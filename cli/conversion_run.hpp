@@ -5,6 +5,7 @@
 #include "conversion.hpp"
 #include "conversion_sources.hpp"
 #include "progress.hpp"
+#include "report/output_error.hpp"
 #include "run/run.hpp"
 #include "session.hpp"
 
@@ -12,6 +13,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <string>
 
 namespace octavo::cli {
@@ -22,8 +24,9 @@ struct Outcome {
   std::filesystem::path path;
   uint64_t file_bytes = 0;
   std::string device;
-  std::string notes;   // what happened to it on the way; "" if nothing
-  double seconds = 0;  // from opening the source to the durable name
+  std::string notes;                            // what happened to it on the way; "" if nothing
+  double seconds = 0;                           // from opening the source to the durable name
+  std::optional<report::OutputReport> outputs;  // where they were to be judged and rows were recorded
 };
 
 // The outcome refers to `source` and `sources`. Says what the plan warns about. Throws what planning, the

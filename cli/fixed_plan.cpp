@@ -5,10 +5,10 @@
 
 #include "base/file.hpp"
 #include "checkpoint/output_lock.hpp"
-#include "installed_formats.hpp"
-#include "layer_inputs.hpp"
+#include "judged_outputs.hpp"
 #include "plan/fragile.hpp"
 #include "report/output_error.hpp"
+#include "report/recorded_rows.hpp"
 #include "report_lanes.hpp"
 #include "run/output.hpp"
 #include "run/rehearse.hpp"
@@ -18,16 +18,12 @@
 #include <fmt/format.h>
 
 #include <map>
-#include <optional>
-#include <set>
 #include <string>
 #include <utility>
 #include <vector>
 
 namespace octavo::cli {
 namespace {
-
-constexpr int64_t kInputRows = 256;
 
 std::vector<plan::MeasuredLayer> measured_layers(const run::RunReport& report) {
   std::vector<plan::MeasuredLayer> layers;
@@ -112,28 +108,16 @@ class PlanFixer {
   }
 
   std::vector<plan::MeasuredLayer> measured(plan::Plan plan) {
-    const std::optional<LayerInputs> inputs = inputs_of_layers();
-    if (!inputs)
+    const calibration::Calibration* calibration = sources_.calibration();
+    if (calibration == nullptr || !report::has_recorded_rows(*calibration)) {
       return measured_layers(
           run::rehearse(std::move(plan), sources_of_run(), device_(), session_.services(), options_));
-    std::set<std::string> merged;  // their weights are in no file
-    for (const auto& layer : plan.layers) {
-      if (layer->origin.deltas != nullptr) merged.insert(layer->name);
     }
     const HiddenFile stored(output_path(conversion_, plan));
     std::vector<plan::MeasuredLayer> layers = measured_layers(store(plan, stored.path()));
-    replace_by_outputs(layers, judge(stored.path(), *inputs), merged);
+    replace_by_outputs(
+        layers, judged_outputs(plan, source_, stored.path(), *calibration, session_, device_(), options_));
     return layers;
-  }
-
-  // Of the first file that holds any; nothing without inputs, or with statistics alone.
-  std::optional<LayerInputs> inputs_of_layers() const {
-    for (const std::filesystem::path& path : conversion_.calibration.files) {
-      if (path.extension() == ".json") continue;
-      LayerInputs inputs(path, kInputRows);
-      if (!inputs.empty()) return inputs;
-    }
-    return std::nullopt;
   }
 
   run::Sources sources_of_run() const { return {source_, sources_.calibration()}; }
@@ -153,26 +137,13 @@ class PlanFixer {
     return report;
   }
 
-  report::OutputReport judge(const std::filesystem::path& path, const LayerInputs& inputs) {
-    const checkpoint::Checkpoint stored = checkpoint::Checkpoint::open(path);
-    const auto formats = installed_formats(session_);
-    const report::Survey before = report::survey(source_, formats);
-    const report::Survey after = report::survey(stored, formats);
-    report::CompareOptions lanes = lanes_for_reports(device_(), options_.lanes);
-    lanes.progress = options_.progress;
-    return report::judge_outputs(
-        {source_, before}, {stored, after}, [&](const std::string& layer) { return inputs.find(layer); },
-        lanes);
-  }
-
-  void replace_by_outputs(std::vector<plan::MeasuredLayer>& layers, const report::OutputReport& report,
-                          const std::set<std::string>& merged) {
+  void replace_by_outputs(std::vector<plan::MeasuredLayer>& layers, const report::OutputReport& report) {
     std::map<std::string, const report::LayerOutputs*> outputs;
     for (const report::LayerOutputs& layer : report.layers) outputs.emplace(layer.name, &layer);
     size_t judged = 0;
     for (plan::MeasuredLayer& layer : layers) {
       const auto found = outputs.find(layer.name);
-      if (found == outputs.end() || merged.contains(layer.name)) continue;
+      if (found == outputs.end()) continue;
       const report::LayerOutputs& made = *found->second;
       layer.error = made.has_w8a8 ? made.stored.both : made.stored.weight;
       layer.signal = made.signal;

@@ -13,7 +13,6 @@ namespace octavo::cli {
 namespace {
 
 using nlohmann::ordered_json;
-using report::LayerComparison;
 
 ordered_json relative(double error, double signal) { return signal > 0 ? std::sqrt(error / signal) : 0; }
 
@@ -40,7 +39,7 @@ std::string percent(double error, double signal) {
 
 }  // namespace
 
-const report::LayerOutputs* Verdict::outputs_of(const std::string& name) const {
+const report::LayerOutputs* outputs_of(const Outputs& outputs, const std::string& name) {
   if (!outputs) return nullptr;
   const auto found = std::lower_bound(
       outputs->layers.begin(), outputs->layers.end(), name,
@@ -48,39 +47,20 @@ const report::LayerOutputs* Verdict::outputs_of(const std::string& name) const {
   return found == outputs->layers.end() || found->name != name ? nullptr : &*found;
 }
 
-QualityPage page_of(const Verdict& verdict, const std::string& judged, const std::string& reference) {
-  QualityPage page{
-      .judged = judged, .reference = reference, .total_db = verdict.comparison.total.sqnr_db(), .layers = {}};
-  for (const LayerComparison& layer : verdict.comparison.layers) {
-    PageLayer entry{.name = layer.name,
-                    .format = layer.format_b,
-                    .rows = layer.rows,
-                    .cols = layer.cols,
-                    .sqnr_db = layer.difference.sqnr_db(),
-                    .max_error = layer.difference.max_error,
-                    .outputs = {}};
-    if (const report::LayerOutputs* outputs = verdict.outputs_of(layer.name))
-      entry.outputs = page_outputs(*outputs);
-    page.layers.push_back(std::move(entry));
-  }
-  sort_by_model(page.layers);
-  return page;
-}
-
-void add_outputs(const Verdict& verdict, const QualityPage& page, ordered_json& json) {
+void add_outputs(const Outputs& outputs, const QualityPage& page, ordered_json& json) {
   json["worst_first"] = ordered_json::array();
   for (const PageLayer* layer : worst_first(page)) json["worst_first"].push_back(layer->name);
-  if (!verdict.outputs) return;
+  if (!outputs) return;
   for (ordered_json& layer : json["layers"]) {
-    if (const auto* outputs = verdict.outputs_of(layer["name"].get<std::string>()))
-      layer["outputs"] = outputs_json(*outputs);
+    if (const auto* judged = outputs_of(outputs, layer["name"].get<std::string>()))
+      layer["outputs"] = outputs_json(*judged);
   }
   json["outputs_left_out"] = ordered_json::array();
-  for (const auto& [name, reason] : verdict.outputs->left_out)
+  for (const auto& [name, reason] : outputs->left_out)
     json["outputs_left_out"].push_back({{"name", name}, {"reason", reason}});
 }
 
-void print_outputs(Terminal& terminal, const Verdict& verdict, const QualityPage& page, size_t shown) {
+void print_outputs(Terminal& terminal, const Outputs& outputs, const QualityPage& page, size_t shown) {
   Table table({{"worst outputs"},
                {"W8A16", Table::Align::right},
                {"W8A8", Table::Align::right},
@@ -89,7 +69,7 @@ void print_outputs(Terminal& terminal, const Verdict& verdict, const QualityPage
                {"SQNR", Table::Align::right},
                {"stored as"}});
   for (const PageLayer* entry : worst_first(page)) {
-    const report::LayerOutputs* layer = verdict.outputs_of(entry->name);
+    const report::LayerOutputs* layer = outputs_of(outputs, entry->name);
     if (layer == nullptr || shown-- == 0) break;
     const report::OutputErrors& stored = layer->stored;
     const double parts = stored.weight + stored.activation;

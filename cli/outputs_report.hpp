@@ -14,21 +14,16 @@
 
 namespace octavo::cli {
 
-// What is known about two files: their values, and (with inputs) what they do to outputs.
-struct Verdict {
-  report::Comparison comparison;
-  std::optional<report::OutputReport> outputs;
+// Outputs of layers on real inputs; nothing: there were none.
+using Outputs = std::optional<report::OutputReport>;
 
-  const report::LayerOutputs* outputs_of(const std::string& name) const;  // nullptr: not judged
-};
-
-// `judged` and `reference`: the files' names.
-QualityPage page_of(const Verdict& verdict, const std::string& judged, const std::string& reference);
+// nullptr: not judged.
+const report::LayerOutputs* outputs_of(const Outputs& outputs, const std::string& name);
 
 // Adds `worst_first`, and what is known about outputs, to a document with `layers`.
-void add_outputs(const Verdict& verdict, const QualityPage& page, nlohmann::ordered_json& json);
+void add_outputs(const Outputs& outputs, const QualityPage& page, nlohmann::ordered_json& json);
 
 // The worst layers, at most `shown`. Layers that could not be judged are the caller's business.
-void print_outputs(Terminal& terminal, const Verdict& verdict, const QualityPage& page, size_t shown);
+void print_outputs(Terminal& terminal, const Outputs& outputs, const QualityPage& page, size_t shown);
 
 }  // namespace octavo::cli

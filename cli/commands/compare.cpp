@@ -3,13 +3,16 @@
 #include "report/compare.hpp"
 
 #include "base/error.hpp"
+#include "calibration/calibration.hpp"
+#include "checkpoint/preflight.hpp"
 #include "checkpoint/reader.hpp"
+#include "checkpoint/text_file.hpp"
 #include "commands.hpp"
 #include "installed_formats.hpp"
-#include "layer_inputs.hpp"
 #include "outputs_report.hpp"
 #include "progress.hpp"
 #include "report/output_error.hpp"
+#include "report/recorded_rows.hpp"
 #include "report_lanes.hpp"
 #include "run/device.hpp"
 #include "session.hpp"
@@ -39,7 +42,32 @@ ordered_json difference_json(const report::Difference& difference) {
           {"elements", difference.elements}};
 }
 
-constexpr int64_t kInputRows = 256;
+// What is known about two files: their values, and (with inputs) what they do to outputs.
+struct Verdict {
+  report::Comparison comparison;
+  Outputs outputs;
+  std::vector<FileIdentity> files;  // that were read
+};
+
+// `judged` and `reference`: the files' names.
+QualityPage page_of(const Verdict& verdict, const std::string& judged, const std::string& reference) {
+  QualityPage page{
+      .judged = judged, .reference = reference, .total_db = verdict.comparison.total.sqnr_db(), .layers = {}};
+  for (const LayerComparison& layer : verdict.comparison.layers) {
+    PageLayer entry{.name = layer.name,
+                    .format = layer.format_b,
+                    .rows = layer.rows,
+                    .cols = layer.cols,
+                    .sqnr_db = layer.difference.sqnr_db(),
+                    .max_error = layer.difference.max_error,
+                    .outputs = {}};
+    if (const report::LayerOutputs* outputs = outputs_of(verdict.outputs, layer.name))
+      entry.outputs = page_outputs(*outputs);
+    page.layers.push_back(std::move(entry));
+  }
+  sort_by_model(page.layers);
+  return page;
+}
 
 ordered_json layer_json(const LayerComparison& layer) {
   ordered_json json = {{"name", layer.name},
@@ -131,7 +159,8 @@ void print_text(Terminal& terminal, const report::Comparison& comparison, size_t
   print_names(terminal, "only in the first", comparison.only_a);
   print_names(terminal, "only in the second", comparison.only_b);
   names.clear();
-  for (const auto& [name, reason] : comparison.incomparable) names.push_back(fmt::format("{}: {}", name, reason));
+  for (const auto& [name, reason] : comparison.incomparable)
+    names.push_back(fmt::format("{}: {}", name, reason));
   print_names(terminal, "not comparable", names);
 }
 
@@ -146,20 +175,44 @@ size_t count_below(const report::Comparison& comparison, double least) {
                                            [&](const auto& layer) { return !(order_of(layer) >= least); }));
 }
 
+// Why a comparison does not show that every layer is as good as asked for; "" if it does.
+std::string below_least(const report::Comparison& comparison, double least) {
+  if (const size_t below = count_below(comparison, least); below != 0)
+    return fmt::format("{} of {} layers are below {} dB", below, comparison.layers.size(), least);
+  if (comparison.layers.empty()) return "no layer could be compared, so none is known to reach --min-sqnr";
+  if (!comparison.incomparable.empty())
+    return fmt::format("{} layers could not be compared with --min-sqnr", comparison.incomparable.size());
+  return "";
+}
+
 [[noreturn]] void refuse_statistics(const std::string& path) {
-  throw Error(ErrorCode::bad_input, fmt::format("[inputs] {}: no tensor ends in .inputs", printable(path)),
-              "statistics alone do not tell what outputs would be");
+  throw Error(ErrorCode::bad_input,
+              fmt::format("[inputs] {}: it holds no recorded rows (<layer>.inputs)", printable(path)),
+              "statistics, and rows that stand in for inputs, do not tell what outputs would be");
+}
+
+// What is read, and so no place for a page.
+std::vector<FileIdentity> input_files(const Checkpoint& a, const Checkpoint& b,
+                                      const std::optional<calibration::Calibration>& inputs) {
+  std::vector<FileIdentity> files = a.identities();
+  for (const FileIdentity& file : b.identities()) files.push_back(file);
+  if (inputs) files.insert(files.end(), inputs->identities().begin(), inputs->identities().end());
+  return files;
 }
 
 Verdict compare_files(const Arguments& arguments, Terminal& terminal) {
-  std::optional<LayerInputs> inputs;
-  const int64_t rows = arguments.integer("inputs-rows", 1, 1'000'000).value_or(kInputRows);
+  std::optional<calibration::Calibration> inputs;
+  const int64_t rows = arguments.integer("inputs-rows", 1, 1'000'000).value_or(report::kJudgingRows);
   if (const auto path = arguments.text("inputs")) {
-    inputs.emplace(*path, rows);
-    if (inputs->empty()) refuse_statistics(*path);
+    inputs.emplace(calibration::Options{.rows = std::numeric_limits<int64_t>::max()});
+    inputs->add(*path);
+    if (!report::has_recorded_rows(*inputs)) refuse_statistics(*path);
   }
   const Checkpoint a = Checkpoint::open(arguments.texts("checkpoint")[0]);
   const Checkpoint b = Checkpoint::open(arguments.texts("checkpoint")[1]);
+  const std::vector<FileIdentity> files = input_files(a, b, inputs);
+  if (const auto page = arguments.text("html"))
+    checkpoint::check_target(*page, checkpoint::OutputKind::file, arguments.flag("force"), files);
   Session session(arguments);
   const auto formats = installed_formats(session);
   const report::Survey survey_a = report::survey(a, formats);
@@ -171,9 +224,9 @@ Verdict compare_files(const Arguments& arguments, Terminal& terminal) {
   report::CompareOptions options =
       lanes_for_reports(device, static_cast<unsigned>(arguments.integer("lanes", 1, 1024).value_or(0)));
   options.progress = [&](const run::Progress& now) { progress.update(now); };
-  Verdict verdict{report::compare({a, survey_a}, {b, survey_b}, options), {}};
+  Verdict verdict{report::compare({a, survey_a}, {b, survey_b}, options), {}, files};
   if (inputs) {
-    const auto find = [&](const std::string& layer) { return inputs->find(layer); };
+    const auto find = [&](const std::string& layer) { return report::recorded_rows(*inputs, layer, rows); };
     verdict.outputs = report::judge_outputs({a, survey_a}, {b, survey_b}, find, options);
   }
   progress.finish();
@@ -189,21 +242,22 @@ int run(const Arguments& arguments, Terminal& terminal) {
     return std::filesystem::path(arguments.texts("checkpoint")[i]).filename().string();
   };
   const QualityPage page = page_of(verdict, name(1), name(0));
+  if (const auto path = arguments.text("html"))
+    checkpoint::write_text_file(*path, html_of(page), arguments.flag("force"), verdict.files);
   if (arguments.flag("json")) {
     ordered_json json = document(comparison, least);
-    add_outputs(verdict, page, json);
+    add_outputs(verdict.outputs, page, json);
     terminal.print_json(json);
   } else {
     print_text(terminal, comparison, static_cast<size_t>(shown.value_or(20)));
     if (verdict.outputs) {
-      print_outputs(terminal, verdict, page, static_cast<size_t>(shown.value_or(20)));
+      print_outputs(terminal, verdict.outputs, page, static_cast<size_t>(shown.value_or(20)));
       print_left_out(terminal, *verdict.outputs);
     }
   }
-  if (const auto path = arguments.text("html")) write_page(*path, page, arguments.flag("force"));
-  const size_t below = least ? count_below(comparison, *least) : 0;
-  if (below == 0) return 0;
-  Session::note(fmt::format("{} layers are below {} dB", below, *least));
+  const std::string failure = least ? below_least(comparison, *least) : "";
+  if (failure.empty()) return 0;
+  Session::note(failure);
   return static_cast<int>(ErrorCode::verify);
 }
 

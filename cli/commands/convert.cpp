@@ -1,5 +1,6 @@
 #include "base/bytes.hpp"
 #include "base/error.hpp"
+#include "checkpoint/text_file.hpp"
 #include "commands.hpp"
 #include "conversion.hpp"
 #include "conversion_run.hpp"
@@ -7,6 +8,7 @@
 #include "edit_options.hpp"
 #include "layer_template.hpp"
 #include "original_flags.hpp"
+#include "outputs_report.hpp"
 #include "page/quality_page.hpp"
 #include "progress.hpp"
 #include "quality_report.hpp"
@@ -26,6 +28,7 @@
 namespace octavo::cli {
 namespace {
 
+constexpr size_t kShownOutputs = 20;
 constexpr const char* kEdit = "Edit mode of convert_to_quant";
 
 nlohmann::ordered_json layer_json(const run::LayerResult& layer) {
@@ -36,7 +39,7 @@ nlohmann::ordered_json layer_json(const run::LayerResult& layer) {
                                  {"bytes_in", layer.bytes_in},
                                  {"bytes_out", layer.bytes_out},
                                  {"sqnr_db", decibel_json(layer.error_sum, layer.signal_sum)},
-                                 {"max_abs_error", layer.max_error}};
+                                 {"max_abs_error_in_basis", layer.max_error}};
   if (layer.zeroed != 0) json["nonfinite_zeroed"] = layer.zeroed;
   if (layer.overflow != 0) json["overflow_clamped"] = layer.overflow;
   if (layer.underflow != 0) json["underflow_to_zero"] = layer.underflow;
@@ -51,6 +54,30 @@ nlohmann::ordered_json layer_json(const run::LayerResult& layer) {
   return json;
 }
 
+QualityPage page_of(const Conversion& conversion, const Outcome& outcome) {
+  const Total total = total_of(outcome.report);
+  QualityPage page{.judged = outcome.path.filename().string(),
+                   .reference = conversion.input.filename().string(),
+                   .total_db = {},
+                   .layers = {}};
+  if (total.error > 0) page.total_db = 10 * std::log10(total.signal / total.error);
+  for (const run::LayerResult& layer : outcome.report.layers) {
+    PageLayer entry{.name = layer.name,
+                    .format = layer.format,
+                    .rows = layer.rows,
+                    .cols = layer.cols,
+                    .sqnr_db = {},
+                    .max_error = layer.max_error,
+                    .outputs = {}};
+    if (layer.error_sum > 0) entry.sqnr_db = layer.sqnr_db();
+    if (const report::LayerOutputs* judged = outputs_of(outcome.outputs, layer.name))
+      entry.outputs = page_outputs(*judged);
+    page.layers.push_back(std::move(entry));
+  }
+  sort_by_model(page.layers);
+  return page;
+}
+
 void print_json(const Conversion& conversion, const ConversionSources& sources, const Outcome& outcome,
                 Terminal& terminal) {
   nlohmann::ordered_json json = plan_json(conversion, outcome.plan, outcome.file_bytes);
@@ -63,9 +90,8 @@ void print_json(const Conversion& conversion, const ConversionSources& sources, 
   if (!outcome.notes.empty()) json["notes"].push_back(outcome.notes);
   json["lanes"] = outcome.report.lanes;
   json["seconds"] = outcome.seconds;
-  json["bytes_per_second"] = outcome.report.seconds > 0
-                                 ? static_cast<double>(outcome.report.bytes_read) / outcome.report.seconds
-                                 : 0.0;
+  json["bytes_per_second"] =
+      outcome.seconds > 0 ? static_cast<double>(outcome.report.bytes_read) / outcome.seconds : 0.0;
   json["peak_memory"] = outcome.report.peak_memory;
   const Total total = total_of(outcome.report);
   json["sqnr_db"] = decibel_json(total.error, total.signal);
@@ -73,6 +99,7 @@ void print_json(const Conversion& conversion, const ConversionSources& sources, 
   for (const run::LayerResult& layer : outcome.report.layers) json["layers"].push_back(layer_json(layer));
   if (conversion.quality_threshold)
     json["quality"] = quality_json(outcome.report, *conversion.quality_threshold);
+  if (outcome.outputs) add_outputs(outcome.outputs, page_of(conversion, outcome), json);
   terminal.print_json(json);
 }
 
@@ -136,6 +163,8 @@ void print_summary(const Conversion& conversion, const Outcome& outcome, Termina
   print_nearest(outcome.report, terminal);
   if (const auto quality = conversion.quality_threshold) {
     print_quality(outcome.report, *quality, terminal);
+    if (outcome.outputs)
+      print_outputs(terminal, outcome.outputs, page_of(conversion, outcome), kShownOutputs);
   } else {
     print_worst(outcome.report, terminal);
   }
@@ -157,35 +186,15 @@ void note_edit_flags(const Arguments& arguments) {
   }
 }
 
-QualityPage page_of(const Conversion& conversion, const Outcome& outcome) {
-  const Total total = total_of(outcome.report);
-  QualityPage page{.judged = outcome.path.filename().string(),
-                   .reference = conversion.input.filename().string(),
-                   .total_db = {},
-                   .layers = {}};
-  if (total.error > 0) page.total_db = 10 * std::log10(total.signal / total.error);
-  for (const run::LayerResult& layer : outcome.report.layers) {
-    PageLayer entry{.name = layer.name,
-                    .format = layer.format,
-                    .rows = layer.rows,
-                    .cols = layer.cols,
-                    .sqnr_db = {},
-                    .max_error = layer.max_error,
-                    .outputs = {}};
-    if (layer.error_sum > 0) entry.sqnr_db = layer.sqnr_db();
-    page.layers.push_back(std::move(entry));
-  }
-  sort_by_model(page.layers);
-  return page;
-}
-
 int run(const Arguments& arguments, Terminal& terminal) {
   if (arguments.flag("edit-quant")) return edit(arguments, terminal);
   note_edit_flags(arguments);
   Conversion conversion = read_conversion(arguments);
+  if (const auto page = arguments.text("html")) conversion.page = *page;
   const std::string dry_run = arguments.text("dry-run").value_or("");
   if (dry_run == "create-template") return write_layer_template(std::move(conversion), arguments, terminal);
   if (!dry_run.empty()) return show_plan(std::move(conversion), arguments, terminal);
+  conversion.judges_outputs = !conversion.discard && (conversion.quality_threshold || conversion.page);
   Session session(arguments, conversion.max_ram);
   complete_conversion(conversion, arguments, session);
   ProgressReporter progress(progress_style(arguments, terminal), terminal);
@@ -193,13 +202,15 @@ int run(const Arguments& arguments, Terminal& terminal) {
   const ConversionSources sources(conversion, source, session);
   const Outcome outcome = convert(conversion, sources, source, session, progress);
   progress.finish();
+  if (conversion.page) {
+    checkpoint::write_text_file(*conversion.page, html_of(page_of(conversion, outcome)), conversion.force,
+                                source.identities());
+  }
   if (arguments.flag("json")) {
     print_json(conversion, sources, outcome, terminal);
   } else if (!terminal.quiet()) {
     print_summary(conversion, outcome, terminal);
   }
-  if (const auto path = arguments.text("html"))
-    write_page(*path, page_of(conversion, outcome), conversion.force);
   return 0;
 }
 

@@ -62,6 +62,7 @@ class Calibration {
   std::vector<std::string> check_against(const checkpoint::Checkpoint& source) const;
 
   bool empty() const { return layers_.empty(); }
+  const std::map<std::string, InputGroup, std::less<>>& groups() const { return groups_; }
   const InputGroup* find(std::string_view layer) const;  // nullptr: nothing is known
   // Kept rows [begin, begin + count) of a group that has samples, into `bytes`, packed, in their dtype.
   // Throws Error io, and bad_input, naming row and column, for a value that is not finite.

@@ -1,5 +1,7 @@
 #include "plan/activation_scales.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <span>
 
@@ -28,6 +30,25 @@ bool knows_activation_scale(const PlannedLayer& layer) {
   if (layer.inputs == nullptr) return false;
   if (layer.inputs->has_samples() && layer.inputs->contents.recorded) return true;
   return layer.origin.columns != nullptr && maxima_say_enough(layer);
+}
+
+std::vector<std::string> activation_scale_warnings(const Plan& plan, size_t unit_scales) {
+  std::vector<std::string> warnings;
+  if (unit_scales > 0) {
+    warnings.push_back(fmt::format(
+        "{} layers have an activation scale of 1: nothing is known about their inputs", unit_scales));
+  }
+  if (!plan.settings.static_activations || plan.settings.input_scale) return warnings;
+  const auto unknown = std::count_if(plan.layers.begin(), plan.layers.end(), [](const auto& layer) {
+    return layer->grid.code != OCTAVO_CODE_CAST && !knows_activation_scale(*layer);
+  });
+  if (unknown > 0) {
+    warnings.push_back(fmt::format(
+        "{} layers have no activation scale, because too little is known about their inputs; loaders "
+        "quantize their activations as they come",
+        unknown));
+  }
+  return warnings;
 }
 
 std::vector<std::byte> equal_scales(float scale, uint64_t elements) {

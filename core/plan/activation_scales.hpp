@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <vector>
 
 namespace octavo::plan {
@@ -19,6 +20,10 @@ std::optional<float> stated_activation_scale(const PlannedLayer& layer);
 
 // It is stated, or a run can find it.
 bool knows_activation_scale(const PlannedLayer& layer);
+
+// What a person who asked for activation scales should know, in a plan with a calibration; `unit_scales`:
+// layers whose scale is 1, because nothing is known.
+std::vector<std::string> activation_scale_warnings(const Plan& plan, size_t unit_scales);
 
 // F32, every element the same.
 std::vector<std::byte> equal_scales(float scale, uint64_t elements);

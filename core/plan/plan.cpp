@@ -3,6 +3,7 @@
 #include "base/error.hpp"
 #include "checkpoint/dtypes.hpp"
 #include "plan/activation_scales.hpp"
+#include "plan/plan_notes.hpp"
 #include "plan/provenance.hpp"
 #include "plan/smoother.hpp"
 #include "plan/stored_sources.hpp"
@@ -47,11 +48,15 @@ class Planner {
     for (size_t i = 0; i < source_.tensors().size(); ++i) place(i);
     if (plan_.layers.empty()) refuse_empty();
     correct_biases();
-    warn_about_activation_scales();
+    if (calibration_ != nullptr) {
+      const std::vector<std::string> unknown = activation_scale_warnings(plan_, unit_scales_);
+      plan_.warnings.insert(plan_.warnings.end(), unknown.begin(), unknown.end());
+    }
     if (smoother_) finish_smoothing();
     plan_.metadata = output_metadata(plan_, source_, rules_.model_ids());
     add_quantization_metadata(plan_, source_, stored_.remaining(rules_.quantized_layers()));
-    note_fallbacks();
+    for (const auto& notes : {fallback_notes(plan_), left_out_notes(plan_)})
+      plan_.notes.insert(plan_.notes.end(), notes.begin(), notes.end());
     return std::move(plan_);
   }
 
@@ -329,25 +334,6 @@ class Planner {
     entry.bytes = equal_scales(stated.value_or(1.0F), elements);
   }
 
-  void warn_about_activation_scales() {
-    if (calibration_ == nullptr) return;
-    if (unit_scales_ > 0) {
-      plan_.warnings.push_back(fmt::format(
-          "{} layers have an activation scale of 1: nothing is known about their inputs", unit_scales_));
-    }
-    if (!plan_.settings.static_activations || plan_.settings.input_scale) return;
-    const auto unknown = std::count_if(plan_.layers.begin(), plan_.layers.end(), [](const auto& layer) {
-      return layer->grid.code != OCTAVO_CODE_CAST && !knows_activation_scale(*layer);
-    });
-    if (unknown > 0) {
-      plan_.warnings.push_back(
-          fmt::format("{} layers have no activation scale, because too little is known about their inputs; "
-                      "loaders quantize "
-                      "their activations as they come",
-                      unknown));
-    }
-  }
-
   // A bias was planned as a copy, or with a LoRA's update, before its layer was decided.
   void correct_biases() {
     std::map<const checkpoint::TensorRef*, PlannedLayer*> wanted;
@@ -372,17 +358,6 @@ class Planner {
     const octavo_dtype dtype = bias.info.dtype;
     return (dtype == OCTAVO_F32 || dtype == OCTAVO_BF16 || dtype == OCTAVO_F16) &&
            bias.info.shape.size() == 1 && static_cast<int64_t>(bias.info.shape[0]) == layer.layer.rows;
-  }
-
-  void note_fallbacks() {
-    std::map<std::string, std::vector<std::string>> by_note;
-    for (const auto& layer : plan_.layers) {
-      if (!layer->note.empty()) by_note[layer->note].push_back(layer->name);
-    }
-    for (const auto& [note, names] : by_note) {
-      plan_.notes.push_back(fmt::format("{} layer{} ({}{}): {}", names.size(), names.size() == 1 ? "" : "s",
-                                        printable(names.front()), names.size() > 1 ? ", ..." : "", note));
-    }
   }
 
   [[noreturn]] void refuse_empty() const {

@@ -58,8 +58,9 @@ void RunShared::say_once_that_tiles_are_smaller(plugin::Lane& lane, const Error&
   host.log(host.context, OCTAVO_LOG_WARNING, text.c_str());
 }
 
-TileWorker::TileWorker(RunShared& shared, plugin::Lane lane, uint32_t slots, uint64_t slot_bytes)
-    : shared_(shared), lane_(std::move(lane)), pending_(slots) {
+TileWorker::TileWorker(RunShared& shared, plugin::Lane lane, uint32_t slots, uint64_t slot_bytes,
+                       SetAside set_aside)
+    : shared_(shared), lane_(std::move(lane)), set_aside_(std::move(set_aside)), pending_(slots) {
   for (uint32_t i = 0; i < slots; ++i) slots_.emplace_back(lane_, i, slot_bytes);
 }
 
@@ -77,12 +78,17 @@ std::optional<uint32_t> TileWorker::start(const WorkItem& item, size_t number, c
     return ahead;
   }
   Pending& pending = pending_[at].emplace(Pending{item, number});
-  if (item.kind == WorkKind::absmax) {
-    measure(pending, slots_[at]);
-  } else if (item.kind == WorkKind::merge) {
-    merge(pending, slots_[at]);
-  } else {
-    ahead = quantize(pending, slots_[at], stop);
+  try {
+    if (item.kind == WorkKind::absmax) {
+      measure(pending, slots_[at]);
+    } else if (item.kind == WorkKind::merge) {
+      merge(pending, slots_[at]);
+    } else {
+      ahead = quantize(pending, slots_[at], stop);
+    }
+  } catch (const plugin::OutOfMemory& error) {
+    if (!set_aside_) throw;
+    set_aside(at, error);
   }
   if (lane_.raw().memory != OCTAVO_MEMORY_DEVICE)
     finish(at);  // nothing to wait for: write while it is in the cache
@@ -382,7 +388,10 @@ bool TileWorker::quantize_in_halves(Pending& pending, Slot& slot, const Error& e
       store_tile(half, slot);
     } catch (const Error& again) {
       half.tile.absmax = pending.tile.absmax;
-      if (!quantize_in_halves(half, slot, again)) throw;
+      if (!quantize_in_halves(half, slot, again)) {
+        come_to_rest(slot);
+        throw;
+      }
     }
     add_half(half.result, sum);
   }
@@ -403,17 +412,39 @@ void TileWorker::wait_for(Pending& pending, size_t slot) {
 
 void TileWorker::finish(size_t slot) {
   if (!pending_[slot]) return;
-  Pending& done = *pending_[slot];
-  wait_for(done, slot);
-  if (done.item.kind == WorkKind::absmax) {
-    finish_absmax(done);
-  } else if (done.item.kind == WorkKind::merge) {
-    finish_merge(done, slots_[slot]);
-  } else {
-    finish_tile(done, slots_[slot]);
+  try {
+    finish_piece(*pending_[slot], slot);
+  } catch (const plugin::OutOfMemory& error) {
+    if (!set_aside_) throw;
+    set_aside(slot, error);
+    return;
   }
   pending_[slot].reset();
   ++shared_.items_done;
+}
+
+void TileWorker::finish_piece(Pending& pending, size_t slot) {
+  wait_for(pending, slot);
+  if (pending.item.kind == WorkKind::absmax) {
+    finish_absmax(pending);
+  } else if (pending.item.kind == WorkKind::merge) {
+    finish_merge(pending, slots_[slot]);
+  } else {
+    finish_tile(pending, slots_[slot]);
+  }
+}
+
+// At once, because a later piece of this lane may wait for it.
+void TileWorker::set_aside(size_t slot, const plugin::OutOfMemory& why) {
+  come_to_rest(slots_[slot]);
+  slots_[slot].shrink();
+  set_aside_(pending_[slot]->number, why);
+  pending_[slot].reset();
+}
+
+void TileWorker::come_to_rest(const Slot& slot) {
+  lane_.record(slot.number());
+  lane_.wait(slot.number());
 }
 
 void TileWorker::finish_absmax(const Pending& pending) {

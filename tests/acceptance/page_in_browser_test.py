@@ -61,6 +61,14 @@ class BrowserTest(PageTest):
 
     def test_fits_and_is_readable(self):
         self.write_page("--inputs", self.inputs)
+        self.check_looks()
+
+    def test_the_page_of_a_conversion_is_no_other(self):
+        self.write_page_of_a_conversion()
+        self.assertIn("weights (W8A16)", self.page.read_text())
+        self.check_looks()
+
+    def check_looks(self):
         seen = {}
         for width in (360, 1280):
             frame = self.framed(width)

@@ -1,5 +1,7 @@
 """A conversion with its page: many layers in blocks, names that HTML has to be careful with, and inputs."""
 
+import json
+
 import numpy as np
 
 import checkpoint_file
@@ -27,6 +29,13 @@ class PageTest(ConversionTest):
         self.target = self.folder / "model_int8.safetensors"
         self.convert(self.source, self.target, "--model", "none")
         self.page = self.folder / "quality.html"
+
+    def write_page_of_a_conversion(self, *arguments):
+        """Of a conversion that judges what it has written; returns the document of --json."""
+        done = octavo("convert", self.source, "-o", self.target, "--force", "--model", "none", "--report-quality", "--json",
+                      "--calibration-data", self.inputs, "--html", self.page, *arguments)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        return json.loads(done.stdout)
 
     def write_page(self, *arguments):
         done = octavo("compare", self.source, self.target, "--html", self.page, *arguments)

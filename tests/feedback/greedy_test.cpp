@@ -4,8 +4,45 @@
 
 #include <boost/test/unit_test.hpp>
 
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
 namespace octavo::test {
 namespace {
+
+// The metrics of rows after coordinate descent in f64, written from the definition: a code moves to the exact
+// minimiser in it, columns with the largest H_kk first, until none moves.
+std::vector<double> descended(const Values& weight, const Values& scales, std::vector<int> codes,
+                              const Rows& h) {
+  const auto cols = static_cast<std::size_t>(weight.cols);
+  std::vector<std::size_t> order(cols);
+  std::iota(order.begin(), order.end(), std::size_t{0});
+  std::stable_sort(order.begin(), order.end(),
+                   [&](std::size_t a, std::size_t b) { return h[a][a] > h[b][b]; });
+  std::vector<double> metrics;
+  for (std::int64_t r = 0; r < weight.rows; ++r) {
+    const double scale = scales.at(r, 0);
+    std::vector<double> e(cols);
+    int* row = codes.data() + static_cast<std::size_t>(r) * cols;
+    for (std::size_t k = 0; k < cols; ++k) e[k] = weight.at(r, static_cast<std::int64_t>(k)) - row[k] * scale;
+    for (bool moved = true; moved;) {
+      moved = false;
+      for (const std::size_t k : order) {
+        double gradient = 0;
+        for (std::size_t i = 0; i < cols; ++i) gradient += e[i] * h[i][k];
+        const double wanted =
+            std::clamp(row[k] + std::nearbyint(gradient / (scale * h[k][k])), -127.0, 127.0);
+        if (wanted == row[k]) continue;
+        moved = true;
+        row[k] = static_cast<int>(wanted);
+        e[k] = weight.at(r, static_cast<std::int64_t>(k)) - row[k] * scale;
+      }
+    }
+    metrics.push_back(metric(e, h));
+  }
+  return metrics;
+}
 
 BOOST_AUTO_TEST_SUITE(greedy)
 
@@ -40,7 +77,7 @@ BOOST_AUTO_TEST_CASE(no_step_loses_and_the_last_codes_are_minima) {
     return all;
   };
   std::vector<double> before = row_metrics();
-  const double nearest = before[0];
+  const std::vector<int> nearest(codes.begin(), codes.end());
   for (int pass = 0; pass < 20; ++pass) {
     const std::int64_t changed = feedback::greedy_passes(host.lane, band, h32.view(), 1);
     const std::vector<double> after = row_metrics();
@@ -48,7 +85,10 @@ BOOST_AUTO_TEST_CASE(no_step_loses_and_the_last_codes_are_minima) {
     before = after;
     if (changed == 0) break;
   }
-  BOOST_TEST(before[0] < 0.8 * nearest);
+  // Where f32 decides a near tie otherwise the descent goes on to another minimum, as good on the whole.
+  const std::vector<double> expected = descended(weight, scales, nearest, h);
+  BOOST_TEST(std::accumulate(before.begin(), before.end(), 0.0) <=
+             1.02 * std::accumulate(expected.begin(), expected.end(), 0.0));
   BOOST_TEST(feedback::greedy_passes(host.lane, band, h32.view(), 3) == 0);
   // No single step of one code lowers a row's metric any more.
   for (std::size_t k = 0; k < codes.size(); ++k) {

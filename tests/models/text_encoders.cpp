@@ -188,7 +188,7 @@ std::vector<Architecture> t5_and_mistral() {
   return {
       {"T5-XXL", "t5xxl", t5},
       {"UMT5-XXL", "t5xxl", tensors_of(kUmt5Xxl)},
-      {"T5-XXL with decoder", "", together(t5, tensors_of(kT5Decoder))},
+      {"T5-XXL with decoder", "t5xxl", together(t5, tensors_of(kT5Decoder))},
       {"T5 base", "", tensors_of(kT5Base)},
       {"Mistral Small", "mistral",
        together(with_prefix("model.", mistral), tensors_of("tekken_model 19399895 U8"))},

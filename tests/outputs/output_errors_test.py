@@ -138,10 +138,10 @@ class OutputErrorsTest(ConversionTest):
         self.refuse(5, *arguments, self.folder / "none.safetensors")
         cases = {
             "columns": self.write_inputs(name="1.safetensors", a=encode(np.ones((4, 255)), "F32")),
-            "rank": self.write_inputs(name="2.safetensors", a=encode(np.ones(4), "F32")),
+            "inputs are [samples, cols]": self.write_inputs(name="2.safetensors", a=encode(np.ones(4), "F32")),
             "not finite": self.write_inputs(name="3.safetensors", a=encode(np.full((4, 256), np.nan), "F32")),
             "octavo.inputs": self.write_inputs({"octavo.inputs": "[]"}, "4.safetensors"),
-            "no tensor ends in": checkpoint_file.write(self.folder / "5.safetensors", {"a.weight": self.weights["a"]}),
+            "no recorded rows": checkpoint_file.write(self.folder / "5.safetensors", {"a.weight": self.weights["a"]}),
         }
         for words, file in cases.items():
             self.assertIn(words, self.refuse(3, *arguments, file))

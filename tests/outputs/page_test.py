@@ -86,6 +86,36 @@ class QualityPageTest(PageTest):
             if "outputs" in layer:
                 self.assertEqual(row[2], f"{100 * layer['outputs']['w8a8']:#.3g} %")
 
+    def test_a_conversion_says_what_compare_says(self):
+        """Errors of outputs are those of the written file: the page, the document and the text of `convert`."""
+        for arguments in ((), ("--shards", "2")):
+            if arguments:
+                self.target = self.folder / "shards"
+            made = self.write_page_of_a_conversion(*arguments)
+            done = octavo("compare", self.source, self.target, "--json", "--inputs", self.inputs)
+            compared = json.loads(done.stdout)
+            expected = {layer["name"]: layer.get("outputs") for layer in compared["layers"]}
+            self.assertEqual({layer["name"]: layer.get("outputs") for layer in made["layers"]}, expected)
+            self.assertEqual(made["worst_first"], compared["worst_first"])
+            self.assertEqual(made["outputs_left_out"], compared["outputs_left_out"])
+            self.assertIsNone(expected[ODD_NAME])
+        text = self.page.read_text()
+        cells = self.elements(text).cells
+        self.assertEqual(cells[:6], ["layer", "SQNR", "W8A8", "W8A16", "of activations", "against nearest"])
+        self.assertEqual(cells[9], made["worst_first"][0])
+        self.assertIn("weights (W8A16)", text)
+        said = octavo("convert", self.source, "-o", self.folder / "text.safetensors", "--model", "none", "--report-quality",
+                      "--calibration-data", self.inputs).stdout
+        self.assertIn("worst outputs", said)
+
+    def test_a_conversion_without_rows_judges_no_outputs(self):
+        statistics = self.folder / "statistics.json"
+        statistics.write_text('{"transformer_blocks.0.attn.qkv": 0.01}')
+        self.inputs = statistics
+        made = self.write_page_of_a_conversion()
+        self.assertNotIn("outputs_left_out", made)
+        self.assertNotIn("W8A8", self.page.read_text())
+
     def test_without_inputs_and_with_other_options(self):
         text = self.write_page()
         self.assertNotIn("W8A8", text)

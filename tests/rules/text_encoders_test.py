@@ -72,6 +72,20 @@ class TextEncodersTest(RulesTest):
         self.assert_unchanged(stored, {name: tensor for name, tensor in encoder().items() if name not in layers})
         self.assert_unchanged(stored, spiece)
 
+    def test_t5_is_recognised_with_its_decoder(self):
+        """And what is left out of it is said, with its size."""
+        big = {"encoder.block.0.layer.1.DenseReluDense.wi_1.weight": Tensor("BF16", (10240, 4096), bytes(2 * 10240 * 4096))}
+        tensors = {**encoder(), **decoder(), **big}
+        stored, document = self.run_on(tensors)
+        self.assertTrue(document["models"][0].startswith("t5xxl: "), document["models"])
+        self.assertFalse(set(decoder()) & set(stored.tensors))
+        notes = [note for note in document["notes"] if "left out" in note]
+        self.assertEqual(len(notes), 1, document["notes"])
+        self.assertIn(f"{len(decoder())} tensors (decoder.", notes[0])
+        self.assertIn("load the encoder", notes[0])
+        _, document = self.run_on({**encoder(), **big})
+        self.assertFalse([note for note in document["notes"] if "left out" in note])
+
     def test_everything_stays_without_the_filter(self):
         """--model none and another filter do not know what a decoder is."""
         for arguments in (("--model", "none"), ("--model", "mistral")):

@@ -27,12 +27,10 @@ constexpr octavo::Fold kFolds[] = {
     {"block.{}.layer.1.DenseReluDense.wi_1", "block.{}.layer.1.layer_norm.weight"},
     {"block.{}.layer.1.DenseReluDense.wo", "block.{}.layer.1.DenseReluDense.wi_1.weight"},
 };
-constexpr std::string_view kAbsent[] = {"decoder.block.0.layer.0.SelfAttention.q.weight"};
 
 class T5xxl final : public octavo::PatternModel {
  public:
-  T5xxl(const octavo::Host&, const octavo::Params&)
-      : PatternModel({kPatterns, kSignature, kAbsent, {}, kFolds}) {}
+  T5xxl(const octavo::Host&, const octavo::Params&) : PatternModel({kPatterns, kSignature, {}, {}, kFolds}) {}
 };
 
 }  // namespace
