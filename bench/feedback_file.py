@@ -2,7 +2,7 @@
 """Rounding with feedback of a whole 12 B model (the 304 linear layers of FLUX.1, bf16, 23.7 GB), beside nearest.
 
   feedback_file.py [--octavo PROGRAM] [--folder FOLDER] [--share S] [--device DEVICE] [--rounds N] [--samples N]
-                   [--only shared|own] [--optimizer SPEC] [--discard]
+                   [--only shared|own] [--optimizer SPEC] [--discard] [--log FOLDER]
 
 Two calibration files are made: one with inputs for each width, which all layers of that width share (three factors), and one
 with inputs for each of the 304 layers (7.2 GB with 2,048 rows). Everything is done in one run, so that figures can be
@@ -67,8 +67,10 @@ def shared_inputs(path, shapes, blocks):
 def run(bench, name, source, output, *options):
     """The best of the rounds' seconds."""
     seconds, peak, report = [], 0, {}
-    for _ in range(bench.arguments.rounds):
+    for turn in range(bench.arguments.rounds):
         remove(output)
+        if bench.arguments.log and turn == bench.arguments.rounds - 1:  # says how long each layer was prepared
+            options += ("--log-file", bench.arguments.log / (name.replace(",", "").replace(" ", "-") + ".log"))
         one, _, resident, printed = bench.run(
             bench.arguments.octavo, "convert", source, "-o", output, "-q", "--json", "--device",
             bench.arguments.device, *options)
@@ -94,6 +96,7 @@ def main():
     parser.add_argument("--samples", type=int, default=2048)
     parser.add_argument("--only", choices=("shared", "own"))
     parser.add_argument("--optimizer", default="quip")
+    parser.add_argument("--log", type=Path, help="where the last round of each kind leaves its log")
     parser.add_argument("--discard", action="store_true", help="compute and drop the output")
     arguments = parser.parse_args()
     bench = Bench(arguments)

@@ -8,6 +8,7 @@
 #include "lora_options.hpp"
 #include "original_flags.hpp"
 #include "plan/output_names.hpp"
+#include "plugin_settings.hpp"
 #include "session.hpp"
 #include "smoothing_report.hpp"
 #include "table.hpp"
@@ -335,6 +336,9 @@ Conversion read_conversion(const Arguments& arguments) {
                             read_layer_options(arguments, conversion.settings)}) {
     conversion.notes.insert(conversion.notes.end(), lines.begin(), lines.end());
   }
+  if (const auto config = arguments.text("layer-config")) {
+    if (const auto file = snapshot_of(*config)) conversion.option_files.push_back(file->identity);
+  }
   const bool low_memory = arguments.flag("low-memory");
   conversion.device = run::parse_device(arguments.text("device").value_or(low_memory ? "cpu" : "auto"));
   conversion.run.lanes =
@@ -347,6 +351,7 @@ Conversion read_conversion(const Arguments& arguments) {
 }
 
 void complete_conversion(Conversion& conversion, const Arguments& arguments, Session& session) {
+  for (const std::string& line : check_settings(conversion, session.catalog())) Session::note(line);
   for (const std::string& note : conversion.notes) Session::note(note);
   for (const std::string& line : apply_original_flags(arguments, conversion.settings, session.catalog()))
     Session::note(line);

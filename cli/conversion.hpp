@@ -28,6 +28,7 @@ struct Conversion {
   std::filesystem::path input;
   std::optional<std::filesystem::path> output;
   bool force = false;
+  std::optional<std::filesystem::path> page;  // of --html
   plan::Settings settings;
   lora::Request loras;
   CalibrationRequest calibration;
@@ -37,7 +38,8 @@ struct Conversion {
   bool durable = true;
   checkpoint::SinkKind sink = checkpoint::SinkKind::automatic;
   run::DeviceRequest device;
-  std::vector<plugin::Setting> set;  // of all plugins, in the order given
+  std::vector<plugin::Setting> set;        // of all plugins, in the order given
+  std::vector<FileIdentity> option_files;  // files that options were read from
   run::RunOptions run;
   uint64_t max_ram = 0;
   bool judges_outputs = false;              // on recorded rows, once the output is written

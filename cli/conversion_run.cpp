@@ -1,5 +1,7 @@
 #include "conversion_run.hpp"
 
+#include "base/error.hpp"
+#include "checkpoint/preflight.hpp"
 #include "fixed_plan.hpp"
 #include "judged_outputs.hpp"
 #include "report/recorded_rows.hpp"
@@ -10,6 +12,7 @@
 
 #include <chrono>
 #include <cmath>
+#include <filesystem>
 #include <optional>
 #include <utility>
 #include <vector>
@@ -17,17 +20,31 @@
 namespace octavo::cli {
 namespace {
 
-checkpoint::OutputOptions output_options(const Conversion& conversion, const ConversionSources& sources,
-                                         const checkpoint::Checkpoint& source) {
+checkpoint::OutputOptions options_of_output(const Conversion& conversion, const ConversionSources& sources,
+                                            const checkpoint::Checkpoint& source) {
   checkpoint::OutputOptions options;
   options.force = conversion.force;
   options.verify = conversion.verify;
   options.inputs = source.identities();
-  for (const FileIdentity& identity : sources.other_inputs()) options.inputs.push_back(identity);
+  for (const auto& others : {sources.other_inputs(), conversion.option_files})
+    options.inputs.insert(options.inputs.end(), others.begin(), others.end());
   options.durable = conversion.durable;
   options.discard = conversion.discard;
   options.sink = conversion.sink;
   return options;
+}
+
+// A page is refused before anything is written: where an input, the output or its folder of shards is.
+void check_page(const std::filesystem::path& page, const std::filesystem::path& output,
+                const checkpoint::OutputOptions& options) {
+  const std::filesystem::path at = std::filesystem::weakly_canonical(page);
+  const std::filesystem::path made = std::filesystem::weakly_canonical(output);
+  if (at == made || at.parent_path() == made) {
+    throw Error(ErrorCode::usage,
+                fmt::format("[html] {} is the output or lies in it", printable(page.string())),
+                "choose another file for the page");
+  }
+  checkpoint::check_target(page, checkpoint::OutputKind::file, options.force, options.inputs);
 }
 
 }  // namespace
@@ -54,8 +71,10 @@ Outcome convert(const Conversion& conversion, const ConversionSources& sources,
   outcome.path = output_path(conversion, outcome.plan);
   run::Output output(outcome.plan, outcome.path, conversion.shards ? &*conversion.shards : nullptr);
   outcome.file_bytes = output.file_bytes();
+  const checkpoint::OutputOptions output_options = options_of_output(conversion, sources, source);
+  if (conversion.page) check_page(*conversion.page, outcome.path, output_options);
   // Before the device is asked for: the output's blocks are allocated while a GPU's driver starts.
-  output.begin(output_options(conversion, sources, source));
+  output.begin(output_options);
   if (!conversion.discard) run::StopSignals::watch(output.temporary_paths());
   outcome.report =
       run::run(outcome.plan, {source, sources.calibration()}, device(), session.services(), output, options);

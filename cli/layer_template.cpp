@@ -1,7 +1,7 @@
 #include "layer_template.hpp"
 
-#include "base/error.hpp"
 #include "base/file.hpp"
+#include "checkpoint/text_file.hpp"
 #include "plan/source_layers.hpp"
 #include "session.hpp"
 
@@ -10,8 +10,8 @@
 #include <fmt/format.h>
 
 #include <map>
-#include <span>
 #include <string>
+#include <vector>
 
 namespace octavo::cli {
 namespace {
@@ -57,23 +57,6 @@ std::filesystem::path template_path(const Conversion& conversion) {
   return input.parent_path() / (input.stem().string() + "_layer_config_template.json");
 }
 
-void write(const std::filesystem::path& path, const std::string& text, bool force) {
-  const std::filesystem::path temporary = path.string() + ".part";
-  remove_quietly(temporary);
-  const std::optional<File> file = File::create_new(temporary, 0666);
-  if (!file) {
-    throw Error(ErrorCode::io, fmt::format("[template] {} cannot be created: the name is taken",
-                                           printable(temporary.string())));
-  }
-  try {
-    file->write_at(0, std::as_bytes(std::span(text)));
-    rename_path(temporary, path, force ? Replace::yes : Replace::no);
-  } catch (...) {
-    remove_quietly(temporary);
-    throw;
-  }
-}
-
 }  // namespace
 
 Json layer_template(const plan::Plan& plan) {
@@ -95,12 +78,14 @@ int write_layer_template(Conversion conversion, const Arguments& arguments, Term
   Session session(arguments, conversion.max_ram);
   complete_conversion(conversion, arguments, session);
   const checkpoint::Checkpoint source = checkpoint::Checkpoint::open(conversion.input);
+  std::vector<FileIdentity> inputs = source.identities();
+  inputs.insert(inputs.end(), conversion.option_files.begin(), conversion.option_files.end());
   const plan::Plan plan =
       plan::make_plan(conversion.settings, source, session.catalog(), session.services().host());
   for (const std::string& warning : plan.warnings) Session::note(warning);
   const Json made = layer_template(plan);
   const std::filesystem::path path = template_path(conversion);
-  write(path, made.dump(2) + "\n", conversion.force);
+  checkpoint::write_text_file(path, made.dump(2) + "\n", conversion.force, inputs);
   const size_t entries = made.size() - 1;
   if (arguments.flag("json")) {
     terminal.print_json({{"schema", "octavo.template/1"}, {"output", path.string()}, {"layers", entries}});

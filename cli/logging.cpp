@@ -7,6 +7,8 @@
 #include <spdlog/sinks/basic_file_sink.h>
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
+#include <fstream>
 #include <memory>
 #include <mutex>
 
@@ -43,6 +45,17 @@ spdlog::level::level_enum terminal_level(const Arguments& arguments) {
   return level == "debug" ? spdlog::level::trace : spdlog::level::info;
 }
 
+// The log is appended to what is there, which must not be a checkpoint: every one has a zero byte among its
+// first eight.
+void refuse_binary(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  char begin[8] = {};
+  file.read(begin, sizeof begin);
+  if (std::find(begin, begin + file.gcount(), '\0') == begin + file.gcount()) return;
+  throw Error(ErrorCode::usage, fmt::format("[log] {} is not a text file", printable(path)),
+              "--log-file appends to a file; name a new one or an old log");
+}
+
 }  // namespace
 
 void start_logging(Terminal& terminal) {
@@ -59,6 +72,7 @@ void configure_logging(const Arguments& arguments, Terminal& terminal) {
   terminal.set_quiet(arguments.count("quiet") > 0);
   const auto file = arguments.text("log-file");
   if (!file) return;
+  refuse_binary(*file);
   try {
     auto sink = std::make_shared<spdlog::sinks::basic_file_sink_mt>(*file);
     sink->set_pattern("%Y-%m-%dT%H:%M:%S.%e%z %l %v");

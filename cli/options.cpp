@@ -193,10 +193,12 @@ std::string chosen(const Option& option, const std::string& value) {
          suggestion(value, option.choices));
 }
 
-void take(Arguments& arguments, const Option& option, const std::vector<std::string>& values) {
+// `positional`: what the option is also called without its name; every one given counts.
+void take(Arguments& arguments, const Option& option, const std::string& positional,
+          const std::vector<std::string>& values) {
   if (option.value.empty()) return arguments.add(option.name, "true");
   for (const std::string& value : values) {
-    if (option.repeats || option.many) {
+    if (option.repeats || option.many || option.name == positional) {
       arguments.add(option.name, chosen(option, value));
     } else {
       arguments.set(option.name, chosen(option, value));
@@ -315,7 +317,7 @@ const std::vector<Option>& global_options() {
        .choices = {"auto", "always", "never"},
        .tail = true,
        .also = {{"--colour"}}},
-      {.name = "log-file", .value = "FILE", .help = "write the log to a file too, with times", .tail = true},
+      {.name = "log-file", .value = "FILE", .help = "append the log to a file too, with times", .tail = true},
       {.name = "plugin-path",
        .value = "PATH",
        .help = "a plugin, or a folder of plugins, to look at first (before OCTAVO_PLUGIN_PATH)",
@@ -342,7 +344,7 @@ Arguments parse_options(const std::vector<Option>& options, const Positional& po
                           [&](const Option& option) { return option.name == name; });
     };
     if (const auto option = named(part.string_key); option != options.end()) {
-      take(arguments, *option, part.value);
+      take(arguments, *option, positional.name, part.value);
     } else if (part.string_key.starts_with("no-")) {
       arguments.add(part.string_key.substr(3), "false");
     } else {

@@ -50,7 +50,7 @@ void print_quality(const run::RunReport& report, double threshold, Terminal& ter
   Table table({{"layer", Table::Align::left},
                {"MSE", Table::Align::right},
                {"SQNR", Table::Align::right},
-               {"max error", Table::Align::right},
+               {"max error in basis", Table::Align::right},
                {"", Table::Align::left}});
   for (const run::LayerResult* layer : by_name(report)) {
     const double values = static_cast<double>(layer->rows) * static_cast<double>(layer->cols);

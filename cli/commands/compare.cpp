@@ -4,7 +4,9 @@
 
 #include "base/error.hpp"
 #include "calibration/calibration.hpp"
+#include "checkpoint/preflight.hpp"
 #include "checkpoint/reader.hpp"
+#include "checkpoint/text_file.hpp"
 #include "commands.hpp"
 #include "installed_formats.hpp"
 #include "outputs_report.hpp"
@@ -44,6 +46,7 @@ ordered_json difference_json(const report::Difference& difference) {
 struct Verdict {
   report::Comparison comparison;
   Outputs outputs;
+  std::vector<FileIdentity> files = {};  // that were read
 };
 
 // `judged` and `reference`: the files' names.
@@ -156,7 +159,8 @@ void print_text(Terminal& terminal, const report::Comparison& comparison, size_t
   print_names(terminal, "only in the first", comparison.only_a);
   print_names(terminal, "only in the second", comparison.only_b);
   names.clear();
-  for (const auto& [name, reason] : comparison.incomparable) names.push_back(fmt::format("{}: {}", name, reason));
+  for (const auto& [name, reason] : comparison.incomparable)
+    names.push_back(fmt::format("{}: {}", name, reason));
   print_names(terminal, "not comparable", names);
 }
 
@@ -171,10 +175,31 @@ size_t count_below(const report::Comparison& comparison, double least) {
                                            [&](const auto& layer) { return !(order_of(layer) >= least); }));
 }
 
+// Why a comparison does not show that every layer is as good as asked for; "" if it does.
+std::string below_least(const report::Comparison& comparison, double least) {
+  if (const size_t below = count_below(comparison, least); below != 0)
+    return fmt::format("{} of {} layers are below {} dB", below, comparison.layers.size(), least);
+  if (comparison.layers.empty()) return "no layer could be compared, so none is known to reach --min-sqnr";
+  if (!comparison.incomparable.empty())
+    return fmt::format("{} layers could not be compared with --min-sqnr", comparison.incomparable.size());
+  return "";
+}
+
 [[noreturn]] void refuse_statistics(const std::string& path) {
   throw Error(ErrorCode::bad_input,
               fmt::format("[inputs] {}: it holds no recorded rows (<layer>.inputs)", printable(path)),
               "statistics, and rows that stand in for inputs, do not tell what outputs would be");
+}
+
+// What is read, and so no place for a page.
+std::vector<FileIdentity> input_files(const Checkpoint& a, const Checkpoint& b, const Arguments& arguments) {
+  std::vector<FileIdentity> files = a.identities();
+  const std::vector<FileIdentity> more = b.identities();
+  files.insert(files.end(), more.begin(), more.end());
+  if (const auto inputs = arguments.text("inputs")) {
+    if (const auto file = snapshot_of(*inputs)) files.push_back(file->identity);
+  }
+  return files;
 }
 
 Verdict compare_files(const Arguments& arguments, Terminal& terminal) {
@@ -187,6 +212,9 @@ Verdict compare_files(const Arguments& arguments, Terminal& terminal) {
   }
   const Checkpoint a = Checkpoint::open(arguments.texts("checkpoint")[0]);
   const Checkpoint b = Checkpoint::open(arguments.texts("checkpoint")[1]);
+  const std::vector<FileIdentity> files = input_files(a, b, arguments);
+  if (const auto page = arguments.text("html"))
+    checkpoint::check_target(*page, checkpoint::OutputKind::file, arguments.flag("force"), files);
   Session session(arguments);
   const auto formats = installed_formats(session);
   const report::Survey survey_a = report::survey(a, formats);
@@ -198,7 +226,7 @@ Verdict compare_files(const Arguments& arguments, Terminal& terminal) {
   report::CompareOptions options =
       lanes_for_reports(device, static_cast<unsigned>(arguments.integer("lanes", 1, 1024).value_or(0)));
   options.progress = [&](const run::Progress& now) { progress.update(now); };
-  Verdict verdict{report::compare({a, survey_a}, {b, survey_b}, options), {}};
+  Verdict verdict{report::compare({a, survey_a}, {b, survey_b}, options), {}, files};
   if (inputs) {
     const auto find = [&](const std::string& layer) { return report::recorded_rows(*inputs, layer, rows); };
     verdict.outputs = report::judge_outputs({a, survey_a}, {b, survey_b}, find, options);
@@ -216,6 +244,8 @@ int run(const Arguments& arguments, Terminal& terminal) {
     return std::filesystem::path(arguments.texts("checkpoint")[i]).filename().string();
   };
   const QualityPage page = page_of(verdict, name(1), name(0));
+  if (const auto path = arguments.text("html"))
+    checkpoint::write_text_file(*path, html_of(page), arguments.flag("force"), verdict.files);
   if (arguments.flag("json")) {
     ordered_json json = document(comparison, least);
     add_outputs(verdict.outputs, page, json);
@@ -227,10 +257,9 @@ int run(const Arguments& arguments, Terminal& terminal) {
       print_left_out(terminal, *verdict.outputs);
     }
   }
-  if (const auto path = arguments.text("html")) write_page(*path, page, arguments.flag("force"));
-  const size_t below = least ? count_below(comparison, *least) : 0;
-  if (below == 0) return 0;
-  Session::note(fmt::format("{} layers are below {} dB", below, *least));
+  const std::string failure = least ? below_least(comparison, *least) : "";
+  if (failure.empty()) return 0;
+  Session::note(failure);
   return static_cast<int>(ErrorCode::verify);
 }
 

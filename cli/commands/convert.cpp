@@ -1,5 +1,6 @@
 #include "base/bytes.hpp"
 #include "base/error.hpp"
+#include "checkpoint/text_file.hpp"
 #include "commands.hpp"
 #include "conversion.hpp"
 #include "conversion_run.hpp"
@@ -38,7 +39,7 @@ nlohmann::ordered_json layer_json(const run::LayerResult& layer) {
                                  {"bytes_in", layer.bytes_in},
                                  {"bytes_out", layer.bytes_out},
                                  {"sqnr_db", decibel_json(layer.error_sum, layer.signal_sum)},
-                                 {"max_abs_error", layer.max_error}};
+                                 {"max_abs_error_in_basis", layer.max_error}};
   if (layer.zeroed != 0) json["nonfinite_zeroed"] = layer.zeroed;
   if (layer.overflow != 0) json["overflow_clamped"] = layer.overflow;
   if (layer.underflow != 0) json["underflow_to_zero"] = layer.underflow;
@@ -89,9 +90,8 @@ void print_json(const Conversion& conversion, const ConversionSources& sources, 
   if (!outcome.notes.empty()) json["notes"].push_back(outcome.notes);
   json["lanes"] = outcome.report.lanes;
   json["seconds"] = outcome.seconds;
-  json["bytes_per_second"] = outcome.report.seconds > 0
-                                 ? static_cast<double>(outcome.report.bytes_read) / outcome.report.seconds
-                                 : 0.0;
+  json["bytes_per_second"] =
+      outcome.seconds > 0 ? static_cast<double>(outcome.report.bytes_read) / outcome.seconds : 0.0;
   json["peak_memory"] = outcome.report.peak_memory;
   const Total total = total_of(outcome.report);
   json["sqnr_db"] = decibel_json(total.error, total.signal);
@@ -190,6 +190,7 @@ int run(const Arguments& arguments, Terminal& terminal) {
   if (arguments.flag("edit-quant")) return edit(arguments, terminal);
   note_edit_flags(arguments);
   Conversion conversion = read_conversion(arguments);
+  if (const auto page = arguments.text("html")) conversion.page = *page;
   const std::string dry_run = arguments.text("dry-run").value_or("");
   if (dry_run == "create-template") return write_layer_template(std::move(conversion), arguments, terminal);
   if (!dry_run.empty()) return show_plan(std::move(conversion), arguments, terminal);
@@ -201,13 +202,15 @@ int run(const Arguments& arguments, Terminal& terminal) {
   const ConversionSources sources(conversion, source, session);
   const Outcome outcome = convert(conversion, sources, source, session, progress);
   progress.finish();
+  if (conversion.page) {
+    checkpoint::write_text_file(*conversion.page, html_of(page_of(conversion, outcome)), conversion.force,
+                                source.identities());
+  }
   if (arguments.flag("json")) {
     print_json(conversion, sources, outcome, terminal);
   } else if (!terminal.quiet()) {
     print_summary(conversion, outcome, terminal);
   }
-  if (const auto path = arguments.text("html"))
-    write_page(*path, page_of(conversion, outcome), conversion.force);
   return 0;
 }
 

@@ -1,9 +1,6 @@
 #include "page/quality_page.hpp"
 
 #include "base/error.hpp"
-#include "base/file.hpp"
-#include "checkpoint/output_lock.hpp"
-#include "checkpoint/writer.hpp"
 #include "page/charts.hpp"
 
 #include <fmt/format.h>
@@ -264,20 +261,6 @@ std::string html_of(const QualityPage& page) {
              escaped(page.judged), kStyle, escaped(page.reference), OCTAVO_VERSION) +
          numbers(page, layers) + chart_by_layer(page) + chart_by_block(page) + chart_of_counts(page) +
          chart_of_shares(layers) + table(layers) + "</body></html>\n";
-}
-
-void write_page(const std::filesystem::path& path, const QualityPage& page, bool force) {
-  const std::string html = html_of(page);
-  const std::string temporary = checkpoint::sibling(path, checkpoint::part_suffix()).string();
-  const std::optional<File> file = File::create_new(temporary, checkpoint::mode_for_new_file());
-  if (!file) throw Error(ErrorCode::io, fmt::format("[html] {} exists", printable(temporary)));
-  try {
-    file->write_at(0, std::as_bytes(std::span(html)));
-    rename_path(temporary, path, force ? Replace::yes : Replace::no);
-  } catch (...) {
-    remove_quietly(temporary);
-    throw;
-  }
 }
 
 }  // namespace octavo::cli

@@ -5,7 +5,6 @@
 #include "report/compare.hpp"
 #include "report/output_error.hpp"
 
-#include <filesystem>
 #include <optional>
 #include <string>
 #include <vector>
@@ -52,9 +51,5 @@ std::vector<const PageLayer*> worst_first(const QualityPage& page);
 
 // The whole document. Names are escaped; the same data give the same bytes.
 std::string html_of(const QualityPage& page);
-
-// Writes the page beside its name and renames it. Throws Error usage for an existing file without `force`,
-// io.
-void write_page(const std::filesystem::path& path, const QualityPage& page, bool force);
 
 }  // namespace octavo::cli

@@ -117,6 +117,13 @@ void Calibration::add_group(const std::string& layer, LayerContents contents) {
 
 void Calibration::add(const std::filesystem::path& path) {
   FileContents contents = read_file(path);
+  if (contents.layers.empty()) {
+    throw Error(
+        ErrorCode::bad_input,
+        fmt::format("[calibration] {} says nothing about the inputs of any layer",
+                    printable(path.filename().string())),
+        "tensors LAYER.inputs, LAYER.input_mean, LAYER.channel_max or LAYER.input_scale are looked for");
+  }
   notes_.insert(notes_.end(), contents.notes.begin(), contents.notes.end());
   for (auto& [layer, said] : contents.layers) add_group(layer, std::move(said));
   for (const auto& [layer, owner] : contents.shared) layers_.emplace(layer, owner);

@@ -9,6 +9,8 @@
 #include <cerrno>
 #include <csignal>
 #include <cstring>
+#include <regex>
+#include <set>
 #include <sys/resource.h>
 #include <sys/statfs.h>
 #include <sys/statvfs.h>
@@ -55,7 +57,7 @@ void check_existing_folder(const fs::path& path, bool force, std::span<const Fil
     if (is_input(entry.path(), inputs))
       throw refuse(ErrorCode::usage, path, "holds an input of this run", "choose another output");
   if (force && !is_output_folder(path))
-    throw refuse(ErrorCode::usage, path, "holds something else than safetensors files and their index",
+    throw refuse(ErrorCode::usage, path, "holds something else than one index and its shards",
                  "--force replaces only a folder that octavo could have written");
 }
 
@@ -74,12 +76,20 @@ fs::path output_name(const fs::path& path) {
 }
 
 bool is_output_folder(const fs::path& folder) {
+  static const std::regex shard(R"((.+)-\d{5}-of-\d{5}\.safetensors)");
+  static const std::regex index(R"((.+)\.safetensors\.index\.json)");
+  std::set<std::string> stems;
+  size_t indices = 0;
   for (const fs::directory_entry& entry : fs::directory_iterator(folder)) {
     const std::string name = entry.path().filename().string();
-    const bool ours = name.ends_with(".safetensors") || name.ends_with(".safetensors.index.json");
-    if (!ours || !fs::is_regular_file(entry.symlink_status())) return false;
+    std::smatch parts;
+    const bool is_index = std::regex_match(name, parts, index);
+    if (!is_index && !std::regex_match(name, parts, shard)) return false;
+    if (!fs::is_regular_file(entry.symlink_status())) return false;
+    stems.insert(parts[1]);
+    indices += is_index ? 1 : 0;
   }
-  return true;
+  return stems.empty() || (stems.size() == 1 && indices == 1);
 }
 
 void check_target(const fs::path& path, OutputKind kind, bool force,

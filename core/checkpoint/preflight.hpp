@@ -12,8 +12,8 @@ namespace octavo::checkpoint {
 enum class OutputKind { file, folder };
 
 // Throws Error usage: `path` names one of the `inputs` (through any link), exists without `force`, or exists
-// as something else than `kind` (folders: than a folder of safetensors files and their index that holds no
-// input). Throws Error io: its folder is missing, is a file, or cannot be written.
+// as something else than `kind` (folders: than a sharded set that holds no input). Throws Error io: its
+// folder is missing, is a file, or cannot be written.
 void check_target(const std::filesystem::path& path, OutputKind kind, bool force,
                   std::span<const FileIdentity> inputs);
 
@@ -28,7 +28,8 @@ std::filesystem::path folder_of(const std::filesystem::path& path);
 // end. Throws Error usage where no name is left ("", "/", "..").
 std::filesystem::path output_name(const std::filesystem::path& path);
 
-// True for a folder with nothing in it but *.safetensors and *.safetensors.index.json files.
+// True for an empty folder, and for one with nothing in it but NAME.safetensors.index.json and files named
+// NAME-00001-of-00002.safetensors.
 bool is_output_folder(const std::filesystem::path& folder);
 
 }  // namespace octavo::checkpoint

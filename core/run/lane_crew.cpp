@@ -82,11 +82,14 @@ void LaneCrew::lane_main(uint32_t lane) noexcept {
 
 // Takes pieces until none is left. Anything but `done` is only returned where a fallback is there.
 LaneCrew::Outcome LaneCrew::work_on(const ChosenDevice& device, uint32_t lane) {
+  std::optional<TileWorker> elsewhere;  // before the worker, which hands pieces to it
   std::optional<TileWorker> worker;
   std::optional<size_t> piece;
   try {
-    if (!open_worker(device, lane, worker)) return Outcome::no_memory;
-    take_pieces(*worker, piece);
+    const bool may_set_aside = &device == &device_ && device.fallback != nullptr && !prepares();
+    if (!open_worker(device, lane, may_set_aside ? set_aside(elsewhere, lane) : SetAside(), worker))
+      return Outcome::no_memory;
+    take_pieces(*worker, piece, [&](size_t number) { work_elsewhere(elsewhere, lane, number); });
     return Outcome::done;
   } catch (const plugin::BackendGaveUp& error) {
     if (device.fallback == nullptr || prepares()) throw;
@@ -105,20 +108,26 @@ void LaneCrew::give_up(const ChosenDevice& device, const TileWorker* worker, std
   note_once(given_up_, fmt::format("{} carries on without {}: {}", device.fallback->id, device.id, why));
 }
 
+plugin::Lane LaneCrew::open_lane(const ChosenDevice& device, int32_t index, uint32_t lane) const {
+  octavo_lane_request request{};
+  request.struct_size = sizeof request;
+  request.index = lane;
+  request.count = needs_.lanes;
+  request.device = index;
+  request.slots = needs_.slots;
+  request.slot_bytes = needs_.slot_bytes;
+  return device.backend.open_lane(request);
+}
+
 // False: there is no memory for this lane, but for others of the device or for its fallback.
-bool LaneCrew::open_worker(const ChosenDevice& device, uint32_t lane, std::optional<TileWorker>& worker) {
+bool LaneCrew::open_worker(const ChosenDevice& device, uint32_t lane, SetAside set_aside,
+                           std::optional<TileWorker>& worker) {
   const bool is_first_choice = &device == &device_;
   // What is prepared lies in the memory of one device.
   const size_t devices = prepares() ? 1 : device.devices.size();
   try {
-    octavo_lane_request request{};
-    request.struct_size = sizeof request;
-    request.index = lane;
-    request.count = needs_.lanes;
-    request.device = device.devices[lane % devices];
-    request.slots = needs_.slots;
-    request.slot_bytes = needs_.slot_bytes;
-    worker.emplace(shared_, device.backend.open_lane(request), needs_.slots, needs_.slot_bytes);
+    worker.emplace(shared_, open_lane(device, device.devices[lane % devices], lane), needs_.slots,
+                   needs_.slot_bytes, std::move(set_aside));
   } catch (const plugin::OutOfMemory& error) {
     if (is_first_choice) tried_.count_down();
     // The first lane is the one that prepares.
@@ -141,13 +150,18 @@ bool LaneCrew::open_worker(const ChosenDevice& device, uint32_t lane, std::optio
 }
 
 // `piece`: the one that the lane has and that the worker does not count as its own.
-void LaneCrew::take_pieces(TileWorker& worker, std::optional<size_t>& piece) {
+void LaneCrew::take_pieces(TileWorker& worker, std::optional<size_t>& piece,
+                           const std::function<void(size_t piece)>& elsewhere) {
   const std::stop_token token = stop_.get_token();
   const bool serves = worker.serves() && shared_.queue != nullptr;
   while (!token.stop_requested()) {
     if (serves) worker.prepare_ahead();
     piece = queue_.take();
-    if (piece) {
+    if (piece && without_memory_.has(items_[*piece])) {
+      worker.drain();  // what the piece waits for may be among it
+      elsewhere(*piece);
+      piece.reset();
+    } else if (piece) {
       const std::optional<uint32_t> ahead = worker.start(items_[*piece], *piece, token);
       if (ahead) {
         queue_.give_back({*piece});
@@ -160,6 +174,26 @@ void LaneCrew::take_pieces(TileWorker& worker, std::optional<size_t>& piece) {
       if (!wait_for_more(token, serves)) return;
     }
   }
+}
+
+SetAside LaneCrew::set_aside(std::optional<TileWorker>& elsewhere, uint32_t lane) {
+  return [this, &elsewhere, lane](size_t number, const plugin::OutOfMemory& why) {
+    without_memory_.add(items_[number]);
+    note_once(some_set_aside_,
+              fmt::format("{} works on what {} has no memory for, {} first: {}", device_.fallback->id,
+                          device_.id, printable(tensor_of(items_[number])), why.what()));
+    work_elsewhere(elsewhere, lane, number);
+  };
+}
+
+void LaneCrew::work_elsewhere(std::optional<TileWorker>& elsewhere, uint32_t lane, size_t piece) {
+  const ChosenDevice& fallback = *device_.fallback;
+  if (!elsewhere) {
+    elsewhere.emplace(shared_, open_lane(fallback, fallback.devices[lane % fallback.devices.size()], lane), 1,
+                      needs_.slot_bytes);
+  }
+  elsewhere->start(items_[piece], piece, stop_.get_token());
+  elsewhere->drain();
 }
 
 // A lane without a piece runs tasks of other lanes' loops, and prepares layers for them if it serves. False
@@ -182,15 +216,17 @@ void LaneCrew::note_once(std::atomic<bool>& said, const std::string& text) {
   device_.note = device_.note.empty() ? text : device_.note + "; " + text;
 }
 
+std::string_view LaneCrew::tensor_of(const WorkItem& item) const {
+  if (item.kind == WorkKind::copy) return shared_.plan.copies[item.index].source->info.name;
+  if (item.kind == WorkKind::activation_scale)
+    return shared_.plan.layers[shared_.plan.activation_scales[item.index].layer]->source->info.name;
+  if (item.kind == WorkKind::merge) return shared_.plan.merges[item.index].origin.tensor->info.name;
+  return shared_.plan.layers[item.index]->source->info.name;
+}
+
 std::string_view LaneCrew::current_tensor() const {
   const size_t taken = queue_.taken();
-  if (taken == 0) return {};
-  const WorkItem& last = items_[taken - 1];
-  if (last.kind == WorkKind::copy) return shared_.plan.copies[last.index].source->info.name;
-  if (last.kind == WorkKind::activation_scale)
-    return shared_.plan.layers[shared_.plan.activation_scales[last.index].layer]->source->info.name;
-  if (last.kind == WorkKind::merge) return shared_.plan.merges[last.index].origin.tensor->info.name;
-  return shared_.plan.layers[last.index]->source->info.name;
+  return taken == 0 ? std::string_view() : tensor_of(items_[taken - 1]);
 }
 
 }  // namespace octavo::run

@@ -7,6 +7,7 @@
 
 #include "run/idle_lanes.hpp"
 #include "run/run_lanes.hpp"
+#include "run/without_memory.hpp"
 #include "run/work_queue.hpp"
 
 #include <atomic>
@@ -62,13 +63,20 @@ class LaneCrew {
   void stop();
   void lane_main(uint32_t lane) noexcept;
   Outcome work_on(const ChosenDevice& device, uint32_t lane);
-  bool open_worker(const ChosenDevice& device, uint32_t lane, std::optional<TileWorker>& worker);
-  void take_pieces(TileWorker& worker, std::optional<size_t>& piece);
+  plugin::Lane open_lane(const ChosenDevice& device, int32_t index, uint32_t lane) const;
+  bool open_worker(const ChosenDevice& device, uint32_t lane, SetAside set_aside,
+                   std::optional<TileWorker>& worker);
+  void take_pieces(TileWorker& worker, std::optional<size_t>& piece,
+                   const std::function<void(size_t piece)>& elsewhere);
+  // For one piece, on a lane of the fallback that is opened when it is first needed.
+  void work_elsewhere(std::optional<TileWorker>& elsewhere, uint32_t lane, size_t piece);
+  SetAside set_aside(std::optional<TileWorker>& elsewhere, uint32_t lane);
   bool wait_for_more(const std::stop_token& token, bool serves);
   void give_up(const ChosenDevice& device, const TileWorker* worker, std::optional<size_t> piece,
                const std::string& why);
   bool prepares() const { return shared_.queue != nullptr && shared_.queue->prepares(); }
   void note_once(std::atomic<bool>& said, const std::string& text);
+  std::string_view tensor_of(const WorkItem& item) const;
   std::string_view current_tensor() const;
 
   RunShared& shared_;
@@ -83,6 +91,8 @@ class LaneCrew {
   std::atomic<uint32_t> lanes_without_work_{0};
   std::atomic<bool> given_up_{false};
   std::atomic<bool> short_{false};
+  std::atomic<bool> some_set_aside_{false};
+  TensorsWithoutMemory without_memory_;
   std::stop_source stop_;
   FirstError error_;
   std::mutex mutex_;

@@ -71,6 +71,7 @@ bool LayerQueue::try_admit(Entry& entry) {
   if (entry.group != nullptr && !entry.group->is_leased) {
     entry.group->is_leased = true;
     entry.group->shared = std::make_shared<SharedInputs>();
+    entry.group->shared->layers = entry.group->layers_to_prepare;  // of the first one: all of them
     entry.group->shared->lease = Lease(services_, for_group);
   }
   entry.lease = Lease(services_, entry.bytes);

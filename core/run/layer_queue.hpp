@@ -57,6 +57,7 @@ class Lease {
 // What the layers of one input group share in one basis: their inputs while layers are prepared, and what the
 // optimizer made of them until the last of the layers is finished.
 struct SharedInputs {
+  uint32_t layers = 0;  // that share them
   Lease lease;
   std::unique_ptr<calibration::Samples> samples;
   plugin::OptimizerState state;

@@ -108,11 +108,31 @@ void begin_again(ChosenDevice& device, plugin::HostServices& services, const Err
   services.resume();
 }
 
+// A device whose backend cannot do a grid at all is left for its fallback before the run. In host memory the
+// reference does what a backend has not.
+void leave_unsupported(const plan::Plan& plan, ChosenDevice& device) {
+  if (device.devices.front() < 0) return;
+  for (const auto& layer : plan.layers) {
+    const std::string why = device.backend.unsupported(OCTAVO_OP_QUANTIZE_NEAREST, &layer->grid, {});
+    if (why.empty()) continue;
+    const std::string text =
+        fmt::format("{} cannot store {} as {}: {}", device.id, printable(layer->name), layer->stored_as, why);
+    if (device.fallback == nullptr)
+      throw Error(ErrorCode::resources, "[device] " + text,
+                  "--device cpu does it; --device auto takes what can");
+    if (!device.note.empty()) device.note += "; ";
+    device.note += fmt::format("{} does all of it: {}", device.fallback->id, text);
+    device.use_fallback();
+    return leave_unsupported(plan, device);
+  }
+}
+
 }  // namespace
 
 RunReport run(const plan::Plan& plan, const Sources& sources, ChosenDevice& device,
               plugin::HostServices& services, Output& output, const RunOptions& options) {
   const auto start = std::chrono::steady_clock::now();
+  leave_unsupported(plan, device);
   std::optional<RunReport> report;
   while (!report) {
     try {

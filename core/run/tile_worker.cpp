@@ -16,6 +16,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cmath>
 #include <cstring>
 #include <utility>
@@ -33,6 +34,21 @@ void zero_nonfinite(octavo_tensor& rows) {
   }
 }
 
+double seconds_since(std::chrono::steady_clock::time_point start) {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
+
+void say_debug(plugin::Lane& lane, const std::string& text) {
+  const octavo_host& host = *lane.raw().host;
+  host.log(host.context, OCTAVO_LOG_DEBUG, text.c_str());
+}
+
+octavo_inputs inputs_of(const SharedInputs& shared) {
+  octavo_inputs inputs = shared.samples->view();
+  inputs.layers = shared.layers;
+  return inputs;
+}
+
 }  // namespace
 
 void RunShared::say_once_that_tiles_are_smaller(plugin::Lane& lane, const Error& error) {
@@ -42,8 +58,9 @@ void RunShared::say_once_that_tiles_are_smaller(plugin::Lane& lane, const Error&
   host.log(host.context, OCTAVO_LOG_WARNING, text.c_str());
 }
 
-TileWorker::TileWorker(RunShared& shared, plugin::Lane lane, uint32_t slots, uint64_t slot_bytes)
-    : shared_(shared), lane_(std::move(lane)), pending_(slots) {
+TileWorker::TileWorker(RunShared& shared, plugin::Lane lane, uint32_t slots, uint64_t slot_bytes,
+                       SetAside set_aside)
+    : shared_(shared), lane_(std::move(lane)), set_aside_(std::move(set_aside)), pending_(slots) {
   for (uint32_t i = 0; i < slots; ++i) slots_.emplace_back(lane_, i, slot_bytes);
 }
 
@@ -61,12 +78,17 @@ std::optional<uint32_t> TileWorker::start(const WorkItem& item, size_t number, c
     return ahead;
   }
   Pending& pending = pending_[at].emplace(Pending{item, number});
-  if (item.kind == WorkKind::absmax) {
-    measure(pending, slots_[at]);
-  } else if (item.kind == WorkKind::merge) {
-    merge(pending, slots_[at]);
-  } else {
-    ahead = quantize(pending, slots_[at], stop);
+  try {
+    if (item.kind == WorkKind::absmax) {
+      measure(pending, slots_[at]);
+    } else if (item.kind == WorkKind::merge) {
+      merge(pending, slots_[at]);
+    } else {
+      ahead = quantize(pending, slots_[at], stop);
+    }
+  } catch (const plugin::OutOfMemory& error) {
+    if (!set_aside_) throw;
+    set_aside(at, error);
   }
   if (lane_.raw().memory != OCTAVO_MEMORY_DEVICE)
     finish(at);  // nothing to wait for: write while it is in the cache
@@ -225,6 +247,8 @@ void TileWorker::prepare(uint32_t index) {
   const plan::PlannedLayer& layer = *shared_.plan.layers[index];
   const octavo_layer& shape = layer.layer;
   const plugin::HostServices::Turn turn(shared_.queue->turn(index));
+  const auto start = std::chrono::steady_clock::now();
+  double read = 0;
   PreparedLayer prepared;
   prepared.shared =
       shared_.queue->shared_inputs(index, [&](SharedInputs& shared, const calibration::InputGroup& group) {
@@ -233,16 +257,23 @@ void TileWorker::prepare(uint32_t index) {
             layer.origin.columns == nullptr ? std::span<const float>() : layer.origin.columns->values);
         if (shared_.means != nullptr && layer.origin.columns == nullptr)
           shared_.means->keep(group, shared.samples->mean());
-        shared.state = layer.optimizer->prepare_inputs(lane_.raw(), shared.samples->view(), layer.grid);
+        read = seconds_since(start);
+        shared.state = layer.optimizer->prepare_inputs(lane_.raw(), inputs_of(shared), layer.grid);
       });
+  const double made = seconds_since(start);
   const plugin::ReadRows read_rows = [&](int64_t row_begin, octavo_tensor& target) {
     make_rows_on_host(shared_.source, layer.origin, {row_begin, target.shape[0], shape.cols}, target);
     if (shared_.plan.settings.nonfinite == plan::Nonfinite::zero) zero_nonfinite(target);
   };
-  const octavo_inputs* inputs = prepared.shared ? &prepared.shared->samples->view() : nullptr;
+  std::optional<octavo_inputs> inputs;
+  if (prepared.shared) inputs = inputs_of(*prepared.shared);
   prepared.preparation =
-      layer.optimizer->prepare(lane_.raw(), shape, layer.grid, read_rows, inputs,
+      layer.optimizer->prepare(lane_.raw(), shape, layer.grid, read_rows, inputs ? &*inputs : nullptr,
                                prepared.shared ? prepared.shared->state : plugin::OptimizerState{});
+  say_debug(lane_,
+            fmt::format("{}: inputs read in {:.1f} ms, what shares them prepared in {:.1f}, itself in {:.1f}",
+                        printable(layer.name), 1e3 * read, 1e3 * (made - read),
+                        1e3 * (seconds_since(start) - made)));
   shared_.layers[index]->set_verdict(prepared.preparation.verdict, prepared.preparation.reason);
   shared_.queue->prepared(index, std::move(prepared));
 }
@@ -357,7 +388,10 @@ bool TileWorker::quantize_in_halves(Pending& pending, Slot& slot, const Error& e
       store_tile(half, slot);
     } catch (const Error& again) {
       half.tile.absmax = pending.tile.absmax;
-      if (!quantize_in_halves(half, slot, again)) throw;
+      if (!quantize_in_halves(half, slot, again)) {
+        come_to_rest(slot);
+        throw;
+      }
     }
     add_half(half.result, sum);
   }
@@ -378,17 +412,39 @@ void TileWorker::wait_for(Pending& pending, size_t slot) {
 
 void TileWorker::finish(size_t slot) {
   if (!pending_[slot]) return;
-  Pending& done = *pending_[slot];
-  wait_for(done, slot);
-  if (done.item.kind == WorkKind::absmax) {
-    finish_absmax(done);
-  } else if (done.item.kind == WorkKind::merge) {
-    finish_merge(done, slots_[slot]);
-  } else {
-    finish_tile(done, slots_[slot]);
+  try {
+    finish_piece(*pending_[slot], slot);
+  } catch (const plugin::OutOfMemory& error) {
+    if (!set_aside_) throw;
+    set_aside(slot, error);
+    return;
   }
   pending_[slot].reset();
   ++shared_.items_done;
+}
+
+void TileWorker::finish_piece(Pending& pending, size_t slot) {
+  wait_for(pending, slot);
+  if (pending.item.kind == WorkKind::absmax) {
+    finish_absmax(pending);
+  } else if (pending.item.kind == WorkKind::merge) {
+    finish_merge(pending, slots_[slot]);
+  } else {
+    finish_tile(pending, slots_[slot]);
+  }
+}
+
+// At once, because a later piece of this lane may wait for it.
+void TileWorker::set_aside(size_t slot, const plugin::OutOfMemory& why) {
+  come_to_rest(slots_[slot]);
+  slots_[slot].shrink();
+  set_aside_(pending_[slot]->number, why);
+  pending_[slot].reset();
+}
+
+void TileWorker::come_to_rest(const Slot& slot) {
+  lane_.record(slot.number());
+  lane_.wait(slot.number());
 }
 
 void TileWorker::finish_absmax(const Pending& pending) {

@@ -44,10 +44,15 @@ struct RunShared {
   std::atomic<uint64_t> items_done{0};
 };
 
+// Takes a piece that there is no memory for, to be made by another worker before it returns.
+using SetAside = std::function<void(size_t number, const plugin::OutOfMemory& why)>;
+
 // Lives on its lane's thread.
 class TileWorker {
  public:
-  TileWorker(RunShared& shared, plugin::Lane lane, uint32_t slots, uint64_t slot_bytes);
+  // Without `set_aside` a piece that there is no memory for is an error.
+  TileWorker(RunShared& shared, plugin::Lane lane, uint32_t slots, uint64_t slot_bytes,
+             SetAside set_aside = {});
 
   // Starts a piece; it is finished when its slot comes round again, or by drain(). `number`: of the piece.
   // If the lane would have to wait for a layer that another one prepares, it may claim a later layer instead:
@@ -102,6 +107,10 @@ class TileWorker {
   bool quantize_in_halves(Pending& pending, Slot& slot, const Error& error);
   void wait_for(Pending& pending, size_t slot);
   void finish(size_t slot);
+  void finish_piece(Pending& pending, size_t slot);
+  void set_aside(size_t slot, const plugin::OutOfMemory& why);
+  // Waits for what has been issued; what it reports to must be there until then.
+  void come_to_rest(const Slot& slot);
   void finish_absmax(const Pending& pending);
   void finish_tile(Pending& pending, Slot& slot);
   // Judges the rows and writes everything that the tile is.
@@ -113,6 +122,7 @@ class TileWorker {
 
   RunShared& shared_;
   plugin::Lane lane_;
+  SetAside set_aside_;
   std::deque<Slot> slots_;
   std::optional<Slot> spare_;  // for the gate, once it has been needed
   std::vector<std::optional<Pending>> pending_;

@@ -129,7 +129,19 @@ BOOST_AUTO_TEST_CASE(minimum) {
   BOOST_TEST(run({"compare", files.a, files.b, "--min-sqnr", std::to_string(sqnr - 0.01)}).code == 0);
   const Outcome below = run({"compare", files.a, files.b, "--min_sqnr", std::to_string(sqnr + 0.01)});
   BOOST_TEST(below.code == 7);
-  BOOST_TEST(below.error.find("1 layers are below") != std::string::npos);
+  BOOST_TEST(below.error.find("1 of 1 layers are below") != std::string::npos);
+}
+
+// What cannot be compared is not known to be good enough.
+BOOST_AUTO_TEST_CASE(minimum_of_nothing) {
+  const TemporaryFolder folder;
+  write_checkpoint(folder / "a.safetensors", {f32("net.a.weight", {1, 2}, {1, 2})});
+  write_checkpoint(folder / "b.safetensors", {f32("net.b.weight", {1, 2}, {1, 2})});
+  write_checkpoint(folder / "c.safetensors", {f32("net.a.weight", {2, 1}, {1, 2})});
+  for (const char* other : {"b.safetensors", "c.safetensors"}) {
+    BOOST_TEST(run({"compare", folder / "a.safetensors", folder / other, "--min-sqnr", "1"}).code == 7);
+    BOOST_TEST(run({"compare", folder / "a.safetensors", folder / other}).code == 0);
+  }
 }
 
 BOOST_AUTO_TEST_CASE(worst_layers_come_first) {

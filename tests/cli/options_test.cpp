@@ -18,6 +18,7 @@ namespace {
 
 const std::vector<Option>& table() {
   static const std::vector<Option> options = {
+      {.name = "input", .letter = 'i', .value = "FILE"},  // the positional, by its name
       {.name = "output", .letter = 'o', .value = "PATH"},
       {.name = "max-ram", .value = "SIZE"},
       {.name = "damping", .value = "NUMBER"},
@@ -105,6 +106,7 @@ BOOST_AUTO_TEST_CASE(wrong_command_lines) {
   refused({"--color", "blue"}, "'blue' is not one of auto, always, never");
   refused({"--force=maybe"}, "neither true nor false");
   refused({"a", "b", "c"}, "'c' is one argument too many");
+  refused({"a", "b", "--input", "c"}, "'c' is one argument too many");
   BOOST_CHECK_EXCEPTION(parse({"--seed", "1x"}).integer("seed", 0, 9), Error,
                         (ErrorWith{ErrorCode::usage, "'1x' is not a whole number from 0 to 9"}));
   BOOST_CHECK_EXCEPTION(parse({"--seed", "10"}).integer("seed", 0, 9), Error,

@@ -73,6 +73,52 @@ class DeviceTest(ConversionTest):
         self.assertIn("fell off the bus", message)
         self.assert_files("source.safetensors")
 
+    def test_memory_for_small_tiles(self):
+        for spec in ("int8_convrot", "int8_tensorwise"):
+            with self.subTest(format=spec):
+                expected = self.on_cpu(spec)
+                document, digest = self.on_frail(spec, "--set", f"frail.most_rows={TILE_ROWS // 8}")
+                self.assertEqual(digest, expected)
+                self.assertEqual((document["device"], document["notes"]), ("frail", []))
+                for layer in document["layers"]:
+                    self.assertIn("smaller tiles", layer["note"])
+
+    def with_a_tall_layer(self):
+        """Its tile has all of its 640 rows, so an eighth of it is 80 rows high; those of the others 16."""
+        tensors = {f"layer{i}.weight": checkpoint_file.encode(gaussian(i, (ROWS, COLS)), "BF16") for i in range(LAYERS)}
+        tensors["tall.weight"] = checkpoint_file.encode(gaussian(9, (ROWS, 32)), "BF16")
+        tensors.update(companions(1))
+        self.source = checkpoint_file.write(self.folder / "source.safetensors", tensors)
+
+    def test_no_memory_for_one_tensor(self):
+        self.with_a_tall_layer()
+        expected = self.on_cpu("int8_convrot")
+        for lanes in ("1", "5"):
+            with self.subTest(lanes=lanes):
+                document, digest = self.on_frail("int8_convrot", "--set", "frail.most_rows=20", "--lanes", lanes)
+                self.assertEqual(digest, expected)
+                self.assertEqual(document["device"], "frail")
+                self.assertEqual(len(document["notes"]), 1, document["notes"])
+                self.assertIn("cpu works on what frail has no memory for, tall.weight first: ", document["notes"][0])
+                notes = {layer["name"]: layer.get("note") or "" for layer in document["layers"]}
+                for name, note in notes.items():
+                    self.assertEqual("smaller tiles" in note, not name.startswith("tall"), notes)
+
+    def test_no_memory_for_any_tensor(self):
+        self.with_a_tall_layer()
+        for spec in FORMATS:
+            expected = self.on_cpu(spec)
+            for lanes in ("1", "5"):
+                with self.subTest(format=spec, lanes=lanes):
+                    document, digest = self.on_frail(spec, "--set", "frail.most_rows=1", "--lanes", lanes)
+                    self.assertEqual(digest, expected)
+                    said = [note for note in document["notes"] if "cpu works on what frail has no memory for" in note]
+                    self.assertEqual(len(said), 1, document["notes"])
+        message = self.refuse(
+            6, "convert", self.source, "-o", self.target,
+            *self.options("frail", "int8_convrot", "--set", "frail.most_rows=1"))
+        self.assertIn("the tile does not fit", message)
+
     def test_memory_for_some_lanes(self):
         expected = self.on_cpu("int8_convrot")
         document, digest = self.on_frail("int8_convrot", "--set", "frail.lanes=2")

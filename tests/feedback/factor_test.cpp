@@ -16,7 +16,7 @@ std::optional<feedback::Factor> factor_of(Values& samples, double damping, bool 
   ReferenceLane host;
   feedback::Hessian sums(host.lane, samples.cols);
   sums.add(host.lane, samples.view());
-  return sums.factor(host.lane, damping, ordered, keep);
+  return sums.factor(host.lane, {damping, ordered, keep});
 }
 
 void check_factor(const feedback::Factor& made, const Rows& h) {
@@ -48,7 +48,10 @@ BOOST_AUTO_TEST_CASE(sums_of_parts_are_those_of_the_whole) {
   feedback::Hessian sums(host.lane, kCols);
   sums.add(host.lane, rows_of(samples.view(), 0, 225));
   sums.add(host.lane, rows_of(samples.view(), 225, 75));
-  check_factor(*sums.factor(host.lane, 0.1, false, false), hessian(samples, 0.1));
+  check_factor(*sums.factor(host.lane, {0.1, false, false}), hessian(samples, 0.1));
+  feedback::Hessian same = sums.copy(host.lane);
+  check_factor(*sums.take_factor(host.lane, {0.1, false, false}), hessian(samples, 0.1));
+  check_factor(*same.take_factor(host.lane, {1.0, false, false}), hessian(samples, 1.0));
 }
 
 BOOST_AUTO_TEST_CASE(a_channel_that_is_never_active_stands_alone) {

@@ -333,6 +333,13 @@ class OptimizerFlagsTest(FlagsTest):
                           .replace("--no-quip", "--quip").replace("--no-bias", "--bias"), lines[0])
             self.assertEqual(checkpoint.tensors, before)
 
+    def test_settings_of_plugins_that_are_not_there_or_not_used(self):
+        error = self.refuse(2, "convert", self.source, "-o", self.target, "--set", "quipp.damping=1")
+        self.assertIn("there is no plugin 'quipp'", error)
+        self.assertIn("quip", error.split("hint")[-1])
+        done = self.run_program("--set", "gptq.damping=1")[1]
+        self.assertIn("--set gptq.* has no effect", done.stderr)
+
     def test_wrong_values(self):
         for arguments in (("--num_iter", "many"), ("--lr", "x"), ("--lr_schedule", "cosine"), ("--bf16-compute", "maybe"),
                           ("--streaming-mode", "fast"), ("--calib_samples", "0"), ("--manual_seed", "-2"),

@@ -200,6 +200,13 @@ class FileTest(CalibrationTest):
         self.assertIn("1 of 2 layers are not in the checkpoint (gone)", done.stderr)
         self.assertIn("1 tensors that say nothing about inputs (strange)", done.stderr)
 
+    def test_a_file_that_says_nothing_about_inputs(self):
+        path, _ = self.calibration({"strange": np.zeros(1)})
+        self.refused(path, "says nothing about the inputs of any layer")
+        empty = self.folder / "empty.json"
+        empty.write_text("{}")
+        self.refused(empty, "empty.json", "says nothing about the inputs of any layer")
+
     def test_an_output_may_not_replace_it(self):
         path, _ = self.calibration({"a.inputs": inputs(1, 20, 128)})
         before = sha256(path)

@@ -87,7 +87,8 @@ BOOST_AUTO_TEST_CASE(an_unfinished_shard_stops_the_commit) {
 
 BOOST_AUTO_TEST_CASE(an_old_output_is_replaced_only_with_force) {
   fs::create_directory(out);
-  write_file(out / "old.safetensors", "old");
+  write_file(out / "old-00001-of-00001.safetensors", "old");
+  write_file(out / "old.safetensors.index.json", "old");
   check_refused(ErrorCode::usage, "exists");
   for (const bool no_exchange : {false, true}) {
     FaultySystem::no_exchange = no_exchange;
@@ -102,11 +103,21 @@ BOOST_AUTO_TEST_CASE(a_folder_with_anything_else_in_it_is_never_replaced) {
   const OutputOptions force{.force = true};
   fs::create_directory(out);
   write_file(out / "thesis.docx", "");
-  check_refused(ErrorCode::usage, "something else than safetensors", force);
+  check_refused(ErrorCode::usage, "something else than one index", force);
   fs::remove(out / "thesis.docx");
   fs::create_directory(out / "sub.safetensors");
-  check_refused(ErrorCode::usage, "something else than safetensors", force);
+  check_refused(ErrorCode::usage, "something else than one index", force);
   fs::remove(out / "sub.safetensors");
+  for (const char* name : {"flux.safetensors", "flux-00001-of-00002.safetensors"}) {  // somebody's models
+    write_file(out / name, "");
+    check_refused(ErrorCode::usage, "something else than one index", force);
+    fs::remove(out / name);
+  }
+  for (const char* name : {"a.safetensors.index.json", "b-00001-of-00001.safetensors"})  // of two sets
+    write_file(out / name, "");
+  check_refused(ErrorCode::usage, "something else than one index", force);
+  for (const fs::path& path : {out / "a.safetensors.index.json", out / "b-00001-of-00001.safetensors"})
+    fs::remove(path);
   write_file(out / "in.safetensors", "");
   check_refused(ErrorCode::usage, "holds an input",
                 {.force = true, .inputs = {snapshot_of(out / "in.safetensors")->identity}});

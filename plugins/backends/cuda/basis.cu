@@ -43,8 +43,7 @@ struct Change {
   int group;
   float factor;
   std::uint32_t rounding;
-  Board* board;
-  Record* record;
+  Record* records;
 };
 
 __global__ void __launch_bounds__(kChunkThreads) change_basis_kernel(const Change args) {
@@ -64,7 +63,7 @@ __global__ void __launch_bounds__(kChunkThreads) change_basis_kernel(const Chang
       target[i] = rounded_to(args.rounding, __fmul_rn(values[i], args.factor));
     __syncthreads();
   }
-  settle(tally, args.board, args.record, {});
+  settle(tally, args.records, {});
 }
 
 // The same without a rotation: nothing has to meet in shared memory.
@@ -78,7 +77,7 @@ __global__ void __launch_bounds__(kChunkThreads) convert_kernel(const Change arg
     for (std::int64_t col = place.begin + threadIdx.x; col < end; col += kChunkThreads)
       target[col] = rounded_to(args.rounding, read(args.source, place.row, col, tally));
   }
-  settle(tally, args.board, args.record, {});
+  settle(tally, args.records, {});
 }
 
 struct Absmax {
@@ -88,8 +87,7 @@ struct Absmax {
   float factor;
   bool check_overflow;
   std::uint32_t overflow;
-  Board* board;
-  Record* record;
+  Record* records;
 };
 
 __device__ inline unsigned chunk_absmax(const Absmax& args, const ChunkPlace& place, float* values,
@@ -122,7 +120,7 @@ __global__ void __launch_bounds__(kChunkThreads) absmax_kernel(const Absmax args
     largest = max(largest, chunk_absmax(args, place_of(args.chunks, chunk), values, overflows, tally));
   note_absmax(tally, largest);
   note_count(tally.overflow, overflows);
-  settle(tally, args.board, args.record, {});
+  settle(tally, args.records, {});
 }
 
 std::int64_t chunk_width(std::int64_t group) { return std::max<std::int64_t>(kChunkColumns, group); }
@@ -147,13 +145,12 @@ void change_basis(const Launch& launch, const BasisJob& job) {
               static_cast<int>(job.group),
               factor_of(job.group),
               job.rounding,
-              launch.board,
               nullptr};
   const bool rotated = job.group != 0;
   const auto kernel = rotated ? change_basis_kernel : convert_kernel;
   const std::size_t shared = rotated ? static_cast<std::size_t>(args.chunks.width) * sizeof(float) : 0;
   const unsigned blocks = grid_for(launch, kernel, args.chunks.count(), kChunkThreads, shared);
-  if (job.check) args.record = launch.record();
+  if (job.check) args.records = launch.records(blocks);
   kernel<<<blocks, kChunkThreads, shared, launch.stream>>>(args);
   check_launch("to_basis");
 }
@@ -167,11 +164,10 @@ void find_absmax(const Launch& launch, const AbsmaxJob& job) {
               factor_of(job.group),
               job.overflow >= 0,
               static_cast<std::uint32_t>(job.overflow < 0 ? 0 : job.overflow),
-              launch.board,
               nullptr};
   const std::size_t shared = job.group != 0 ? static_cast<std::size_t>(args.chunks.width) * sizeof(float) : 0;
   const unsigned blocks = grid_for(launch, absmax_kernel, args.chunks.count(), kChunkThreads, shared);
-  args.record = launch.record();
+  args.records = launch.records(blocks);
   absmax_kernel<<<blocks, kChunkThreads, shared, launch.stream>>>(args);
   check_launch("absmax");
 }

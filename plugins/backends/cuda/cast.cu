@@ -20,8 +20,7 @@ struct Cast {
   std::uint32_t flags;
   bool errors;
   double* row_errors;
-  Board* board;
-  Record* record;
+  Record* records;
 };
 
 struct Counts {
@@ -96,13 +95,13 @@ __global__ void __launch_bounds__(kChunkThreads) cast_kernel(const Cast args) {
   }
   note_count(tally.overflow, counts.overflow);
   note_count(tally.underflow, counts.underflow);
-  settle(tally, args.board, args.record, gathered);
+  settle(tally, args.records, gathered);
 }
 
 template <std::uint32_t kFrom, std::uint32_t kTo>
 void launch_cast(const Launch& launch, Cast args) {
   const unsigned blocks = grid_for(launch, cast_kernel<kFrom, kTo>, args.chunks.count(), kChunkThreads);
-  args.record = launch.record();
+  args.records = launch.records(blocks);
   cast_kernel<kFrom, kTo><<<blocks, kChunkThreads, 0, launch.stream>>>(args);
   check_launch("cast");
 }
@@ -120,7 +119,7 @@ void launch_from(const Launch& launch, const Cast& args) {
 }
 
 __global__ void __launch_bounds__(kChunkThreads)
-    error_sums_kernel(const View a, const View b, const Chunks chunks, Board* board, Record* record) {
+    error_sums_kernel(const View a, const View b, const Chunks chunks, Record* records) {
   __shared__ Tally tally;
   open_tally(tally);
   Gathered gathered;
@@ -135,7 +134,7 @@ __global__ void __launch_bounds__(kChunkThreads)
       gathered.max_error = fmaxf(gathered.max_error, static_cast<float>(fabs(off)));
     }
   }
-  settle(tally, board, record, gathered);
+  settle(tally, records, gathered);
 }
 
 }  // namespace
@@ -145,9 +144,8 @@ void cast_values(const Launch& launch, const CastJob& job) {
   const View source = whole ? flattened(job.source) : job.source;
   const View target = whole ? flattened(job.target) : job.target;
   const std::int64_t width = job.row_errors != nullptr && source.cols > 0 ? source.cols : kChunkColumns;
-  const Cast args{source,       target,     {source.rows, source.cols, width},
-                  job.flags,    job.errors, job.row_errors,
-                  launch.board, nullptr};
+  const Cast args{source,         target, {source.rows, source.cols, width}, job.flags, job.errors,
+                  job.row_errors, nullptr};
   switch (source.dtype) {
     case OCTAVO_F32:
       return launch_from<OCTAVO_F32>(launch, args);
@@ -164,8 +162,7 @@ void sum_errors(const Launch& launch, const View& a, const View& b) {
   const View right = whole ? flattened(b) : b;
   const Chunks chunks{left.rows, left.cols, kChunkColumns};
   const unsigned blocks = grid_for(launch, error_sums_kernel, chunks.count(), kChunkThreads);
-  error_sums_kernel<<<blocks, kChunkThreads, 0, launch.stream>>>(left, right, chunks, launch.board,
-                                                                 launch.record());
+  error_sums_kernel<<<blocks, kChunkThreads, 0, launch.stream>>>(left, right, chunks, launch.records(blocks));
   check_launch("error_sums");
 }
 

@@ -63,7 +63,7 @@ __device__ inline float outer_scale(const CellsJob& job, int index, const Region
 }
 
 __global__ void __launch_bounds__(kChunkThreads)
-    scales_kernel(const __grid_constant__ CellsJob job, const int index, Board* board, Record* record) {
+    scales_kernel(const __grid_constant__ CellsJob job, const int index, Record* records) {
   __shared__ Tally tally;
   open_tally(tally);
   const LevelPlan& level = job.levels[index];
@@ -83,7 +83,7 @@ __global__ void __launch_bounds__(kChunkThreads)
     store_scale(level, stored_scale(level, exact), cell);
     if (index == 0 && absmax > 0.0f && exact < level.floor) atomicAdd(&tally.floored, 1u);
   }
-  settle(tally, board, record, {});
+  settle(tally, records, {});
 }
 
 __global__ void whole_scale_kernel(const __grid_constant__ CellsJob job, const int index,
@@ -162,7 +162,7 @@ __device__ inline double round_cell_value(const CellsJob& job, std::int64_t row,
 }
 
 __global__ void __launch_bounds__(kChunkThreads)
-    codes_kernel(const __grid_constant__ CellsJob job, const Chunks chunks, Board* board, Record* record) {
+    codes_kernel(const __grid_constant__ CellsJob job, const Chunks chunks, Record* records) {
   __shared__ Tally tally;
   open_tally(tally);
   Gathered gathered;
@@ -176,7 +176,7 @@ __global__ void __launch_bounds__(kChunkThreads)
     const double whole = block_sum(error);  // a chunk is a whole row then
     if (threadIdx.x == 0 && place.row < job.source_rows) job.row_errors[place.row] = whole;
   }
-  settle(tally, board, record, gathered);
+  settle(tally, records, gathered);
 }
 
 __global__ void load_levels_kernel(const __grid_constant__ CellsJob job) {
@@ -213,7 +213,7 @@ std::int64_t warps_of(std::int64_t cells) { return (cells + kWarps - 1) / kWarps
 void make_scales(const Launch& launch, const CellsJob& job, int index) {
   const LevelPlan& level = job.levels[index];
   const unsigned blocks = grid_for(launch, scales_kernel, warps_of(level.rows * level.cols), kChunkThreads);
-  scales_kernel<<<blocks, kChunkThreads, 0, launch.stream>>>(job, index, launch.board, launch.record());
+  scales_kernel<<<blocks, kChunkThreads, 0, launch.stream>>>(job, index, launch.records(blocks));
   check_launch("quantize_nearest");
 }
 
@@ -233,7 +233,7 @@ void make_codes(const Launch& launch, const CellsJob& job) {
   const std::int64_t width = job.row_errors != nullptr ? job.codes.cols : kChunkColumns;
   const Chunks chunks{job.codes.rows, job.codes.cols, width > 0 ? width : 1};
   const unsigned blocks = grid_for(launch, codes_kernel, chunks.count(), kChunkThreads);
-  codes_kernel<<<blocks, kChunkThreads, 0, launch.stream>>>(job, chunks, launch.board, launch.record());
+  codes_kernel<<<blocks, kChunkThreads, 0, launch.stream>>>(job, chunks, launch.records(blocks));
   check_launch("quantize_nearest");
 }
 

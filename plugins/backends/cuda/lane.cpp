@@ -18,8 +18,6 @@ CudaLane::CudaLane(std::shared_ptr<PinnedRing> ring, std::shared_ptr<Fault> faul
     : ring_(std::move(ring)), fault_(std::move(fault)), device_(device), residency_(device) {
   enter();
   check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "lane", "stream");
-  check(cudaMalloc(reinterpret_cast<void**>(&board_), sizeof(Board)), "lane", "reports");
-  check(cudaMemsetAsync(&board_->done, 0, sizeof board_->done, stream_), "lane", "reports");
 }
 
 CudaLane::~CudaLane() {
@@ -27,7 +25,7 @@ CudaLane::~CudaLane() {
   cudaStreamSynchronize(stream_);
   products_.reset();
   for (cudaEvent_t event : events_) cudaEventDestroy(event);
-  cudaFree(board_);
+  reports_ = {};
   cudaStreamDestroy(stream_);
 }
 
@@ -78,8 +76,8 @@ void CudaLane::record(std::uint32_t slot) {
           "event");
     events_.push_back(event);
   }
+  reports_.assign(slot, stream_);
   check(cudaEventRecord(events_[slot], stream_), "record", "event");
-  reports_.assign(slot);
 }
 
 void CudaLane::wait(std::uint32_t slot) {
@@ -96,7 +94,7 @@ void CudaLane::report(std::int64_t row_count, Reports::Delivery deliver,
   if (fault_->is_due()) break_device(stream_);
   double* const rows = reports_.promise(row_count, std::move(deliver));
   try {
-    issue({stream_, residency_, board_, &reports_}, rows);
+    issue({stream_, residency_, &reports_}, rows);
   } catch (...) {
     reports_.revoke();
     throw;

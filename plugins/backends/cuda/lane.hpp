@@ -59,7 +59,7 @@ class CudaLane final : public BackendLane {
  private:
   // Makes the lane's device the calling thread's.
   void enter() const;
-  Launch launch() { return {stream_, residency_, board_, nullptr}; }
+  Launch launch() { return {stream_, residency_, nullptr}; }
   // Runs `issue` with a launch that reports; `deliver` is called in wait().
   void report(std::int64_t row_count, Reports::Delivery deliver,
               const std::function<void(const Launch&, double* rows)>& issue);
@@ -97,7 +97,6 @@ class CudaLane final : public BackendLane {
   int device_;
   cudaStream_t stream_ = nullptr;
   Residency residency_;
-  Board* board_ = nullptr;
   Reports reports_;
   std::vector<cudaEvent_t> events_;
   std::unique_ptr<Products> products_;

@@ -83,6 +83,13 @@ bool reads_directly(const View& source) {
          source.cols % 8 == 0;
 }
 
+// And write 8 codes at a time, rotated ones 16, where the columns are a multiple of that.
+bool writes_directly(const View& codes, std::int64_t group) {
+  const std::int64_t together = group != 0 ? 16 : 8;
+  return reinterpret_cast<std::uintptr_t>(codes.data) % static_cast<std::uintptr_t>(together) == 0 &&
+         codes.stride % together == 0 && codes.cols % together == 0;
+}
+
 void check_tile(const octavo_tile& tile) {
   if (tile.grid == nullptr) bad_argument(kNearest, "no grid");
   const octavo_grid& grid = *tile.grid;
@@ -145,9 +152,13 @@ void CudaLane::nearest_int8(const octavo_tile& tile, const Launch& launch, doubl
     change_basis(launch, {source, wide, 0, OCTAVO_F32, false});
     source = {values->get(), OCTAVO_F32, source.rows, source.cols, stride};
   }
+  std::optional<Scratch<std::int8_t>> aligned;
+  const std::int64_t aligned_stride = (codes.cols + 7) / 8 * 8;
+  if (!writes_directly(codes, basis_group(grid, kNearest)))
+    aligned.emplace(scratch<std::int8_t>(codes.rows * aligned_stride, kNearest));
   NearestJob job{source,
-                 static_cast<std::int8_t*>(codes.data),
-                 codes.stride,
+                 aligned ? aligned->get() : static_cast<std::int8_t*>(codes.data),
+                 aligned ? aligned_stride : codes.stride,
                  nullptr,
                  0,
                  basis_group(grid, kNearest),
@@ -157,14 +168,18 @@ void CudaLane::nearest_int8(const octavo_tile& tile, const Launch& launch, doubl
                  row_errors};
   if (level.granularity == OCTAVO_PER_TENSOR) {
     job.scale = scale_of(tile.absmax, grid.qmax, level.floor);
-    return nearest_rows(launch, job);
+  } else {
+    const ScaleShape shape = scale_shape(level, codes.rows, codes.cols);
+    const View scales = checked_view(tile.scales[0], OCTAVO_F32, shape.rows, shape.cols, kNearest, "scales");
+    job.scales = static_cast<float*>(scales.data);
+    job.scales_stride = scales.stride;
   }
-  const ScaleShape shape = scale_shape(level, codes.rows, codes.cols);
-  const View scales = checked_view(tile.scales[0], OCTAVO_F32, shape.rows, shape.cols, kNearest, "scales");
-  job.scales = static_cast<float*>(scales.data);
-  job.scales_stride = scales.stride;
-  if (level.granularity == OCTAVO_PER_BLOCK) return nearest_blocks(launch, job);
-  nearest_rows(launch, job);
+  level.granularity == OCTAVO_PER_BLOCK ? nearest_blocks(launch, job) : nearest_rows(launch, job);
+  if (!aligned) return;
+  check(cudaMemcpy2DAsync(codes.data, static_cast<std::size_t>(codes.stride), job.codes,
+                          static_cast<std::size_t>(aligned_stride), static_cast<std::size_t>(codes.cols),
+                          static_cast<std::size_t>(codes.rows), cudaMemcpyDeviceToDevice, launch.stream),
+        kNearest, "codes");
 }
 
 std::vector<Scratch<float>> CudaLane::lay_out_levels(const octavo_tile& tile, CellsJob& job,

@@ -14,6 +14,8 @@ Residency::Residency(int device) {
   check(cudaDeviceGetAttribute(&count, cudaDevAttrMaxSharedMemoryPerBlockOptin, device), "lane",
         "shared memory");
   shared_limit_ = static_cast<std::size_t>(count);
+  check(cudaDeviceGetAttribute(&count, cudaDevAttrComputeCapabilityMajor, device), "lane", "capability");
+  overlaps_launches_ = count >= 9;
 }
 
 unsigned Residency::blocks(const void* kernel, unsigned threads, std::size_t shared_bytes) {
@@ -36,6 +38,24 @@ unsigned Residency::blocks(const void* kernel, unsigned threads, std::size_t sha
   return known_[key] = std::min(per_multiprocessor * multiprocessors_, kMaxBlocks);
 }
 
-Record* Launch::record() const { return reports != nullptr ? reports->record() : nullptr; }
+Record* Launch::records(unsigned blocks) const {
+  return reports != nullptr ? reports->records(blocks, stream) : nullptr;
+}
+
+void launch_overlapping(const Launch& launch, const void* kernel, unsigned blocks, unsigned threads,
+                        std::size_t shared_bytes, const void* parameter) {
+  cudaLaunchAttribute overlap{};
+  overlap.id = cudaLaunchAttributeProgrammaticStreamSerialization;
+  overlap.val.programmaticStreamSerializationAllowed = 1;
+  cudaLaunchConfig_t config{};
+  config.gridDim = {blocks, 1, 1};
+  config.blockDim = {threads, 1, 1};
+  config.dynamicSmemBytes = shared_bytes;
+  config.stream = launch.stream;
+  config.attrs = &overlap;
+  config.numAttrs = launch.residency.overlaps_launches() ? 1 : 0;
+  void* parameters[] = {const_cast<void*>(parameter)};
+  check(cudaLaunchKernelExC(&config, kernel, parameters), "launch", "launch");
+}
 
 }  // namespace octavo::cuda

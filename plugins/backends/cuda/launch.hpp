@@ -23,10 +23,13 @@ class Residency {
   unsigned multiprocessors() const { return multiprocessors_; }
   // The most shared memory that a block can have.
   std::size_t shared_limit() const { return shared_limit_; }
+  // Whether a launch may begin before the one ahead of it in its stream has ended (Hopper and later).
+  bool overlaps_launches() const { return overlaps_launches_; }
 
  private:
   unsigned multiprocessors_ = 1;
   std::size_t shared_limit_ = 0;
+  bool overlaps_launches_ = false;
   std::map<std::tuple<const void*, unsigned, std::size_t>, unsigned> known_;
 };
 
@@ -34,11 +37,10 @@ class Residency {
 struct Launch {
   cudaStream_t stream;
   Residency& residency;
-  Board* board;
   Reports* reports;  // nullptr where the launch reports nothing
 
-  // Where a launch reports, or nullptr.
-  Record* record() const;
+  // Where each block of a launch reports, in device memory; or nullptr.
+  Record* records(unsigned blocks) const;
 };
 
 // Blocks for `work` pieces of which a block does one after the other: all that fit on the device at a time.
@@ -50,5 +52,10 @@ unsigned grid_for(const Launch& launch, Kernel* kernel, std::int64_t work, unsig
   const std::int64_t blocks = work < resident ? work : resident;
   return static_cast<unsigned>(blocks < 1 ? 1 : blocks);
 }
+
+// Launches a kernel of one parameter that calls start_after_previous() (reduce.cuh): its blocks take their
+// places while those of the launch ahead of it in the stream end.
+void launch_overlapping(const Launch& launch, const void* kernel, unsigned blocks, unsigned threads,
+                        std::size_t shared_bytes, const void* parameter);
 
 }  // namespace octavo::cuda

@@ -24,7 +24,11 @@ class Scratch {
     if (data_ != nullptr) cudaFreeAsync(data_, stream_);
   }
   Scratch(Scratch&& other) noexcept : stream_(other.stream_), data_(std::exchange(other.data_, nullptr)) {}
-  Scratch& operator=(Scratch&&) = delete;
+  Scratch& operator=(Scratch&& other) noexcept {
+    std::swap(stream_, other.stream_);
+    std::swap(data_, other.data_);
+    return *this;
+  }
   T* get() const { return data_; }
 
  private:

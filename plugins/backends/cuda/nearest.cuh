@@ -41,14 +41,14 @@ struct Chunk {
   uint4 words[Source::kBytes / 2];
 };
 
-// Zeros where there is nothing to read.
-template <typename Source>
+// Zeros where there is nothing to read. kOnce: no other load reads from the same sectors.
+template <typename Source, bool kOnce = true>
 __device__ inline Chunk<Source> load_chunk(const std::byte* data, bool is_there) {
   Chunk<Source> chunk;
   const uint4* at = reinterpret_cast<const uint4*>(data);
 #pragma unroll
   for (int i = 0; i < Source::kBytes / 2; ++i)
-    chunk.words[i] = is_there ? __ldcs(at + i) : make_uint4(0, 0, 0, 0);
+    chunk.words[i] = is_there ? (kOnce ? __ldcs(at + i) : at[i]) : make_uint4(0, 0, 0, 0);
   return chunk;
 }
 
@@ -92,11 +92,19 @@ __device__ inline float max_magnitude(float a, float b) {
 #endif
 }
 
+// The largest of three floats >= 0 or NaN, given as their bits.
+__device__ inline unsigned max_bits(unsigned a, float b, float c) {
+  return __vimax3_u32(a, __float_as_uint(b), __float_as_uint(c));
+}
+
 __device__ inline float largest_of(const float (&x)[32]) {
-  float largest[4] = {};  // four chains: each step depends on the one before
+  unsigned largest[2] = {};  // two chains: each step depends on the one before
 #pragma unroll
-  for (int i = 0; i < 32; ++i) largest[i % 4] = max_magnitude(largest[i % 4], x[i]);
-  return max_magnitude(max_magnitude(largest[0], largest[1]), max_magnitude(largest[2], largest[3]));
+  for (int i = 0; i < 32; i += 4) {
+    largest[i / 4 % 2] = max_bits(largest[i / 4 % 2], max_magnitude(fabsf(x[i]), x[i + 1]),
+                                  max_magnitude(fabsf(x[i + 2]), x[i + 3]));
+  }
+  return __uint_as_float(max(largest[0], largest[1]));
 }
 
 template <typename Source>
@@ -167,12 +175,13 @@ struct Rounding {
   bool is_awkward;  // for corrected quotients
 };
 
-__device__ inline Rounding rounding_for(float scale, float factor, float qmax) {
+// `root` is 1 / factor.
+__device__ inline Rounding rounding_for(float scale, float factor, float root, float qmax) {
   const unsigned low_bits = (__float_as_uint(scale) + 8u) & 0x1ffffu;
-  return {__fmul_rn(scale, __frcp_rn(factor)), __fmul_rn(__frcp_rn(scale), factor), qmax, low_bits <= 16u};
+  return {__fmul_rn(scale, root), __fmul_rn(__frcp_rn(scale), factor), qmax, low_bits <= 16u};
 }
 
-// Sums of one thread over one row, in units of the scale.
+// Sums of one thread over one row, in units of the scale; with kChecked the signal in units of the values.
 struct RowSums {
   float error = 0.0f;
   float signal = 0.0f;
@@ -192,67 +201,76 @@ __device__ inline float quotient_of(float value, const Rounding& rounding) {
   return __fmaf_rn(rest, rounding.inverse, t);
 }
 
-// The code of `value` in the low byte, by a corrected quotient.
+// The code of `value` in the low byte, by a corrected quotient; and how far the quotient is from it.
 template <bool kClamp>
-__device__ inline unsigned round_corrected(float value, const Rounding& rounding, RowSums& sums) {
+__device__ inline unsigned round_corrected(float value, const Rounding& rounding, float& off, RowSums& sums) {
   const float t = quotient_of<kClamp>(value, rounding);
   const float shifted = __fadd_rn(bounded<kClamp>(t, rounding.qmax), kRoundingShift);
-  const float off = __fadd_rn(t, -__fadd_rn(shifted, -kRoundingShift));
+  off = __fadd_rn(t, -__fadd_rn(shifted, -kRoundingShift));
   sums.error = __fmaf_rn(off, off, sums.error);
   sums.signal = __fmaf_rn(t, t, sums.signal);
-  sums.largest = fmaxf(sums.largest, fabsf(off));
   return __float_as_uint(shifted);
 }
 
 // The same by the product, which is exact but for one rounding; |value| <= qmax x scale.
-__device__ inline unsigned round_product(float value, const Rounding& rounding, RowSums& sums) {
+__device__ inline unsigned round_product(float value, const Rounding& rounding, float& off, RowSums& sums) {
   const float shifted = __fmaf_rn(value, rounding.inverse, kRoundingShift);
-  const float code = __fadd_rn(shifted, -kRoundingShift);
-  const float off = __fmaf_rn(value, rounding.inverse, -code);
-  const float t = __fadd_rn(code, off);
+  off = __fmaf_rn(value, rounding.inverse, -__fadd_rn(shifted, -kRoundingShift));
   sums.error = __fmaf_rn(off, off, sums.error);
-  sums.signal = __fmaf_rn(t, t, sums.signal);
-  sums.largest = fmaxf(sums.largest, fabsf(off));
+  sums.signal = __fmaf_rn(value, value, sums.signal);
   return __float_as_uint(shifted);
 }
 
-// The same with a division where the quotient is near a tie.
-template <bool kClamp>
-__device__ inline void divide_near_tie(float value, const Rounding& rounding, unsigned& word, int byte) {
+// 32 codes in 8 words.
+struct CodeWords {
+  unsigned words[8];
+
+  // Codes 4 w to 4 w + 3, two in the low bytes of each.
+  __device__ void put(int w, unsigned low, unsigned high) { words[w] = __byte_perm(low, high, 0x5410); }
+  __device__ void replace(int i, unsigned code) {
+    const int shift = i % 4 * 8;
+    words[i / 4] = (words[i / 4] & ~(0xffu << shift)) | ((code & 0xffu) << shift);
+  }
+};
+
+// Puts the code of x[i] right by a division where the quotient is near a tie.
+template <bool kClamp, typename Codes>
+__device__ inline void divide_near_tie(float value, const Rounding& rounding, Codes& codes, int i) {
   const float t = bounded<kClamp>(quotient_of<kClamp>(value, rounding), rounding.qmax);
   const float code = __fadd_rn(__fadd_rn(t, kRoundingShift), -kRoundingShift);
   if (fabsf(__fadd_rn(t, -code)) <= kNearTie) return;
   const float exact = bounded<kClamp>(__fdiv_rn(value, rounding.scale), rounding.qmax);
-  const unsigned shifted = __float_as_uint(__fadd_rn(exact, kRoundingShift));
-  word = (word & ~(0xffu << (8 * byte))) | ((shifted & 0xffu) << (8 * byte));
+  codes.replace(i, __float_as_uint(__fadd_rn(exact, kRoundingShift)));
 }
 
-__device__ inline unsigned pack_bytes(unsigned a, unsigned b, unsigned c, unsigned d) {
-  return __byte_perm(__byte_perm(a, b, 0x0040), __byte_perm(c, d, 0x0040), 0x5410);
-}
-
-// 32 values to 8 words of 4 codes each. kChecked: by products, else by corrected quotients.
-template <bool kClamp, bool kChecked>
-__device__ inline void round_panel(const float (&x)[32], const Rounding& rounding, unsigned (&words)[8],
+// The codes of 32 values, to a CodeWords or what has its functions. kChecked: by products, else by corrected
+// quotients.
+template <bool kClamp, bool kChecked, typename Codes>
+__device__ inline void round_panel(const float (&x)[32], const Rounding& rounding, Codes& codes,
                                    RowSums& sums) {
   static_assert(!kChecked || !kClamp);
   RowSums own[2];  // two chains
+  unsigned largest[2] = {};
 #pragma unroll
   for (int w = 0; w < 8; ++w) {
-    unsigned codes[4];
+    unsigned shifted[4];
+    float off[4];
 #pragma unroll
     for (int i = 0; i < 4; ++i) {
-      codes[i] = kChecked ? round_product(x[4 * w + i], rounding, own[i % 2])
-                          : round_corrected<kClamp>(x[4 * w + i], rounding, own[i % 2]);
+      shifted[i] = kChecked ? round_product(x[4 * w + i], rounding, off[i], own[i % 2])
+                            : round_corrected<kClamp>(x[4 * w + i], rounding, off[i], own[i % 2]);
     }
-    words[w] = pack_bytes(codes[0], codes[1], codes[2], codes[3]);
+    codes.put(w, __byte_perm(shifted[0], shifted[1], 0x0040), __byte_perm(shifted[2], shifted[3], 0x0040));
+    largest[w % 2] =
+        max_bits(largest[w % 2], fmaxf(fabsf(off[0]), fabsf(off[1])), fmaxf(fabsf(off[2]), fabsf(off[3])));
   }
-  sums = {own[0].error + own[1].error, own[0].signal + own[1].signal, fmaxf(own[0].largest, own[1].largest)};
+  sums = {own[0].error + own[1].error, own[0].signal + own[1].signal,
+          __uint_as_float(max(largest[0], largest[1]))};
   if (kChecked ? sums.largest <= kNearTie : !rounding.is_awkward) return;
   Rounding again = rounding;
   asm volatile("" : "+f"(again.inverse));  // else the quotients above would be kept in 32 registers
 #pragma unroll
-  for (int i = 0; i < 32; ++i) divide_near_tie<kClamp>(x[i], again, words[i / 4], i % 4);
+  for (int i = 0; i < 32; ++i) divide_near_tie<kClamp>(x[i], again, codes, i);
 }
 
 }  // namespace octavo::cuda

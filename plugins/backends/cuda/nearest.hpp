@@ -11,7 +11,8 @@
 namespace octavo::cuda {
 
 // What both kernels are given. The source is F32, BF16 or F16, every row 16-byte aligned and readable up to
-// the next multiple of 8 columns, with zeros beyond its own.
+// the next multiple of 8 columns, with zeros beyond its own. Every row of codes is 8-byte aligned,
+// in a rotated basis 16, and written up to the next multiple of 8 columns.
 struct NearestJob {
   View source;
   std::int8_t* codes;

@@ -23,9 +23,7 @@ struct Blocks {
   int cols;
   float qmax;
   float floor;
-  bool wide_stores;
-  Board* board;
-  Record* record;
+  Record* records;
 };
 
 template <typename Source>
@@ -59,17 +57,13 @@ __device__ inline unsigned block_max(const float (&x)[32]) {
 }
 
 __device__ inline void store_codes(const Blocks& args, std::int64_t first_row, int column,
-                                   const unsigned (&words)[8]) {
+                                   const CodeWords& codes) {
 #pragma unroll
   for (int c = 0; c < 4; ++c) {
     const std::int64_t row = first_row + c * kChunkRows;
     if (row >= args.rows) continue;
     std::int8_t* at = args.codes + row * args.codes_stride + column;
-    if (args.wide_stores) {
-      __stcs(reinterpret_cast<uint2*>(at), make_uint2(words[2 * c], words[2 * c + 1]));
-      continue;
-    }
-    for (int i = 0; i < 8; ++i) at[i] = static_cast<std::int8_t>(words[2 * c + i / 4] >> (8 * (i % 4)));
+    __stcs(reinterpret_cast<uint2*>(at), make_uint2(codes.words[2 * c], codes.words[2 * c + 1]));
   }
 }
 
@@ -99,24 +93,24 @@ __global__ void __launch_bounds__(kThreads, 2) nearest_blocks_kernel(const Block
       args.scales[block_row * args.scales_stride + block_column] = scale;
       if (absmax > 0.0f && exact < args.floor) atomicAdd(&tally.floored, 1u);
     }
-    const Rounding rounding = rounding_for(scale, 1.0f, args.qmax);
+    const Rounding rounding = rounding_for(scale, 1.0f, 1.0f, args.qmax);
     RowSums sums;
-    unsigned words[8];
-    round_panel<false, false>(x, rounding, words, sums);
-    store_codes(args, row, column, words);
+    CodeWords codes;
+    round_panel<false, false>(x, rounding, codes, sums);
+    store_codes(args, row, column, codes);
     const double unit = static_cast<double>(scale) * static_cast<double>(scale);
     gathered.error += static_cast<double>(sums.error) * unit;
     gathered.signal += static_cast<double>(sums.signal) * unit;
     gathered.max_error = fmaxf(gathered.max_error, sums.largest * scale);
   }
-  settle(tally, args.board, args.record, gathered);
+  settle(tally, args.records, gathered);
 }
 
 template <typename Source>
 void launch_source(const Launch& launch, Blocks args) {
   const std::int64_t count = (args.rows + kEdge - 1) / kEdge * (args.cols / kEdge);
   const unsigned blocks = grid_for(launch, nearest_blocks_kernel<Source>, count, kThreads);
-  args.record = launch.record();
+  args.records = launch.records(blocks);
   nearest_blocks_kernel<Source><<<blocks, kThreads, 0, launch.stream>>>(args);
   check_launch("quantize_nearest");
 }
@@ -135,8 +129,6 @@ void nearest_blocks(const Launch& launch, const NearestJob& job) {
                     static_cast<int>(job.source.cols),
                     job.qmax,
                     job.floor,
-                    reinterpret_cast<std::uintptr_t>(job.codes) % 8 == 0 && job.codes_stride % 8 == 0,
-                    launch.board,
                     nullptr};
   switch (job.source.dtype) {
     case OCTAVO_F32:

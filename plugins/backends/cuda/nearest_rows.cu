@@ -6,8 +6,7 @@
 // packed as they were read until they are rounded. ConvRot: thread l holds two runs of 16 consecutive
 // columns, so strides 1 and 4 stay within a thread; one exchange through shared memory gives it two columns
 // of all 16 runs of a group, for strides 16 and 64. Then the largest magnitude of the row, the scale, the
-// codes. In the second layout a thread's word has two codes of each of two runs; its neighbour has the next
-// two, so one shuffle makes words of consecutive codes.
+// codes, which go back through shared memory so that a thread stores 16 consecutive ones.
 //
 // Values that are not usable (NaN, infinity, from 2^118 on in a rotated basis) show in the row's largest
 // magnitude. Only then is the row read again and every value looked at.
@@ -23,12 +22,16 @@ namespace octavo::cuda {
 namespace {
 
 constexpr int kPanel = 1024;
+// Of a block. A rotating thread has use for more registers than a multiprocessor has for this many.
 constexpr int kMostWarps = 32;
+constexpr int kFewWarps = 24;
 // Shared memory for the exchange of a panel, in floats: 4 groups of 16 runs; the padding keeps 16-byte writes
 // of runs and 8-byte reads across runs free of bank conflicts.
 constexpr int kRunStride = 20;
 constexpr int kGroupStride = 16 * kRunStride + 16;
 constexpr int kExchange = 4 * kGroupStride;
+// And for its codes, in bytes: pairs are written and 16 codes are read without conflicts.
+constexpr int kCodesStride = 256 + 16;
 
 constexpr float kRotatedLimit = 0x1p118f;
 
@@ -39,44 +42,65 @@ struct Rows {
   std::int64_t codes_stride;
   float* scales;
   std::int64_t scales_stride;
-  std::int64_t rows;
+  int rows;
   int cols;
   int group;
-  float factor;  // 1 / sqrt(group)
+  float factor;  // 1 / root
+  float root;    // sqrt(group)
   float qmax;
   float floor;
   float scale;
-  bool wide_stores;
   double* row_errors;
-  Board* board;
-  Record* record;
+  Record* records;
 };
+
+// Keeps `value` in a register: the compiler would rather make it anew for each row.
+__device__ inline int kept(int value) {
+  asm volatile("" : "+r"(value));
+  return value;
+}
 
 // First column of the 8 that thread `lane` holds as chunk `chunk` of a panel.
 template <bool kRotated>
-__device__ inline int chunk_column(int chunk, int lane) {
+__device__ constexpr int chunk_column(int chunk, int lane) {
   return kRotated ? ((chunk / 2) * 32 + lane) * 16 + (chunk % 2) * 8 : (chunk * 32 + lane) * 8;
 }
 
-// `row` points at the thread's first value of the panel; `whole`: the row reaches to the panel's end.
-template <typename Source, bool kRotated>
-__device__ inline void load_panel(const std::byte* row, bool whole, int column, int cols,
-                                  Chunk<Source> (&chunks)[4]) {
+// A thread's part of a warp's panel: what stays the same from row to row.
+struct Part {
+  int first;       // column that the thread reads
+  int first_code;  // column whose code it stores
+  int reads;       // bit c: chunk c is there
+  int stores;      // bit i: the i-th piece of codes is
+};
+
+template <bool kRotated>
+__device__ inline Part part_of_panel(int column, int cols) {
   const int lane = static_cast<int>(threadIdx.x % 32);
+  const int first = column + chunk_column<kRotated>(0, lane);
+  const int first_code = kRotated ? column + 16 * lane : first;
+  constexpr int kApart = kRotated ? 512 : 256;
+  int reads = 0, stores = 0;
+  for (int c = 0; c < 4; ++c) reads |= (first + chunk_column<kRotated>(c, 0) < cols ? 1 : 0) << c;
+  for (int i = 0; i < 4; ++i) stores |= (first_code + i * kApart < cols ? 1 : 0) << i;
+  return {first, first_code, kept(reads), kept(stores)};
+}
+
+// `at` points at the thread's first value.
+template <typename Source, bool kRotated>
+__device__ inline void load_panel(const std::byte* at, const Part& part, Chunk<Source> (&chunks)[4]) {
 #pragma unroll
   for (int c = 0; c < 4; ++c) {
-    const int from_first = chunk_column<kRotated>(c, lane) - chunk_column<kRotated>(0, lane);
-    const int left = whole ? 8 : cols - column - chunk_column<kRotated>(c, lane);
-    chunks[c] = load_chunk<Source>(row + from_first * Source::kBytes, left > 0);
+    const std::byte* const chunk = at + chunk_column<kRotated>(c, 0) * Source::kBytes;
+    chunks[c] = load_chunk<Source, !kRotated>(chunk, (part.reads >> c & 1) != 0);
   }
 }
 
 // Makes values that are not usable 0 and counts them.
 template <typename Source, bool kRotated>
-__device__ inline void repair_panel(const Rows& args, std::int64_t row, int panel_column,
-                                    Chunk<Source> (&chunks)[4], Tally& tally) {
+__device__ inline void repair_panel(const Rows& args, int row, const Part& part, Chunk<Source> (&chunks)[4],
+                                    Tally& tally) {
   const unsigned limit = kRotated ? __float_as_uint(kRotatedLimit) : kInfinityBits;
-  const int lane = static_cast<int>(threadIdx.x % 32);
 #pragma unroll
   for (int c = 0; c < 4; ++c) {
     float values[8];
@@ -84,36 +108,56 @@ __device__ inline void repair_panel(const Rows& args, std::int64_t row, int pane
 #pragma unroll
     for (int i = 0; i < 8; ++i) {
       if (magnitude_bits(values[i]) < limit) continue;
-      note_nonfinite(tally, row * args.cols + panel_column + chunk_column<kRotated>(c, lane) + i);
+      const int column = part.first + chunk_column<kRotated>(c, 0) + i;
+      note_nonfinite(tally, static_cast<long long>(row) * args.cols + column);
       clear_value(chunks[c], i);
     }
   }
 }
 
-// Asks for the panel's next row, a line of 128 bytes for each thread that has one.
-template <typename Source>
-__device__ inline void prefetch_panel(const std::byte* panel, int bytes) {
-  const int offset = static_cast<int>(threadIdx.x % 32) * 128;
-  if (offset < bytes) asm volatile("prefetch.global.L2 [%0];" ::"l"(panel + offset));
+// Asks for the row's lines of 128 bytes that begin with a value of this thread.
+template <typename Source, bool kRotated>
+__device__ inline void prefetch_panel(const std::byte* at) {
+#pragma unroll
+  for (int c = 0; c < 4; c += kRotated ? 2 : 1)
+    asm volatile("prefetch.global.L2 [%0];" ::"l"(at + chunk_column<kRotated>(c, 0) * Source::kBytes));
 }
 
-__device__ inline void exchange(float (&x)[32], float* shared) {
+// Threads that share a line.
+template <typename Source, bool kRotated>
+constexpr int kSharers = 128 / ((kRotated ? 16 : 8) * Source::kBytes);
+
+// A thread's places in the exchange memory: in floats where it writes its two runs and reads its two columns
+// of 16 runs, in bytes where it writes their codes and reads 16 consecutive ones.
+struct Exchange {
+  int runs;
+  int columns;
+  int pairs;
+  int codes;
+};
+
+__device__ inline Exchange exchange_of_thread() {
   const int lane = static_cast<int>(threadIdx.x % 32);
+  const int warp = static_cast<int>(threadIdx.x / 32) * kExchange;
+  return {kept(warp + lane / 16 * kGroupStride + lane % 16 * kRunStride),
+          kept(warp + lane / 8 * kGroupStride + lane % 8 * 2),
+          kept(warp * 4 + lane / 8 * kCodesStride + lane % 8 * 2),
+          kept(warp * 4 + lane / 16 * kCodesStride + lane % 16 * 16)};
+}
+
+__device__ inline void exchange(float (&x)[32], const Exchange& at) {
+  extern __shared__ float4 exchange_memory[];
+  float* const memory = reinterpret_cast<float*>(exchange_memory);
   __syncwarp();
 #pragma unroll
-  for (int h = 0; h < 2; ++h) {
-    const int run = h * 32 + lane;
-    float4* at = reinterpret_cast<float4*>(shared + run / 16 * kGroupStride + run % 16 * kRunStride);
-#pragma unroll
-    for (int i = 0; i < 4; ++i)
-      at[i] =
-          make_float4(x[16 * h + 4 * i], x[16 * h + 4 * i + 1], x[16 * h + 4 * i + 2], x[16 * h + 4 * i + 3]);
+  for (int i = 0; i < 32; i += 4) {
+    *reinterpret_cast<float4*>(memory + at.runs + i / 16 * 2 * kGroupStride + i % 16) =
+        make_float4(x[i], x[i + 1], x[i + 2], x[i + 3]);
   }
   __syncwarp();
-  const float* from = shared + lane / 8 * kGroupStride + lane % 8 * 2;
 #pragma unroll
   for (int j = 0; j < 16; ++j) {
-    const float2 pair = *reinterpret_cast<const float2*>(from + j * kRunStride);
+    const float2 pair = *reinterpret_cast<const float2*>(memory + at.columns + j * kRunStride);
     x[2 * j] = pair.x;
     x[2 * j + 1] = pair.y;
   }
@@ -121,7 +165,7 @@ __device__ inline void exchange(float (&x)[32], float* shared) {
 
 // Afterwards x[2 j + p] is column 256 (lane / 8) + 16 j + 2 (lane % 8) + p of the panel, not yet multiplied
 // with the factor.
-__device__ inline void rotate_panel(float (&x)[32], int group, float* shared) {
+__device__ inline void rotate_panel(float (&x)[32], int group, const Exchange& at) {
 #pragma unroll
   for (int i = 0; i < 32; i += 4) butterfly(x[i], x[i + 1], x[i + 2], x[i + 3]);
 #pragma unroll
@@ -129,7 +173,7 @@ __device__ inline void rotate_panel(float (&x)[32], int group, float* shared) {
 #pragma unroll
     for (int i = 16 * h; i < 16 * h + 4; ++i) butterfly(x[i], x[i + 4], x[i + 8], x[i + 12]);
   }
-  exchange(x, shared);
+  exchange(x, at);
   if (group >= 64) {
 #pragma unroll
     for (int i = 0; i < 32; i += 8) {
@@ -143,60 +187,60 @@ __device__ inline void rotate_panel(float (&x)[32], int group, float* shared) {
   }
 }
 
-// Bits of the row's largest magnitude, in every thread. `turn` alternates from call to call, so a warp that
-// is ahead does not write where another one still reads.
-__device__ inline unsigned row_max(unsigned bits, int turn) {
-  __shared__ unsigned warps[2][kMostWarps];
+// What each warp has found, for two rows in turn, so that a warp that is ahead does not write where another
+// one still reads.
+struct Maxima {
+  unsigned warps[2][32];
+};
+
+// Bits of the row's largest magnitude, in every thread.
+__device__ inline unsigned row_max(unsigned bits, Maxima& maxima, unsigned& turn) {
   bits = warp_max(bits);
-  if (blockDim.x == 32) return bits;
-  const unsigned lane = threadIdx.x % 32;
-  if (lane == 0) warps[turn][threadIdx.x / 32] = bits;
+  if (threadIdx.x % 32 == 0) maxima.warps[turn][threadIdx.x / 32] = bits;
   __syncthreads();
-  return warp_max(lane < blockDim.x / 32 ? warps[turn][lane] : 0u);
+  bits = warp_max(maxima.warps[turn][threadIdx.x % 32]);
+  turn ^= 1;
+  return bits;
 }
 
-// `row` points at the thread's first code of the panel, here and below.
-__device__ inline void store_plain(const Rows& args, std::int8_t* row, bool whole, int column,
-                                   const unsigned (&words)[8]) {
-  const int lane = static_cast<int>(threadIdx.x % 32);
+// `at` points at the thread's first code, here and below.
+__device__ inline void store_plain(std::int8_t* at, const Part& part, const CodeWords& codes) {
 #pragma unroll
   for (int c = 0; c < 4; ++c) {
-    const int left = whole ? 8 : args.cols - column - chunk_column<false>(c, lane);
-    std::int8_t* const at = row + 256 * c;
-    if (args.wide_stores) {
-      if (left > 0) __stcs(reinterpret_cast<uint2*>(at), make_uint2(words[2 * c], words[2 * c + 1]));
-      continue;
-    }
-    for (int i = 0; i < 8 && i < left; ++i)
-      at[i] = static_cast<std::int8_t>(words[2 * c + i / 4] >> (8 * (i % 4)));
+    if ((part.stores >> c & 1) != 0)
+      __stcs(reinterpret_cast<uint2*>(at + 256 * c), make_uint2(codes.words[2 * c], codes.words[2 * c + 1]));
   }
 }
 
-// First column of the 4 whose codes the thread stores first; the others follow every 32 columns.
-__device__ inline int rotated_column(int lane) {
-  return lane / 8 * 256 + (lane % 2 != 0 ? 16 : 0) + lane % 8 / 2 * 4;
+__device__ inline std::byte* exchanged_codes(int offset) {
+  extern __shared__ float4 exchange_memory[];
+  return reinterpret_cast<std::byte*>(exchange_memory) + offset;
 }
 
-__device__ inline void store_rotated(const Rows& args, std::int8_t* row, bool whole, int column,
-                                     const unsigned (&words)[8]) {
-  const int lane = static_cast<int>(threadIdx.x % 32);
-  const bool odd = lane % 2 != 0;
+// A thread's codes of two columns of 16 runs, in shared memory (where a warp's are in order).
+struct CodePairs {
+  std::byte* pairs;
+
+  __device__ void put(int w, unsigned low, unsigned high) {
+    *reinterpret_cast<unsigned short*>(pairs + 32 * w) = static_cast<unsigned short>(low);
+    *reinterpret_cast<unsigned short*>(pairs + 32 * w + 16) = static_cast<unsigned short>(high);
+  }
+  __device__ void replace(int i, unsigned code) {
+    pairs[i / 2 * 16 + i % 2] = static_cast<std::byte>(code & 0xffu);
+  }
+};
+
+__device__ inline void store_rotated(std::int8_t* at, const Part& part, const Exchange& shared) {
+  __syncwarp();
 #pragma unroll
-  for (int w = 0; w < 8; ++w) {
-    const unsigned other = __shfl_xor_sync(kAllLanes, words[w], 1);
-    const unsigned word = odd ? __byte_perm(other, words[w], 0x7632) : __byte_perm(words[w], other, 0x5410);
-    if (!whole && column + rotated_column(lane) + 32 * w >= args.cols) continue;
-    std::int8_t* const at = row + 32 * w;
-    if (args.wide_stores) {
-      __stcs(reinterpret_cast<unsigned*>(at), word);
-      continue;
-    }
-    for (int i = 0; i < 4; ++i) at[i] = static_cast<std::int8_t>(word >> (8 * i));
+  for (int i = 0; i < 2; ++i) {
+    const uint4 codes = *reinterpret_cast<const uint4*>(exchanged_codes(shared.codes + 2 * kCodesStride * i));
+    if ((part.stores >> i & 1) != 0) __stcs(reinterpret_cast<uint4*>(at + 512 * i), codes);
   }
 }
 
 // The row's scale; thread 0 stores it.
-__device__ inline float row_scale(const Rows& args, std::int64_t row, float absmax, Tally& tally) {
+__device__ inline float row_scale(const Rows& args, int row, float absmax, Tally& tally) {
   const float exact = __fdiv_rn(absmax, args.qmax);
   const float scale = fmaxf(exact, args.floor);
   if (threadIdx.x == 0) {
@@ -206,85 +250,143 @@ __device__ inline float row_scale(const Rows& args, std::int64_t row, float absm
   return scale;
 }
 
-// The largest magnitude of the panel in its basis, times 1 / factor. Rotated values are left in `x`.
+// Reads the panel and brings it to its basis, times 1 / factor: in `x`, where plain packed in `chunks`.
+// Returns the bits of the row's largest magnitude.
+// Once they are on their way it asks for the values at `next`, nullptr for none.
 template <typename Source, bool kRotated>
-__device__ inline float take_panel(const Chunk<Source> (&chunks)[4], int group, float* shared,
-                                   float (&x)[32]) {
-  if (!kRotated) return largest_of(chunks);
-  unpack_panel(chunks, x);
-  rotate_panel(x, group, shared);
-  return largest_of(x);
+__device__ inline unsigned take_row(const Rows& args, int row, const std::byte* at, const std::byte* next,
+                                    const Part& part, const Exchange& shared, Chunk<Source> (&chunks)[4],
+                                    float (&x)[32], Maxima& maxima, unsigned& turn, Tally& tally) {
+  const unsigned suspicious = kRotated ? __float_as_uint(kRotatedLimit / 2) : kInfinityBits;
+  for (bool repair = false;; repair = true) {
+    load_panel<Source, kRotated>(at, part, chunks);
+    if (next != nullptr) prefetch_panel<Source, kRotated>(next);
+    if (repair) repair_panel<Source, kRotated>(args, row, part, chunks, tally);
+    float largest;
+    if constexpr (kRotated) {
+      unpack_panel(chunks, x);
+      rotate_panel(x, args.group, shared);
+      largest = largest_of(x);
+    } else {
+      largest = largest_of(chunks);
+    }
+    const unsigned bits = row_max(__float_as_uint(largest), maxima, turn);
+    if (repair || bits < suspicious) return bits;
+  }
 }
 
-// kGiven: the scale is args.scale, and values may be beyond its range.
-template <typename Source, bool kRotated, bool kGiven>
-__global__ void __launch_bounds__(kMostWarps * 32, 1) nearest_rows_kernel(const __grid_constant__ Rows args) {
-  extern __shared__ float4 exchange_memory[];
+// Whether sums of squares are far from overflow, and those that count from underflow; for the bits of the
+// largest value.
+__device__ inline bool has_plain_squares(unsigned largest) {
+  return largest - __float_as_uint(0x1p-30f) < __float_as_uint(0x1p30f) - __float_as_uint(0x1p-30f);
+}
+
+// The thread's signal in units of the scale.
+__device__ inline float scaled_signal(const float (&x)[32], float inverse) {
+  float sum = 0.0f;
+#pragma unroll
+  for (int i = 0; i < 32; ++i) {
+    const float t = __fmul_rn(x[i], inverse);
+    sum = __fmaf_rn(t, t, sum);
+  }
+  return sum;
+}
+
+// kGiven: the scale is args.scale, and values may be beyond its range. kWarps: at most, of a block.
+template <typename Source, bool kRotated, bool kGiven, int kWarps>
+__global__ void __launch_bounds__(kWarps * 32, 1) nearest_rows_kernel(const __grid_constant__ Rows args) {
+  constexpr bool kChecked = kRotated && !kGiven;
   __shared__ Tally tally;
+  __shared__ Maxima maxima;
+  if (threadIdx.x < 32) maxima.warps[0][threadIdx.x] = maxima.warps[1][threadIdx.x] = 0;
   open_tally(tally);
-  const int lane = static_cast<int>(threadIdx.x % 32);
-  const int warp = static_cast<int>(threadIdx.x / 32);
-  const int column = warp * kPanel;
-  const bool whole = column + kPanel <= args.cols;
-  float* const shared = reinterpret_cast<float*>(exchange_memory) + warp * kExchange;
-  const unsigned suspicious = kRotated ? __float_as_uint(kRotatedLimit / 2) : kInfinityBits;
-  const int first_code = column + (kRotated ? rotated_column(lane) : chunk_column<false>(0, lane));
-  const std::byte* panel =
-      args.source + blockIdx.x * args.source_stride + std::int64_t{column} * Source::kBytes;
-  const int panel_bytes = min(args.cols - column, kPanel) * Source::kBytes;
-  std::int8_t* codes = args.codes + blockIdx.x * args.codes_stride + first_code;
+  const int column = static_cast<int>(threadIdx.x / 32) * kPanel;
+  const Part part = part_of_panel<kRotated>(column, args.cols);
+  const Exchange shared = exchange_of_thread();
+  const std::byte* at = args.source + blockIdx.x * args.source_stride + part.first * Source::kBytes;
+  std::int8_t* codes = args.codes + blockIdx.x * args.codes_stride + part.first_code;
+  const bool asks = threadIdx.x % kSharers<Source, kRotated> == 0 && part.reads == 15;
+  const int asking = kept(asks ? args.rows - static_cast<int>(gridDim.x) : 0);  // rows before this one
   Gathered gathered;
-  int turn = 0;
-  for (std::int64_t row = blockIdx.x; row < args.rows; row += gridDim.x) {
-    const std::byte* const values = panel + chunk_column<kRotated>(0, lane) * Source::kBytes;
+  float error = 0.0f, signal = 0.0f;  // of rows with plain squares
+  unsigned turn = 0;
+  if (asks) prefetch_panel<Source, kRotated>(at);  // into the cache that all share: it may yet be written
+  start_after_previous();
+  for (int row = static_cast<int>(blockIdx.x); row < args.rows; row += static_cast<int>(gridDim.x)) {
+    const std::byte* const next = at + gridDim.x * args.source_stride;
     Chunk<Source> chunks[4];
     float x[32];
-    load_panel<Source, kRotated>(values, whole, column, args.cols, chunks);
-    panel += gridDim.x * args.source_stride;
-    if (row + gridDim.x < args.rows) prefetch_panel<Source>(panel, panel_bytes);
-    unsigned largest =
-        row_max(__float_as_uint(take_panel<Source, kRotated>(chunks, args.group, shared, x)), turn);
-    turn ^= 1;
-    if (largest >= suspicious) {
-      load_panel<Source, kRotated>(values, whole, column, args.cols, chunks);
-      repair_panel<Source, kRotated>(args, row, column, chunks, tally);
-      largest = row_max(__float_as_uint(take_panel<Source, kRotated>(chunks, args.group, shared, x)), turn);
-      turn ^= 1;
-    }
+    const unsigned largest = take_row<Source, kRotated>(args, row, at, row < asking ? next : nullptr, part,
+                                                        shared, chunks, x, maxima, turn, tally);
+    at = next;
     const float absmax = __fmul_rn(__uint_as_float(largest), args.factor);
     const float scale = kGiven ? args.scale : row_scale(args, row, absmax, tally);
-    const Rounding rounding = rounding_for(scale, args.factor, args.qmax);
+    const Rounding rounding = rounding_for(scale, args.factor, args.root, args.qmax);
     if (!kRotated) unpack_panel(chunks, x);
     RowSums sums;
-    unsigned words[8];
-    round_panel<kGiven, kRotated && !kGiven>(x, rounding, words, sums);
-    if (kRotated)
-      store_rotated(args, codes, whole, column, words);
-    else
-      store_plain(args, codes, whole, column, words);
+    if constexpr (kRotated) {
+      CodePairs pairs{exchanged_codes(shared.pairs)};
+      round_panel<kGiven, kChecked>(x, rounding, pairs, sums);
+      store_rotated(codes, part, shared);
+    } else {
+      CodeWords words;
+      round_panel<kGiven, kChecked>(x, rounding, words, sums);
+      store_plain(codes, part, words);
+    }
     codes += gridDim.x * args.codes_stride;
-    const double unit = static_cast<double>(scale) * static_cast<double>(scale);
-    const double error = static_cast<double>(sums.error) * unit;
-    gathered.error += error;
-    gathered.signal += static_cast<double>(sums.signal) * unit;
     gathered.max_error = fmaxf(gathered.max_error, sums.largest * scale);
+    if (has_plain_squares(largest) && (!kGiven || has_plain_squares(__float_as_uint(scale)))) {
+      const float unit = __fmul_rn(scale, scale);
+      error = __fmaf_rn(sums.error, unit, error);
+      signal = __fmaf_rn(sums.signal, kChecked ? args.factor * args.factor : unit, signal);
+    } else {
+      if (kChecked) sums.signal = scaled_signal(x, rounding.inverse);
+      const double unit = static_cast<double>(scale) * static_cast<double>(scale);
+      gathered.error += static_cast<double>(sums.error) * unit;
+      gathered.signal += static_cast<double>(sums.signal) * unit;
+    }
     if (args.row_errors != nullptr) {
-      const double whole_row = block_sum(error);
+      const double whole_row = block_sum(static_cast<double>(sums.error) * scale * scale);
       if (threadIdx.x == 0) args.row_errors[row] = whole_row;
     }
   }
-  settle(tally, args.board, args.record, gathered);
+  gathered.error += error;
+  gathered.signal += signal;
+  settle(tally, args.records, gathered);
+}
+
+using Kernel = void (*)(Rows);
+
+struct Shape {
+  Kernel kernel;
+  unsigned blocks;
+};
+
+// Where a block with few warps has more registers for each, and a multiprocessor not far fewer warps for
+// that, the kernel that makes use of it. Small blocks then fill the registers to the last, and some of a
+// launch find no place at first; so that these do not work alone in the end, all are short.
+template <typename Source, bool kRotated, bool kGiven>
+Shape shape_for(const Launch& launch, std::int64_t rows, unsigned warps, std::size_t shared) {
+  const Kernel usual = nearest_rows_kernel<Source, kRotated, kGiven, kMostWarps>;
+  const unsigned most = grid_for(launch, usual, rows, warps * 32, shared);
+  if constexpr (kRotated) {
+    if (warps > kFewWarps) return {usual, most};
+    const Kernel roomy = nearest_rows_kernel<Source, kRotated, kGiven, kFewWarps>;
+    const unsigned fewer = grid_for(launch, roomy, rows, warps * 32, shared);
+    constexpr unsigned kSmall = kFewWarps / 4;
+    const std::int64_t short_ones = std::min<std::int64_t>({rows, 4 * std::int64_t{fewer}, kMaxBlocks});
+    if (3 * fewer > 2 * most) return {roomy, warps <= kSmall ? static_cast<unsigned>(short_ones) : fewer};
+  }
+  return {usual, most};
 }
 
 template <typename Source, bool kRotated, bool kGiven>
 void launch_rows(const Launch& launch, Rows args) {
   const unsigned warps = static_cast<unsigned>((args.cols + kPanel - 1) / kPanel);
   const std::size_t shared = kRotated ? warps * kExchange * sizeof(float) : 0;
-  const auto kernel = nearest_rows_kernel<Source, kRotated, kGiven>;
-  const unsigned blocks = grid_for(launch, kernel, args.rows, warps * 32, shared);
-  args.record = launch.record();
-  kernel<<<blocks, warps * 32, shared, launch.stream>>>(args);
-  check_launch("quantize_nearest");
+  const auto [kernel, blocks] = shape_for<Source, kRotated, kGiven>(launch, args.rows, warps, shared);
+  args.records = launch.records(blocks);
+  launch_overlapping(launch, reinterpret_cast<const void*>(kernel), blocks, warps * 32, shared, &args);
 }
 
 template <typename Source>
@@ -298,33 +400,28 @@ void launch_source(const Launch& launch, const Rows& args) {
 
 std::int64_t bytes_of_source(std::uint32_t dtype) { return dtype == OCTAVO_F32 ? 4 : 2; }
 
-float factor_of(std::int64_t group) {
-  return group == 256 ? 1.0f / 16 : group == 64 ? 1.0f / 8 : group == 16 ? 1.0f / 4 : 1.0f;
+float root_of(std::int64_t group) {
+  return group == 256 ? 16.0f : group == 64 ? 8.0f : group == 16 ? 4.0f : 1.0f;
 }
 
 }  // namespace
 
 void nearest_rows(const Launch& launch, const NearestJob& job) {
-  const std::uintptr_t alignment = job.basis_group != 0 ? 4 : 8;
-  const bool wide_stores = reinterpret_cast<std::uintptr_t>(job.codes) % alignment == 0 &&
-                           static_cast<std::uintptr_t>(job.codes_stride) % alignment == 0 &&
-                           job.source.cols % 8 == 0;
   const Rows args{static_cast<const std::byte*>(job.source.data),
                   job.source.stride * bytes_of_source(job.source.dtype),
                   job.codes,
                   job.codes_stride,
                   job.scales,
                   job.scales_stride,
-                  job.source.rows,
+                  static_cast<int>(job.source.rows),
                   static_cast<int>(job.source.cols),
                   static_cast<int>(job.basis_group),
-                  factor_of(job.basis_group),
+                  1.0f / root_of(job.basis_group),
+                  root_of(job.basis_group),
                   job.qmax,
                   job.floor,
                   job.scale,
-                  wide_stores,
                   job.row_errors,
-                  launch.board,
                   nullptr};
   switch (job.source.dtype) {
     case OCTAVO_F32:

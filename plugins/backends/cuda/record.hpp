@@ -6,8 +6,7 @@ namespace octavo::cuda {
 // The most blocks of a launch that reports.
 constexpr unsigned kMaxBlocks = 8192;
 
-// What a block has found, and what all of a launch's have: then it lies in pinned host memory, complete when
-// the launch is.
+// What a block of a launch has found.
 struct Record {
   double error_sum = 0.0;
   double signal_sum = 0.0;
@@ -18,13 +17,6 @@ struct Record {
   unsigned overflow = 0;
   unsigned underflow = 0;
   unsigned floored = 0;
-};
-
-// Where the blocks of a launch leave their records, in device memory; one for each lane, whose launches come
-// one after the other. `done` is 0 whenever no launch is running.
-struct Board {
-  Record records[kMaxBlocks];
-  unsigned done;
 };
 
 }  // namespace octavo::cuda

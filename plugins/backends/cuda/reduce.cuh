@@ -1,9 +1,8 @@
 // What a block reports: sums, largest values and counts.
 //
 // Sums are added up in an order that depends on the launch's grid alone: each thread its elements, each block
-// its threads, and the block that finishes last the blocks. Counts and maxima need no order: threads tally
-// them in the block's shared memory, most of them in cases that hardly ever happen. The last block writes
-// what all have found into pinned host memory.
+// its threads, and another launch the blocks (totals.hpp). Counts and maxima need no order: threads tally
+// them in the block's shared memory, most of them in cases that hardly ever happen.
 #pragma once
 
 #include "record.hpp"
@@ -37,6 +36,14 @@ __device__ inline double block_sum(double value) {
   __syncthreads();
   const unsigned lane = threadIdx.x % 32;
   return warp_sum(lane < blockDim.x / 32 ? warps[lane] : 0.0);
+}
+
+// Called by all threads of a kernel that launch_overlapping() launches, before they touch global memory.
+__device__ inline void start_after_previous() {
+#if __CUDA_ARCH__ >= 900
+  asm volatile("griddepcontrol.launch_dependents;");
+  asm volatile("griddepcontrol.wait;" ::: "memory");
+#endif
 }
 
 // What one thread has gathered.
@@ -77,69 +84,38 @@ __device__ inline void note_count(unsigned& counter, unsigned count) {
   if (count != 0) atomicAdd(&counter, count);
 }
 
-// Adds up what the threads of the block have gathered and tallied; the record is thread 0's.
-__device__ inline Record block_record(Tally& tally, const Gathered& gathered) {
+// What the threads of the block have gathered and tallied. Called once by all of them, after the last note.
+__device__ inline void write_record(Tally& tally, const Gathered& gathered, Record& record) {
+  __shared__ double warps[2][32];
+  const unsigned lane = threadIdx.x % 32, warp = threadIdx.x / 32;
   const unsigned largest = warp_max(__float_as_uint(gathered.max_error));
-  if (threadIdx.x % 32 == 0 && largest != 0) atomicMax(&tally.max_error, largest);
-  Record made;
-  made.error_sum = block_sum(gathered.error);  // orders the notes before what follows
-  made.signal_sum = block_sum(gathered.signal);
-  made.first = tally.first == kNoIndex ? -1 : static_cast<long long>(tally.first);
-  made.max_error = __uint_as_float(tally.max_error);
-  made.absmax = __uint_as_float(tally.absmax);
-  made.nonfinite = tally.nonfinite;
-  made.overflow = tally.overflow;
-  made.underflow = tally.underflow;
-  made.floored = tally.floored;
-  return made;
-}
-
-// From the L2 cache, where the other blocks have written it.
-__device__ inline Record read_record(const Record& record) {
-  static_assert(sizeof(Record) == 3 * sizeof(uint4));
-  union Raw {
-    uint4 words[3];
-    Record record;
-    __device__ Raw() : words{} {}
-  } raw;
-  const uint4* at = reinterpret_cast<const uint4*>(&record);
-  for (int i = 0; i < 3; ++i) raw.words[i] = __ldcg(at + i);
-  return raw.record;
-}
-
-// Notes and gathers what a block has reported.
-__device__ inline void take_record(const Record& record, Tally& tally, Gathered& gathered) {
-  gathered.error += record.error_sum;
-  gathered.signal += record.signal_sum;
-  gathered.max_error = fmaxf(gathered.max_error, record.max_error);
-  if (record.absmax > 0.0f) atomicMax(&tally.absmax, __float_as_uint(record.absmax));
-  if (record.first >= 0) atomicMin(&tally.first, static_cast<unsigned long long>(record.first));
-  note_count(tally.nonfinite, record.nonfinite);
-  note_count(tally.overflow, record.overflow);
-  note_count(tally.underflow, record.underflow);
-  note_count(tally.floored, record.floored);
-}
-
-// Ends a launch that reports: called once by all threads of every block, after the last note. The grid has
-// one dimension and at most kMaxBlocks blocks. `out` is nullptr where nobody asks.
-__device__ inline void settle(Tally& tally, Board* board, Record* out, const Gathered& gathered) {
-  if (out == nullptr) return;
-  __shared__ bool is_last;
-  const Record own = block_record(tally, gathered);
-  if (threadIdx.x == 0) {
-    board->records[blockIdx.x] = own;
-    __threadfence();
-    is_last = atomicInc(&board->done, gridDim.x - 1) == gridDim.x - 1;  // back to 0 with the last one
+  const double error = warp_sum(gathered.error), signal = warp_sum(gathered.signal);
+  if (lane == 0) {
+    if (largest != 0) atomicMax(&tally.max_error, largest);
+    warps[0][warp] = error;
+    warps[1][warp] = signal;
   }
   __syncthreads();
-  if (!is_last) return;
-  __threadfence();
-  open_tally(tally);
-  Gathered all;
-  for (unsigned i = threadIdx.x; i < gridDim.x; i += blockDim.x)
-    take_record(read_record(board->records[i]), tally, all);
-  const Record whole = block_record(tally, all);
-  if (threadIdx.x == 0) *out = whole;
+  if (warp != 0) return;
+  const bool is_there = lane < blockDim.x / 32;
+  const double errors = warp_sum(is_there ? warps[0][lane] : 0.0);
+  const double signals = warp_sum(is_there ? warps[1][lane] : 0.0);
+  if (lane != 0) return;
+  record = {errors,
+            signals,
+            tally.first == kNoIndex ? -1 : static_cast<long long>(tally.first),
+            __uint_as_float(tally.max_error),
+            __uint_as_float(tally.absmax),
+            tally.nonfinite,
+            tally.overflow,
+            tally.underflow,
+            tally.floored};
+}
+
+// Ends a launch that reports. The grid has one dimension; `records` has one for each block, or is nullptr
+// where nobody asks.
+__device__ inline void settle(Tally& tally, Record* records, const Gathered& gathered) {
+  if (records != nullptr) write_record(tally, gathered, records[blockIdx.x]);
 }
 
 }  // namespace octavo::cuda

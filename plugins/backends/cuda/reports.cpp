@@ -6,7 +6,8 @@
 namespace octavo::cuda {
 namespace {
 
-constexpr std::size_t kRecordsInBlock = 32;
+constexpr unsigned kLeastRecords = 2048;  // more than a launch on a large GPU has
+constexpr std::size_t kTotalsInBlock = 32;
 
 }  // namespace
 
@@ -29,23 +30,53 @@ double* Reports::promise(std::int64_t row_count, Delivery delivery) {
   return rows;
 }
 
-Record* Reports::record() {
-  if (free_records_.empty()) {
-    Record* block = blocks_.emplace_back(kRecordsInBlock).get();
-    for (std::size_t i = 0; i < kRecordsInBlock; ++i) free_records_.push_back(block + i);
+Record* Reports::take_total() {
+  if (free_totals_.empty()) {
+    Record* block = totals_.emplace_back(kTotalsInBlock).get();
+    for (std::size_t i = 0; i < kTotalsInBlock; ++i) free_totals_.push_back(block + i);
   }
-  Record* const record = free_records_.back();
-  free_records_.pop_back();
-  issued_.back().records.push_back(record);
-  return record;
+  Record* const total = free_totals_.back();
+  free_totals_.pop_back();
+  return total;
+}
+
+Record* Reports::take_records(unsigned blocks, cudaStream_t stream) {
+  if (room_ - used_ < blocks) {
+    room_ = std::max({blocks, kLeastRecords, 2 * room_});
+    used_ = 0;
+    records_.emplace_back(stream, room_, "lane");
+  }
+  Record* const first = records_.back().get() + used_;
+  used_ += blocks;
+  return first;
+}
+
+Record* Reports::records(unsigned blocks, cudaStream_t stream) {
+  Record* const records = take_records(blocks, stream);
+  Record* const total = take_total();
+  parts_.push_back({records, blocks, total});
+  issued_.back().totals.push_back(total);
+  return records;
 }
 
 void Reports::revoke() {
+  const std::size_t count = issued_.back().totals.size();
+  parts_.resize(parts_.size() - count);
   give_back(issued_.back());
   issued_.pop_back();
 }
 
-void Reports::assign(std::uint32_t slot) {
+void Reports::assign(std::uint32_t slot, cudaStream_t stream) {
+  for (std::size_t done = 0; done < parts_.size();) {
+    Totals totals;
+    const std::size_t count = std::min<std::size_t>(parts_.size() - done, Totals::kMost);
+    std::copy_n(parts_.begin() + static_cast<std::ptrdiff_t>(done), count, totals.parts);
+    add_up(totals, static_cast<unsigned>(count), stream);
+    done += count;
+  }
+  parts_.clear();
+  if (records_.size() > 1) records_.erase(records_.begin(), records_.end() - 1);
+  used_ = 0;
   if (slot >= slots_.size()) slots_.resize(slot + std::size_t{1});
   std::vector<Promise>& target = slots_[slot];
   target.insert(target.end(), std::make_move_iterator(issued_.begin()),
@@ -57,7 +88,7 @@ void Reports::deliver(std::uint32_t slot) {
   if (slot >= slots_.size()) return;
   for (const Promise& promise : slots_[slot]) {
     Findings findings;
-    for (const Record* record : promise.records) findings.add(*record);
+    for (const Record* total : promise.totals) findings.add(*total);
     promise.delivery(findings, promise.rows != nullptr ? promise.rows->get() : nullptr);
   }
   forget(slot);
@@ -70,7 +101,7 @@ void Reports::forget(std::uint32_t slot) {
 }
 
 void Reports::give_back(Promise& promise) {
-  free_records_.insert(free_records_.end(), promise.records.begin(), promise.records.end());
+  free_totals_.insert(free_totals_.end(), promise.totals.begin(), promise.totals.end());
   if (promise.rows != nullptr) free_rows_.push_back(std::move(promise.rows));
 }
 

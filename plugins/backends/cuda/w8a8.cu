@@ -83,11 +83,25 @@ __global__ void __launch_bounds__(kChunkThreads) outputs_kernel(const OutputJob 
   }
 }
 
+constexpr int kMirrorTile = 32, kMirrorRows = 8;
+
+// A square of the lower triangle to its place in the upper one, whole lines on both sides.
 __global__ void mirror_kernel(const View matrix) {
+  __shared__ float tile[kMirrorTile][kMirrorTile + 1];
+  if (blockIdx.y > blockIdx.x) return;
   float* data = static_cast<float*>(matrix.data);
-  const std::int64_t col = std::int64_t{blockIdx.x} * blockDim.x + threadIdx.x;
-  const std::int64_t row = std::int64_t{blockIdx.y} * blockDim.y + threadIdx.y;
-  if (col < matrix.cols && row < col) data[row * matrix.stride + col] = data[col * matrix.stride + row];
+  const std::int64_t left = std::int64_t{blockIdx.x} * kMirrorTile,
+                     top = std::int64_t{blockIdx.y} * kMirrorTile;
+  const int x = static_cast<int>(threadIdx.x);
+  for (int y = static_cast<int>(threadIdx.y); y < kMirrorTile; y += kMirrorRows) {
+    if (left + y < matrix.cols && top + x < matrix.cols)
+      tile[y][x] = data[(left + y) * matrix.stride + top + x];
+  }
+  __syncthreads();
+  for (int y = static_cast<int>(threadIdx.y); y < kMirrorTile; y += kMirrorRows) {
+    const std::int64_t row = top + y, col = left + x;
+    if (col < matrix.cols && row < col) data[row * matrix.stride + col] = tile[x][y];
+  }
 }
 
 }  // namespace
@@ -115,10 +129,9 @@ void finish_outputs(const Launch& launch, const OutputJob& job) {
 }
 
 void mirror(const Launch& launch, const View& matrix) {
-  const dim3 threads(32, 8);
-  const dim3 blocks(static_cast<unsigned>((matrix.cols + 31) / 32),
-                    static_cast<unsigned>((matrix.rows + 7) / 8));
   if (matrix.cols == 0) return;
+  const auto tiles = static_cast<unsigned>((matrix.cols + kMirrorTile - 1) / kMirrorTile);
+  const dim3 threads(kMirrorTile, kMirrorRows), blocks(tiles, tiles);
   mirror_kernel<<<blocks, threads, 0, launch.stream>>>(matrix);
   check_launch("gram");
 }

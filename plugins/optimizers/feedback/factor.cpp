@@ -11,6 +11,7 @@
 #include <ATen/ops/linalg_solve_triangular.h>
 #include <ATen/ops/zeros.h>
 
+#include <algorithm>
 #include <cmath>
 
 namespace octavo::feedback {
@@ -107,16 +108,29 @@ HeldMatrix hold_rows(octavo_lane& lane, const octavo_tensor& rows, const std::ve
   const TorchScope scope(lane);
   const at::Tensor source =
       on_device(lane) && scope.device().is_cpu() ? to_host(lane, rows) : as_tensor(rows);
-  return hold(order.empty() ? source.clone() : source.index_select(1, indices_on(source, order)));
+  return torch_call([&] {
+    return hold(order.empty() ? source.clone() : source.index_select(1, indices_on(source, order)));
+  });
 }
 
 Hessian::Hessian(octavo_lane& lane, std::int64_t cols) {
   const TorchScope scope(lane);
-  sums_ = std::make_unique<Sums>(
-      Sums{at::zeros({cols, cols}, at::TensorOptions(at::kFloat).device(scope.device()))});
+  sums_ = torch_call([&] {
+    return std::make_unique<Sums>(
+        Sums{at::zeros({cols, cols}, at::TensorOptions(at::kFloat).device(scope.device()))});
+  });
 }
 
 Hessian::~Hessian() = default;
+Hessian::Hessian(Hessian&&) noexcept = default;
+
+Hessian Hessian::copy(octavo_lane& lane) const {
+  Hessian made(lane, 0);
+  const TorchScope scope(lane);
+  made.sums_->matrix = torch_call([&] { return sums_->matrix.clone(); });
+  made.added_ = added_;
+  return made;
+}
 
 void Hessian::add(octavo_lane& lane, const octavo_tensor& x) {
   const TorchScope scope(lane);
@@ -145,54 +159,57 @@ void Hessian::sum_again(octavo_lane& lane) {
   for (const octavo_tensor& x : added_) sum(lane, x);
 }
 
-std::optional<Factor> Hessian::factor(octavo_lane& lane, double damping, bool by_activity,
-                                      bool keep_hessian) {
-  return make(lane, Use::copy, damping, by_activity, keep_hessian);
+std::optional<Factor> Hessian::factor(octavo_lane& lane, const FactorWish& wish) {
+  return attempts(lane, Use::copy, wish);
 }
 
-std::optional<Factor> Hessian::take_factor(octavo_lane& lane, double damping, bool by_activity,
-                                           bool keep_hessian) {
-  return make(lane, Use::take, damping, by_activity, keep_hessian);
+std::optional<Factor> Hessian::take_factor(octavo_lane& lane, const FactorWish& wish) {
+  return attempts(lane, Use::take, wish);
 }
 
 // Every attempt begins with the sums, because one that fails leaves nothing of its matrix.
-std::optional<Factor> Hessian::make(octavo_lane& lane, Use use, double damping, bool by_activity,
-                                    bool keep_hessian) {
-  for (int attempt = 0; attempt <= kMostRaises + 1; ++attempt) {
-    if (use == Use::take && attempt > 0) sum_again(lane);
-    const TorchScope scope(lane);
-    const bool last = attempt > kMostRaises;  // in f64, with the damping that was asked for
-    const double tried = last ? damping : raised(damping, attempt);
+std::optional<Factor> Hessian::attempts(octavo_lane& lane, Use use, const FactorWish& wish) {
+  for (int number = 0; number <= kMostRaises + 1; ++number) {
+    if (use == Use::take && number > 0) sum_again(lane);
+    if (std::optional<Factor> made = attempt(lane, use, wish, number)) return made;
+  }
+  return std::nullopt;
+}
+
+std::optional<Factor> Hessian::attempt(const octavo_lane& lane, Use use, const FactorWish& wish, int number) {
+  const TorchScope scope(lane);
+  const bool last = number > kMostRaises;  // in f64, with the damping that was asked for
+  const double damping = last ? wish.damping : raised(wish.damping, number);
+  return torch_call([&]() -> std::optional<Factor> {
     at::Tensor hessian = use == Use::take ? sums_->matrix : sums_->matrix.clone();
     if (!normalize(hessian)) return std::nullopt;
     Factor made;
-    if (by_activity) {  // the last column is rounded first
+    if (wish.by_activity) {  // the last column is rounded first
       const at::Tensor order =
           at::argsort(hessian.diagonal(), /*stable=*/true, /*dim=*/0, /*descending=*/false);
       hessian = hessian.index_select(0, order).index_select(1, order);
       made.order = to_vector(order);
     }
-    hessian.diagonal().add_(tried);
-    if (keep_hessian) made.hessian = hold(hessian.cpu().clone());
+    hessian.diagonal().add_(damping);
+    if (wish.keep_hessian) made.hessian = hold(hessian.cpu().clone());
     if (last) hessian = hessian.to(at::kDouble);
-    if (!cholesky(hessian)) continue;
+    if (!cholesky(hessian)) return std::nullopt;
     at::Tensor lower = hessian.to(at::kFloat);
     const at::Tensor diagonal = lower.diagonal().contiguous();
-    if (!is_positive(diagonal)) continue;
+    if (!is_positive(diagonal)) return std::nullopt;
     const at::Tensor pivots = diagonal.square().cpu();
     made.pivots.assign(pivots.const_data_ptr<float>(), pivots.const_data_ptr<float>() + pivots.numel());
     made.lower = hold(lower.div_(diagonal));
-    made.damping = tried;
-    if (attempt > 0)
+    made.damping = damping;
+    if (number > 0)
       made.note =
-          last ? "the factor took double precision" : "damping was raised to " + std::to_string(tried);
+          last ? "the factor took double precision" : "damping was raised to " + std::to_string(damping);
     if (on_device(lane) && scope.device().is_cpu())
       made.note += std::string(made.note.empty() ? "" : "; ") +
                    "its factor was made on the CPU: this LibTorch has no part for the device";
     if (use == Use::take) sums_->matrix.reset();
     return made;
-  }
-  return std::nullopt;
+  });
 }
 
 double expected_share(octavo_lane& lane, const Factor& factor, const octavo_tensor& x) {
@@ -201,8 +218,10 @@ double expected_share(octavo_lane& lane, const Factor& factor, const octavo_tens
   const at::Tensor& lower = tensor_of(factor.lower);
   at::Tensor rows = on_device(lane) && lower.device().is_cpu() ? to_host(lane, x) : as_tensor(x);
   if (!factor.order.empty()) rows = rows.index_select(1, indices_on(rows, factor.order));
-  const at::Tensor left =
-      at::linalg_solve_triangular(lower.mT(), rows, /*upper=*/true, /*left=*/false, /*unitriangular=*/true);
+  const at::Tensor left = torch_call([&] {
+    return at::linalg_solve_triangular(lower.mT(), rows, /*upper=*/true, /*left=*/false,
+                                       /*unitriangular=*/true);
+  });
   const double before = rows.square().sum(at::kDouble).item<double>();
   return before > 0 ? left.square().sum(at::kDouble).item<double>() / before : 1.0;
 }

@@ -49,26 +49,36 @@ class OnLane {
 // The damping that the rule gives for so many samples; not for search.
 double damping_of(const Settings& settings, std::int64_t samples, std::int64_t cols);
 
-// Sums of x^T x, on the lane's device where LibTorch has it, else on the host. Holds one matrix [cols, cols],
-// and a factor is another one: making the last factor of it takes no third.
+struct FactorWish {
+  double damping = 0;
+  bool by_activity = false;   // order of columns
+  bool keep_hessian = false;  // for greedy passes
+};
+
+// Sums of x^T x, on the lane's device where LibTorch has it, else on the host.
 class Hessian {
  public:
   Hessian(octavo_lane& lane, std::int64_t cols);
   ~Hessian();
+  Hessian(Hessian&&) noexcept;
+  // Another one with the same sums.
+  Hessian copy(octavo_lane& lane) const;
   // x: f32 [samples, cols] in the lane's memory, which outlives this object.
   void add(octavo_lane& lane, const octavo_tensor& x);
   // The factor with this damping, or ten times as much as often as three times where it has none, or that of
   // f64. Nothing where all of that fails.
-  std::optional<Factor> factor(octavo_lane& lane, double damping, bool by_activity, bool keep_hessian);
-  // The same, in the memory of the sums, which are then gone.
-  std::optional<Factor> take_factor(octavo_lane& lane, double damping, bool by_activity, bool keep_hessian);
+  std::optional<Factor> factor(octavo_lane& lane, const FactorWish& wish);
+  // The same in the memory of the sums, which are then gone.
+  std::optional<Factor> take_factor(octavo_lane& lane, const FactorWish& wish);
 
  private:
   struct Sums;
   enum class Use { copy, take };
   void sum(octavo_lane& lane, const octavo_tensor& x);
   void sum_again(octavo_lane& lane);
-  std::optional<Factor> make(octavo_lane& lane, Use use, double damping, bool by_activity, bool keep_hessian);
+  std::optional<Factor> attempts(octavo_lane& lane, Use use, const FactorWish& wish);
+  std::optional<Factor> attempt(const octavo_lane& lane, Use use, const FactorWish& wish, int number);
+
   std::unique_ptr<Sums> sums_;
   std::vector<octavo_tensor> added_;
 };

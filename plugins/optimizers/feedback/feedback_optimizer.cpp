@@ -95,6 +95,7 @@ Preparation FeedbackOptimizer::prepare(const PrepareRequest& request) const {
   const InputState& inputs = *state->inputs;
   if (!inputs.refusal.empty()) return nearest(inputs.refusal);
   const GateResult judged = judge(request, inputs.judged, inputs.held_out, settings_.block);
+  inputs.one_was_judged();
   const double share = judged.nearest > 0 ? judged.feedback / judged.nearest : 1.0;
   if (!(judged.feedback < judged.nearest)) {
     return nearest("on held-out inputs the error of feedback is " + percent_text(share) + " of nearest's");

@@ -34,37 +34,43 @@ std::unique_lock<std::mutex> turn_on_device(const octavo_lane& lane) {
   return on_device(lane) ? std::unique_lock(turn) : std::unique_lock<std::mutex>();
 }
 
-// The factor without held-out samples and the damping that the other one is made with.
-std::optional<Factor> judged_factor(octavo_lane& lane, Hessian& hessian, const Samples& samples,
-                                    const Settings& settings, std::int64_t cols, bool ordered,
-                                    double& damping) {
-  const octavo_tensor fitting = samples.fitting();
-  damping = damping_of(settings, samples.count(), cols);
-  if (settings.damping_rule != DampingRule::search)
-    return hessian.factor(lane, damping_of(settings, fitting.shape[0], cols), ordered, false);
-  std::optional<Factor> best;
+// Which of the dampings serves held-out samples best; nothing where no factor can be made.
+std::optional<double> searched_damping(octavo_lane& lane, Hessian& hessian, const octavo_tensor& held_out,
+                                       bool ordered) {
+  std::optional<double> best;
   double lowest = 0;
   for (const double candidate : kSearched) {
-    std::optional<Factor> tried = hessian.factor(lane, candidate, ordered, false);
+    const std::optional<Factor> tried = hessian.factor(lane, {candidate, ordered, false});
     if (!tried) continue;
-    const double share = expected_share(lane, *tried, samples.held_out());
+    const double share = expected_share(lane, *tried, held_out);
     if (best && share >= lowest) continue;
     lowest = share;
-    damping = candidate;
-    best = std::move(tried);
+    best = candidate;
   }
   return best;
 }
 
 }  // namespace
 
+void InputState::shrink_lease(std::int64_t bytes, std::int64_t bytes_afterwards) {
+  lease_.shrink_to(bytes);
+  bytes_afterwards_ = bytes_afterwards;
+}
+
+void InputState::one_was_judged() const {
+  const std::lock_guard lock(mutex_);
+  if (layers_ == 0 || --layers_ > 0) return;
+  judged = {};
+  held_out = {};
+  lease_.shrink_to(bytes_afterwards_);
+}
+
 std::unique_ptr<InputState> prepare_input_state(octavo_lane& lane, const octavo_inputs& inputs,
                                                 const octavo_grid& grid, const Settings& settings) {
-  auto state = std::make_unique<InputState>();
   const std::int64_t matrix = grid.cols * grid.cols * static_cast<std::int64_t>(sizeof(float));
   const bool keeps = settings.passes > 0 && !on_device(lane);
   const bool searches = settings.damping_rule == DampingRule::search;
-  state->lease = Lease(lane.host, (keeps || searches ? 3 : 2) * matrix);
+  auto state = std::make_unique<InputState>(inputs.layers, Lease(lane.host, (keeps ? 3 : 2) * matrix));
   const Samples samples(lane, inputs, grid);
   state->refusal = samples.refusal();
   if (!state->refusal.empty()) return state;
@@ -72,22 +78,28 @@ std::unique_ptr<InputState> prepare_input_state(octavo_lane& lane, const octavo_
   if (on_device(lane)) state->note = left_out_on_device(grid, settings);
 
   const std::unique_lock<std::mutex> turn = turn_on_device(lane);
-  Hessian hessian(lane, grid.cols);
-  hessian.add(lane, samples.fitting());
-  double damping = 0;
-  std::optional<Factor> judged =
-      judged_factor(lane, hessian, samples, settings, inputs.samples.shape[1], ordered, damping);
-  hessian.add(lane, samples.held_out());
-  std::optional<Factor> factor;
-  if (judged) factor = hessian.take_factor(lane, damping, ordered, keeps);
-  if (!factor) {
-    state->refusal = kNoFactor;
-    return state;
+  Hessian fitting(lane, grid.cols);
+  fitting.add(lane, samples.fitting());
+  const std::int64_t cols = inputs.samples.shape[1];
+  FactorWish judged{damping_of(settings, samples.fitting().shape[0], cols), ordered, false};
+  FactorWish all{damping_of(settings, samples.count(), cols), ordered, keeps};
+  state->refusal = kNoFactor;
+  if (searches) {
+    const std::optional<double> damping = searched_damping(lane, fitting, samples.held_out(), ordered);
+    if (!damping) return state;
+    judged.damping = all.damping = *damping;
   }
-  state->held_out = hold_rows(lane, samples.held_out(), judged->order);
-  state->judged = *std::move(judged);
+  Hessian whole = fitting.copy(lane);
+  whole.add(lane, samples.held_out());
+  std::optional<Factor> without_held_out = fitting.take_factor(lane, judged);
+  if (!without_held_out) return state;
+  std::optional<Factor> factor = whole.take_factor(lane, all);
+  if (!factor) return state;
+  state->refusal.clear();
+  state->judged = *std::move(without_held_out);
   state->factor = *std::move(factor);
-  state->lease.shrink_to((keeps ? 3 : 2) * matrix);
+  state->held_out = hold_rows(lane, samples.held_out(), state->judged.order);
+  state->shrink_lease((keeps ? 3 : 2) * matrix, (keeps ? 2 : 1) * matrix);
   return state;
 }
 

@@ -14,6 +14,7 @@
 #include <ATen/ops/from_blob.h>
 #include <c10/core/InferenceMode.h>
 #include <c10/core/impl/DeviceGuardImplInterface.h>
+#include <c10/util/Exception.h>
 
 #include <dlfcn.h>
 
@@ -92,6 +93,19 @@ class TorchScope {
   c10::InferenceMode inference_{true};
   at::Device device_{at::kCPU};
 };
+
+// Runs work(), and gives what LibTorch throws the status that the host acts on: without memory it tries
+// smaller tiles or another backend, a lost device it replaces.
+template <typename Work>
+auto torch_call(Work work) -> decltype(work()) {
+  try {
+    return work();
+  } catch (const c10::OutOfMemoryError& error) {
+    throw PluginError(OCTAVO_NO_MEMORY, error.what_without_backtrace());
+  } catch (const c10::AcceleratorError& error) {
+    throw PluginError(OCTAVO_DEVICE_LOST, error.what_without_backtrace());
+  }
+}
 
 // The memory of a view as a tensor; both must not outlive it. A view of device memory needs a scope whose
 // device() is that device.

@@ -23,7 +23,7 @@ extern "C" {
 /* Real inputs of a layer, or of a group of layers that share them. All host memory; data NULL: not known. */
 typedef struct octavo_inputs {
   uint32_t struct_size;
-  uint32_t reserved;
+  uint32_t layers;           /* that share them and will be prepared; 0: not known */
   octavo_tensor samples;     /* f32 or bf16 [samples, cols] */
   octavo_tensor mean;        /* f32 [cols], signed */
   octavo_tensor channel_max; /* f32 [cols], of |x| */
