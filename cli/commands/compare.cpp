@@ -46,7 +46,7 @@ ordered_json difference_json(const report::Difference& difference) {
 struct Verdict {
   report::Comparison comparison;
   Outputs outputs;
-  std::vector<FileIdentity> files = {};  // that were read
+  std::vector<FileIdentity> files;  // that were read
 };
 
 // `judged` and `reference`: the files' names.
@@ -192,13 +192,11 @@ std::string below_least(const report::Comparison& comparison, double least) {
 }
 
 // What is read, and so no place for a page.
-std::vector<FileIdentity> input_files(const Checkpoint& a, const Checkpoint& b, const Arguments& arguments) {
+std::vector<FileIdentity> input_files(const Checkpoint& a, const Checkpoint& b,
+                                      const std::optional<calibration::Calibration>& inputs) {
   std::vector<FileIdentity> files = a.identities();
-  const std::vector<FileIdentity> more = b.identities();
-  files.insert(files.end(), more.begin(), more.end());
-  if (const auto inputs = arguments.text("inputs")) {
-    if (const auto file = snapshot_of(*inputs)) files.push_back(file->identity);
-  }
+  for (const FileIdentity& file : b.identities()) files.push_back(file);
+  if (inputs) files.insert(files.end(), inputs->identities().begin(), inputs->identities().end());
   return files;
 }
 
@@ -212,7 +210,7 @@ Verdict compare_files(const Arguments& arguments, Terminal& terminal) {
   }
   const Checkpoint a = Checkpoint::open(arguments.texts("checkpoint")[0]);
   const Checkpoint b = Checkpoint::open(arguments.texts("checkpoint")[1]);
-  const std::vector<FileIdentity> files = input_files(a, b, arguments);
+  const std::vector<FileIdentity> files = input_files(a, b, inputs);
   if (const auto page = arguments.text("html"))
     checkpoint::check_target(*page, checkpoint::OutputKind::file, arguments.flag("force"), files);
   Session session(arguments);

@@ -194,7 +194,7 @@ int run(const Arguments& arguments, Terminal& terminal) {
   const std::string dry_run = arguments.text("dry-run").value_or("");
   if (dry_run == "create-template") return write_layer_template(std::move(conversion), arguments, terminal);
   if (!dry_run.empty()) return show_plan(std::move(conversion), arguments, terminal);
-  conversion.judges_outputs = !conversion.discard && (conversion.quality_threshold || arguments.text("html"));
+  conversion.judges_outputs = !conversion.discard && (conversion.quality_threshold || conversion.page);
   Session session(arguments, conversion.max_ram);
   complete_conversion(conversion, arguments, session);
   ProgressReporter progress(progress_style(arguments, terminal), terminal);
