@@ -10,6 +10,7 @@
 #include "original_flags.hpp"
 #include "outputs_report.hpp"
 #include "page/quality_page.hpp"
+#include "plan_report.hpp"
 #include "progress.hpp"
 #include "quality_report.hpp"
 #include "run/output.hpp"

@@ -3,6 +3,7 @@
 #include "conversion_sources.hpp"
 #include "original_flags.hpp"
 #include "plan/fragile.hpp"
+#include "plan_report.hpp"
 #include "run/output.hpp"
 #include "session.hpp"
 #include "table.hpp"

@@ -87,6 +87,19 @@ class FunctionTest(SmoothingTest):
         after = made.feed_forward_inputs(self.x) @ made[GATE].T
         self.assertLess(output_error(before, after), 1e-6)
 
+    def test_layers_that_stay_because_they_lose_the_most(self):
+        """They are found by a rehearsal of the smoothed layers, and are scaled like the others."""
+        self.write_block()
+        document = self.smooth(*PLAIN, "--keep-worst", "1")
+        kept = [layer for layer in (QKV, GATE, UP, DOWN, OUT) if self.stored()[layer + ".weight"].dtype == "F32"]
+        self.assertEqual(len(kept), 1)
+        self.assertEqual(len(document["layers"]), 4)
+        made = Block(self.stored())
+        for layer in {QKV, GATE, UP, DOWN} - set(kept):
+            made.values[layer + ".weight"] = self.dequantized(layer)
+        self.assertLess(output_error(self.block.queries(self.x), made.queries(self.x)), 0.02)
+        self.assertLess(output_error(self.block.feed_forward(self.x), made.feed_forward(self.x)), 0.02)
+
     def test_the_whole_block_computes_what_it_did(self):
         self.write_block()
         self.smooth(*PLAIN)
