@@ -41,7 +41,7 @@ struct Conversion {
   run::RunOptions run;
   uint64_t max_ram = 0;
   std::optional<double> quality_threshold;  // in dB; given if every layer is to be reported
-  std::vector<std::string> notes;           // what the user should know before anything runs
+  std::vector<std::string> notes;           // what the user should know before anything runs: among the warnings of --json
 };
 
 std::vector<Option> conversion_options();

@@ -13,6 +13,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <string>
+#include <vector>
 
 namespace octavo::cli {
 
@@ -22,7 +23,7 @@ struct Outcome {
   std::filesystem::path path;
   uint64_t file_bytes = 0;
   std::string device;
-  std::string notes;   // what happened to it on the way; "" if nothing
+  std::vector<std::string> notes;  // on the choice of the device, and what happened to it on the way
   double seconds = 0;  // from opening the source to the durable name
 };
 

@@ -1,6 +1,7 @@
 #include "plan/plan.hpp"
 
 #include "base/error.hpp"
+#include "base/words.hpp"
 #include "checkpoint/dtypes.hpp"
 #include "plan/activation_scales.hpp"
 #include "plan/provenance.hpp"
@@ -41,11 +42,11 @@ class Planner {
 
   Plan make() {
     plan_.model_reasons = rules_.model_reasons();
+    plan_.keeps_integers = stored_.hint_at_requantize();
     plan_.warnings = rules_.warnings();
     keep_unfit_stored_layers();
     find_folds();
     for (size_t i = 0; i < source_.tensors().size(); ++i) place(i);
-    if (plan_.layers.empty()) refuse_empty();
     correct_biases();
     warn_about_activation_scales();
     if (smoother_) finish_smoothing();
@@ -333,7 +334,7 @@ class Planner {
     if (calibration_ == nullptr) return;
     if (unit_scales_ > 0) {
       plan_.warnings.push_back(fmt::format(
-          "{} layers have an activation scale of 1: nothing is known about their inputs", unit_scales_));
+          "{} with an activation scale of 1: nothing is known about their inputs", plural(unit_scales_, "layer")));
     }
     if (!plan_.settings.static_activations || plan_.settings.input_scale) return;
     const auto unknown = std::count_if(plan_.layers.begin(), plan_.layers.end(), [](const auto& layer) {
@@ -341,10 +342,9 @@ class Planner {
     });
     if (unknown > 0) {
       plan_.warnings.push_back(
-          fmt::format("{} layers have no activation scale, because too little is known about their inputs; "
-                      "loaders quantize "
-                      "their activations as they come",
-                      unknown));
+          fmt::format("{} without an activation scale, because too little is known about their inputs; loaders "
+                      "quantize their activations as they come",
+                      plural(static_cast<uint64_t>(unknown), "layer")));
     }
   }
 
@@ -380,23 +380,9 @@ class Planner {
       if (!layer->note.empty()) by_note[layer->note].push_back(layer->name);
     }
     for (const auto& [note, names] : by_note) {
-      plan_.notes.push_back(fmt::format("{} layer{} ({}{}): {}", names.size(), names.size() == 1 ? "" : "s",
+      plan_.notes.push_back(fmt::format("{} ({}{}): {}", plural(names.size(), "layer"),
                                         printable(names.front()), names.size() > 1 ? ", ..." : "", note));
     }
-  }
-
-  [[noreturn]] void refuse_empty() const {
-    std::map<std::string, size_t> reasons;
-    for (const PlannedTensor& tensor : plan_.tensors) ++reasons[tensor.verdict.rule];
-    std::string counts;
-    for (const auto& [rule, count] : reasons)
-      counts += fmt::format("{}{} by '{}'", counts.empty() ? "" : ", ", count, rule);
-    throw Error(ErrorCode::unsupported,
-                fmt::format("[plan] nothing would be quantized: all {} tensors stay{}", plan_.tensors.size(),
-                            counts.empty() ? "" : " (" + counts + ")"),
-                stored_.hint_at_requantize()
-                    ? "--requantize takes layers that are INT8 already as a source"
-                    : "octavo plan shows why for each tensor; --model none takes every 2-D weight");
   }
 
   Plan plan_;
@@ -418,6 +404,20 @@ class Planner {
 Plan make_plan(const Settings& settings, const checkpoint::Checkpoint& source, plugin::Catalog& catalog,
                const octavo_host* host, const Unfit* unfit, const SourceChanges& changes) {
   return Planner(settings, source, catalog, host, unfit, changes).make();
+}
+
+std::optional<Error> refusal_of(const Plan& plan) {
+  if (!plan.layers.empty()) return std::nullopt;
+  std::map<std::string, size_t> reasons;
+  for (const PlannedTensor& tensor : plan.tensors) ++reasons[tensor.verdict.rule];
+  std::string counts;
+  for (const auto& [rule, count] : reasons)
+    counts += fmt::format("{}{} by '{}'", counts.empty() ? "" : ", ", count, rule);
+  return Error(ErrorCode::unsupported,
+               fmt::format("[plan] nothing would be quantized: all {} stay{}",
+                           plural(plan.tensors.size(), "tensor"), counts.empty() ? "" : " (" + counts + ")"),
+               plan.keeps_integers ? "--requantize takes layers that are INT8 already as a source"
+                                   : "octavo plan shows why for each tensor; --model none takes every 2-D weight");
 }
 
 }  // namespace octavo::plan

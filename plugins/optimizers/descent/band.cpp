@@ -88,7 +88,7 @@ GridTile::GridTile(const Work& work, const octavo_tile& tile) : work_(work), til
   if (!is_supported(*tile.grid))
     throw PluginError(
         OCTAVO_UNSUPPORTED,
-        "[" + work.layer() + "] learned rounding is for INT8 codes with one level of F32 scales");
+        work.layer() + ": learned rounding is for INT8 codes with one level of F32 scales");
   wait_for(work.lane(), tile.slot);
   codes_ = fetch(work, tile.codes);
   values_ = in_basis(work, tile);
