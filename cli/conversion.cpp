@@ -15,6 +15,7 @@
 namespace octavo::cli {
 namespace {
 
+constexpr uint64_t kSmallestTile = 4096;  // every piece of a file is an item of work
 constexpr const char* kDefaultFormat = "int8_convrot";
 
 plugin::Selection with_settings(plugin::Selection selection, const std::vector<plugin::Setting>& set) {
@@ -23,8 +24,25 @@ plugin::Selection with_settings(plugin::Selection selection, const std::vector<p
   return selection;
 }
 
+// --int8 and --fp16 name a format as --format does, so that two of them have to agree.
+void refuse_contradicting_formats(const Arguments& arguments, const std::string& format) {
+  const auto refuse = [](std::string_view one, std::string_view other) {
+    throw Error(ErrorCode::usage, fmt::format("[options] {} and {} contradict each other", one, other),
+                "leave one of them out");
+  };
+  const bool int8 = arguments.flag("int8"), fp16 = arguments.flag("fp16");
+  if (int8 && fp16) refuse("--int8", "--fp16");
+  if (format.empty()) return;
+  if (fp16 && format != "fp16") refuse("--fp16", "--format " + printable(format));
+  if (int8 && (format.starts_with("fp") || format.starts_with("float")))
+    refuse("--int8", "--format " + printable(format));
+}
+
 plugin::Selection asked_format(const Arguments& arguments, const std::string& optimizer) {
-  if (const auto format = arguments.text("format")) return plugin::parse_selection(*format, "--format");
+  const auto format = arguments.text("format");
+  const plugin::Selection asked = format ? plugin::parse_selection(*format, "--format") : plugin::Selection{};
+  refuse_contradicting_formats(arguments, asked.id);
+  if (format) return asked;
   if (arguments.flag("fp16")) return {"fp16", {}};
   if (const auto mode = arguments.text("scaling-mode")) return format_of_scaling_mode(*mode);
   const std::string by_flags = format_by_flags(arguments, optimizer);
@@ -141,7 +159,7 @@ Conversion read_conversion(const Arguments& arguments) {
   conversion.device = run::parse_device(arguments.text("device").value_or(low_memory ? "cpu" : "auto"));
   conversion.run.lanes =
       static_cast<uint32_t>(arguments.integer("lanes", 1, 1024).value_or(low_memory ? 1 : 0));
-  conversion.run.tile_bytes = arguments.size("tile-size").value_or(plan::kTileBytes);
+  conversion.run.tile_bytes = arguments.size("tile-size", kSmallestTile).value_or(plan::kTileBytes);
   const double threshold = arguments.number("quality-threshold", -400, 400).value_or(30);
   if (arguments.flag("report-quality")) conversion.quality_threshold = threshold;
   conversion.max_ram = arguments.size("max-ram").value_or(0);
@@ -149,10 +167,11 @@ Conversion read_conversion(const Arguments& arguments) {
 }
 
 void complete_conversion(Conversion& conversion, const Arguments& arguments, Session& session) {
-  for (const std::string& line : check_settings(conversion, session.catalog())) Session::note(line);
+  for (const auto& lines : {check_settings(conversion, session.catalog()),
+                            apply_original_flags(arguments, conversion.settings, session.catalog())}) {
+    conversion.notes.insert(conversion.notes.end(), lines.begin(), lines.end());
+  }
   for (const std::string& note : conversion.notes) Session::note(note);
-  for (const std::string& line : apply_original_flags(arguments, conversion.settings, session.catalog()))
-    Session::note(line);
 }
 
 std::filesystem::path output_path(const Conversion& conversion, const plan::Plan& plan) {

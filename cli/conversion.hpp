@@ -42,7 +42,8 @@ struct Conversion {
   uint64_t max_ram = 0;
   bool judges_outputs = false;              // on recorded rows, once the output is written
   std::optional<double> quality_threshold;  // in dB; given if every layer is to be reported
-  std::vector<std::string> notes;           // what the user should know before anything runs
+  std::vector<std::string>
+      notes;  // what the user should know before anything runs: among the warnings of --json
 };
 
 std::vector<Option> conversion_options();

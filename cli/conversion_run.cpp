@@ -9,6 +9,7 @@
 #include "run/signals.hpp"
 
 #include <fmt/format.h>
+#include <spdlog/spdlog.h>
 
 #include <chrono>
 #include <cmath>
@@ -47,25 +48,35 @@ void check_page(const std::filesystem::path& page, const std::filesystem::path& 
   checkpoint::check_target(page, checkpoint::OutputKind::file, options.force, options.inputs);
 }
 
+// Hardware that is not there is worth a line for who asks (-v), hardware that cannot be used a warning; what
+// is noted afterwards happened on the way.
+void note_choice(run::ChosenDevice& chosen, std::vector<std::string>& notes) {
+  for (const std::string& absent : chosen.absent) spdlog::debug("{}", absent);
+  notes.insert(notes.end(), chosen.absent.begin(), chosen.absent.end());
+  if (chosen.note.empty()) return;
+  Session::note(chosen.note);
+  notes.push_back(std::exchange(chosen.note, {}));
+}
+
 }  // namespace
 
 Outcome convert(const Conversion& conversion, const ConversionSources& sources,
                 const checkpoint::Checkpoint& source, Session& session, ProgressReporter& progress) {
   const auto start = std::chrono::steady_clock::now();
   const run::StopSignals signals;
+  Outcome outcome;
   std::optional<run::ChosenDevice> chosen;
   const GetDevice device = [&]() -> run::ChosenDevice& {
     if (!chosen) {
       chosen =
           run::choose_device(conversion.device, conversion.set, session.catalog(), session.services().host());
-      if (!chosen->note.empty()) Session::note(std::exchange(chosen->note, {}));
+      note_choice(*chosen, outcome.notes);
     }
     return *chosen;
   };
   run::RunOptions options = conversion.run;
   options.progress = [&](const run::Progress& now) { progress.update(now); };
 
-  Outcome outcome;
   outcome.plan = fixed_plan(conversion, sources, source, session, device, options);
   for (const std::string& warning : outcome.plan.warnings) Session::note(warning);
   outcome.path = output_path(conversion, outcome.plan);
@@ -81,8 +92,10 @@ Outcome convert(const Conversion& conversion, const ConversionSources& sources,
   outcome.device = device().id;
   source.verify_unchanged();
   progress.finish();
-  outcome.notes = device().note;
-  if (!outcome.notes.empty()) Session::note(outcome.notes);
+  if (const std::string& happened = device().note; !happened.empty()) {
+    Session::note(happened);
+    outcome.notes.push_back(happened);
+  }
   output.commit();
   run::StopSignals::watch({});
   outcome.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();

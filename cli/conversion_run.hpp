@@ -15,6 +15,7 @@
 #include <filesystem>
 #include <optional>
 #include <string>
+#include <vector>
 
 namespace octavo::cli {
 
@@ -24,8 +25,8 @@ struct Outcome {
   std::filesystem::path path;
   uint64_t file_bytes = 0;
   std::string device;
-  std::string notes;                            // what happened to it on the way; "" if nothing
-  double seconds = 0;                           // from opening the source to the durable name
+  std::vector<std::string> notes;  // on the choice of the device, and what happened to it on the way
+  double seconds = 0;              // from opening the source to the durable name
   std::optional<report::OutputReport> outputs;  // where they were to be judged and rows were recorded
 };
 

@@ -1,6 +1,7 @@
 #include "conversion_sources.hpp"
 
 #include "base/error.hpp"
+#include "base/words.hpp"
 #include "installed_formats.hpp"
 #include "plan/source_layers.hpp"
 
@@ -9,14 +10,6 @@
 #include <algorithm>
 
 namespace octavo::cli {
-namespace {
-
-std::string plural(size_t count, std::string_view what) {
-  return fmt::format("{} {}{}", count, what, count == 1 ? "" : "s");
-}
-
-}  // namespace
-
 ConversionSources::ConversionSources(const Conversion& conversion, const checkpoint::Checkpoint& source,
                                      Session& session)
     : settings_(conversion.settings) {

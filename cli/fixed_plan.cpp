@@ -72,10 +72,10 @@ class PlanFixer {
   }
 
   plan::Plan fix() {
-    plan::Plan plan = make_plan(sources_, source_, session_);
+    plan::Plan plan = made_plan(nullptr);
     if (!plan.size_exact) {
       unfit_ = run::measure(plan, source_, device_(), session_.services(), options_);
-      plan = make_plan(sources_, source_, session_, &unfit_);
+      plan = made_plan(&unfit_);
       if (!conversion_.settings.fragile.empty()) plan = without_fragile(std::move(plan));
     }
     find_smooth_factors(plan);
@@ -83,6 +83,13 @@ class PlanFixer {
   }
 
  private:
+  // One with something to do.
+  plan::Plan made_plan(const plan::Unfit* unfit) {
+    plan::Plan plan = make_plan(sources_, source_, session_, unfit);
+    if (const auto refusal = plan::refusal_of(plan)) throw *refusal;
+    return plan;
+  }
+
   // Of every plan that is carried out, or rehearsed: which layers stay decides which ones a factor is made
   // for.
   void find_smooth_factors(plan::Plan& plan) {
@@ -99,7 +106,7 @@ class PlanFixer {
     const plan::FragileChoice choice =
         plan::choose_fragile(conversion_.settings.fragile, std::move(layers), file_bytes);
     unfit_.insert(choice.stay.begin(), choice.stay.end());
-    plan::Plan fixed = make_plan(sources_, source_, session_, &unfit_);
+    plan::Plan fixed = made_plan(&unfit_);
     fixed.notes.push_back(
         fmt::format("{} of {} layers stay in high precision, because they would lose the most",
                     choice.stay.size(), count));

@@ -86,7 +86,39 @@ const char* kEnvironment =
     "  OCTAVO_DEVICE, OCTAVO_LANES   defaults of --device and --lanes\n"
     "  OCTAVO_SIMD                   scalar, avx2 or avx512: the instructions of the CPU backend\n";
 
+nlohmann::ordered_json option_json(const Option& option) {
+  nlohmann::ordered_json json = {{"name", option.name}, {"help", option.help}, {"group", option.group}};
+  if (option.letter != 0) json["letter"] = std::string(1, option.letter);
+  for (const Spelling& spelling : option.also) json["also"].push_back(spelling.text);
+  if (!option.value.empty()) json["value"] = option.value;
+  if (!option.choices.empty()) json["choices"] = option.choices;
+  if (!option.environment.empty()) json["environment"] = option.environment;
+  json["repeats"] = option.repeats || option.many;
+  json["negatable"] = option.negatable;
+  return json;
+}
+
 }  // namespace
+
+nlohmann::ordered_json program_help_json() {
+  nlohmann::ordered_json json = {{"schema", "octavo.help/1"}, {"commands", nlohmann::ordered_json::array()}};
+  for (const Command& command : commands())
+    json["commands"].push_back({{"name", command.name}, {"summary", command.summary}});
+  return json;
+}
+
+nlohmann::ordered_json command_help_json(const Command& command) {
+  nlohmann::ordered_json json = {{"schema", "octavo.help/1"},
+                                 {"command", command.name},
+                                 {"summary", command.summary},
+                                 {"arguments", command.positional.shown},
+                                 {"examples", nlohmann::ordered_json::array()},
+                                 {"options", nlohmann::ordered_json::array()}};
+  for (const Example& example : command.examples)
+    json["examples"].push_back({{"command", example.command}, {"meaning", example.meaning}});
+  for (const Option& option : all_options(command)) json["options"].push_back(option_json(option));
+  return json;
+}
 
 std::string program_help() {
   std::vector<Example> examples;

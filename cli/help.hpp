@@ -3,6 +3,8 @@
 
 #include "command.hpp"
 
+#include <nlohmann/json.hpp>
+
 #include <string>
 
 namespace octavo::cli {
@@ -13,6 +15,9 @@ enum class HelpLength { common, all };
 std::string program_help();
 // Examples first, then usage and options; `common` leaves out the options of the tail.
 std::string command_help(const Command& command, HelpLength length);
+// The same for programs: "octavo.help/1" with every command, or with everything that one command takes.
+nlohmann::ordered_json program_help_json();
+nlohmann::ordered_json command_help_json(const Command& command);
 // The options of these groups.
 std::string section_help(const Command& command, const std::vector<std::string>& groups);
 

@@ -17,7 +17,7 @@ std::vector<Option> lora_options() {
        .group = kSources,
        .repeats = true},
       {.name = "merge-loras",
-       .value = "FILE[:STRENGTH]...",
+       .value = "FILE[:STRENGTH]",
        .help = "merge several, in this order",
        .group = kSources,
        .repeats = true,

@@ -5,6 +5,7 @@
 
 #include "base/bytes.hpp"
 #include "base/error.hpp"
+#include "base/words.hpp"
 #include "suggest.hpp"
 
 #include <boost/make_shared.hpp>
@@ -293,10 +294,17 @@ std::optional<double> Arguments::number(std::string_view name, double least, dou
   return result;
 }
 
-std::optional<uint64_t> Arguments::size(std::string_view name) const {
+std::optional<uint64_t> Arguments::size(std::string_view name, uint64_t least) const {
   const auto value = text(name);
   if (!value) return std::nullopt;
-  return parse_bytes(*value);
+  try {
+    const uint64_t bytes = parse_bytes(*value);
+    if (bytes >= least) return bytes;
+  } catch (const Error& error) {
+    refuse(fmt::format("--{}: {}", name, without_operation(error.what())), error.hint());
+  }
+  refuse(fmt::format("--{}: '{}' is too small; at least {} is expected", name, printable(*value),
+                     plural(least, "byte")));
 }
 
 const std::vector<Option>& global_options() {
@@ -307,10 +315,10 @@ const std::vector<Option>& global_options() {
       {.name = "quiet", .letter = 'q', .help = "errors only on standard error; -qq: nothing"},
       {.name = "verbose",
        .value = "LEVEL",
-       .help = "more on standard error; -vv: everything",
+       .help = "more on standard error; -vv and -vvv: everything",
        .choices = {"minimal", "normal", "verbose", "debug"},
        .bare = "verbose",
-       .also = {{"-v"}, {"-vv", "debug"}}},
+       .also = {{"-v"}, {"-vv", "debug"}, {"-vvv", "debug"}}},
       {.name = "color",
        .value = "WHEN",
        .help = "colours on a terminal (NO_COLOR and CLICOLOR_FORCE are obeyed)",

@@ -60,10 +60,11 @@ class Arguments {
   int count(std::string_view name) const;  // occurrences of a switch: 2 for -vv
   std::optional<std::string> text(std::string_view name) const;
   const std::vector<std::string>& texts(std::string_view name) const;
-  // Throw Error usage, naming the option and the range, for text that is no number or out of range.
+  // Throw Error usage, naming the option and the range, for text that is no number (no size) or out of range.
   std::optional<int64_t> integer(std::string_view name, int64_t least, int64_t most) const;
   std::optional<double> number(std::string_view name, double least, double most) const;
-  std::optional<uint64_t> size(std::string_view name) const;  // "8G", "11GB": bytes
+  // "8G" (8 x 1024^3), "11GB" (11 x 10^9): bytes.
+  std::optional<uint64_t> size(std::string_view name, uint64_t least = 1) const;
 
  private:
   std::map<std::string, std::vector<std::string>, std::less<>> values_;  // every declared name is a key

@@ -80,8 +80,9 @@ nlohmann::ordered_json plan_json(const Conversion& conversion, const plan::Plan&
       {"memory_parts",
        {{"lanes", memory.lanes}, {"layers", memory.layers}, {"largest_layer", memory.largest_layer}}},
       {"notes", plan.notes},
-      {"warnings", plan.warnings},
+      {"warnings", conversion.notes},
       {"tensors", Json::array()}};
+  for (const std::string& warning : plan.warnings) json["warnings"].push_back(warning);
   Json& tensors = json["tensors"];
   tensors.get_ref<Json::array_t&>().reserve(plan.tensors.size());
   for (const plan::PlannedTensor& tensor : plan.tensors) {
@@ -110,8 +111,9 @@ void print_plan(const Conversion& conversion, const plan::Plan& plan, uint64_t f
     terminal.print(fmt::format("  model    {}\n", printable(reason)));
   terminal.print(fmt::format("  format   {}, optimizer {}\n", plan.format.id, plan.optimizer.id));
   for (const auto& [decision, count] : count(plan)) {
-    terminal.print(fmt::format("  {:<14} {:>6} tensors  {:>9} -> {}\n", plan::name(decision), count.tensors,
-                               format_bytes(count.bytes_in), format_bytes(count.bytes_out)));
+    terminal.print(fmt::format("  {:<14} {:>6} {:<8} {:>9} -> {}\n", plan::name(decision), count.tensors,
+                               count.tensors == 1 ? "tensor" : "tensors", format_bytes(count.bytes_in),
+                               format_bytes(count.bytes_out)));
   }
   print_smoothing(plan, terminal);
   for (const std::string& note : plan.notes) terminal.print(fmt::format("  note     {}\n", note));

@@ -52,6 +52,14 @@ std::string remark(const PluginReport& report) {
   return record.descriptor.summary;
 }
 
+// "format fp16 1.0: what it is", without what is not known of a plugin that was refused.
+std::string heading(const Record& record, const Terminal& terminal) {
+  std::string text = record.kind ? kind_text(record) + " " : "";
+  text += terminal.styled(Style::bold, printable(record.id));
+  if (!record.descriptor.version.empty()) text += " " + record.descriptor.version;
+  return record.descriptor.summary.empty() ? text : text + ": " + record.descriptor.summary;
+}
+
 }  // namespace
 
 std::vector<PluginReport> report_plugins(Session& session, bool probe) {
@@ -125,10 +133,9 @@ std::string plugin_table(const std::vector<PluginReport>& reports, const Termina
 
 std::string plugin_details(const PluginReport& report, const Terminal& terminal) {
   const Record& record = report.record;
-  std::string text = fmt::format("{} {} {}: {}\n  state  {}\n  file   {}\n", kind_text(record),
-                                 terminal.styled(Style::bold, printable(record.id)),
-                                 record.descriptor.version, record.descriptor.summary,
-                                 plugin::state_name(record.state), printable(record.path.string()));
+  std::string text = heading(record, terminal);
+  text += fmt::format("\n  state  {}\n  file   {}\n", plugin::state_name(record.state),
+                      printable(record.path.string()));
   if (!record.reason.empty()) text += fmt::format("  reason {}\n", record.reason);
   if (!record.hint.empty()) text += fmt::format("  hint   {}\n", record.hint);
   if (!record.descriptor.links.empty()) text += fmt::format("  links  {}\n", record.descriptor.links);

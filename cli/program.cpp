@@ -73,10 +73,14 @@ void print_version(Terminal& terminal, bool json) {
 }
 
 int run_without_command(const std::vector<std::string>& tokens, Terminal& terminal) {
-  if (contains(tokens, "--version")) return print_version(terminal, contains(tokens, "--json")), 0;
+  const bool json = contains(tokens, "--json");
+  if (contains(tokens, "--version")) return print_version(terminal, json), 0;
   if (contains(tokens, "--help") || contains(tokens, "-h") || contains(tokens, "--help-all")) {
-    return terminal.print(program_help()), 0;
+    return json ? terminal.print_json(program_help_json()) : terminal.print(program_help()), 0;
   }
+  std::vector<Option> options = global_options();
+  options.push_back({.name = "version"});
+  parse_options(options, {}, tokens);  // an unknown option is what is wrong, before the missing command
   throw Error(ErrorCode::usage, "[command] no command was given", "octavo --help lists the commands");
 }
 
@@ -85,14 +89,17 @@ bool print_help(const Invocation& invocation, Terminal& terminal) {
   const Command& command = *invocation.command;
   const auto end = std::find(invocation.tokens.begin(), invocation.tokens.end(), "--");
   const std::vector<std::string> tokens(invocation.tokens.begin(), end);
+  const bool json = contains(tokens, "--json");
   for (const HelpSection& section : command.sections) {
     bool asked = contains(tokens, "--" + section.option);
     for (const std::string& also : section.also) asked = asked || contains(tokens, also);
-    if (asked) return terminal.print(section_help(command, section.groups)), true;
+    if (asked && !json) return terminal.print(section_help(command, section.groups)), true;
+    if (asked) return terminal.print_json(command_help_json(command)), true;
   }
-  if (contains(tokens, "--help-all")) return terminal.print(command_help(command, HelpLength::all)), true;
-  if (!contains(tokens, "--help") && !contains(tokens, "-h")) return false;
-  return terminal.print(command_help(command, HelpLength::common)), true;
+  const bool all = contains(tokens, "--help-all");
+  if (!all && !contains(tokens, "--help") && !contains(tokens, "-h")) return false;
+  if (json) return terminal.print_json(command_help_json(command)), true;
+  return terminal.print(command_help(command, all ? HelpLength::all : HelpLength::common)), true;
 }
 
 int run_command(const Invocation& invocation, Terminal& terminal) {
@@ -108,15 +115,19 @@ int run_command(const Invocation& invocation, Terminal& terminal) {
   return command.run(arguments, terminal);
 }
 
-int report(ErrorCode code, const std::string& message, const std::string& hint, const Invocation& invocation,
-           bool json, Terminal& terminal) {
+// The exit code stays that of `error`, also where standard output takes no document (a full disk, say, which
+// may be the error).
+int report(const Error& error, const Invocation& invocation, bool json, Terminal& terminal) {
   terminal.status_line().clear();
-  spdlog::error("{}{}{}", message, hint.empty() ? "" : "\nhint: ", hint);
-  if (json) {
-    nlohmann::ordered_json error = {{"code", static_cast<int>(code)}, {"message", message}, {"hint", hint}};
-    terminal.print_json({{"schema", "octavo." + invocation.name + "/1"}, {"error", std::move(error)}});
+  spdlog::error("{}{}{}", error.what(), error.hint().empty() ? "" : "\nhint: ", error.hint());
+  if (json && !terminal.has_printed_json()) {
+    try {
+      terminal.print_json({{"schema", "octavo." + invocation.name + "/1"}, {"error", error_json(error)}});
+    } catch (const Error& second) {
+      spdlog::error("{}", second.what());
+    }
   }
-  return static_cast<int>(code);
+  return static_cast<int>(error.code());
 }
 
 int run_reporting(const std::string& program, const std::vector<std::string>& tokens, Terminal& terminal) {
@@ -127,12 +138,13 @@ int run_reporting(const std::string& program, const std::vector<std::string>& to
     if (invocation.command == nullptr) return run_without_command(tokens, terminal);
     return run_command(invocation, terminal);
   } catch (const Error& error) {
-    return report(error.code(), error.what(), error.hint(), invocation, json, terminal);
+    return report(error, invocation, json, terminal);
   } catch (const std::bad_alloc&) {
-    return report(ErrorCode::resources, "[memory] there is not enough memory",
-                  "--lanes with a smaller number needs less", invocation, json, terminal);
+    return report(Error(ErrorCode::resources, "[memory] there is not enough memory",
+                        "--lanes with a smaller number needs less"),
+                  invocation, json, terminal);
   } catch (const std::exception& error) {
-    return report(ErrorCode::failed, error.what(), "", invocation, json, terminal);
+    return report(Error(ErrorCode::failed, error.what()), invocation, json, terminal);
   }
 }
 
@@ -145,7 +157,7 @@ int run_program(const std::string& program, const std::vector<std::string>& toke
     const int code = run_reporting(program, tokens, terminal);
     spdlog::shutdown();
     return code;
-  } catch (...) {  // the report itself failed: a closed or full standard output, no memory left
+  } catch (...) {  // the report itself failed: no memory left
     return static_cast<int>(ErrorCode::failed);
   }
 }

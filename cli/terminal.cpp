@@ -1,7 +1,5 @@
 #include "terminal.hpp"
 
-#include "base/error.hpp"
-
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
@@ -93,7 +91,12 @@ void Terminal::print(std::string_view text) {
 }
 
 void Terminal::print_json(const nlohmann::ordered_json& document) {
+  has_printed_json_ = true;
   print(document.dump(2, ' ', out_is_terminal_, nlohmann::ordered_json::error_handler_t::replace) + "\n");
+}
+
+nlohmann::ordered_json error_json(const Error& error) {
+  return {{"code", static_cast<int>(error.code())}, {"message", error.what()}, {"hint", error.hint()}};
 }
 
 std::string format_duration(double seconds) {

@@ -8,7 +8,6 @@
 
 #include <algorithm>
 #include <set>
-#include <span>
 #include <system_error>
 #include <utility>
 
@@ -54,15 +53,6 @@ std::vector<std::string> files_of(const std::string& key, const Json& value, con
                            printable(value.dump())));
 }
 
-std::string read_text(const std::string& path) {
-  const File file = File::open_to_read(path);
-  const uint64_t size = file.size();
-  if (size > kMaxBytes) refuse(path, fmt::format("{} bytes; at most {} are read", size, kMaxBytes));
-  std::string text(size, '\0');
-  file.read_at(0, std::as_writable_bytes(std::span(text)));
-  return text;
-}
-
 // `key` stands in `name` between its ends and separators.
 bool stands_in(std::string_view key, std::string_view name) {
   constexpr std::string_view kSeparators = "._-";
@@ -98,7 +88,8 @@ LoraChoice::LoraChoice(std::vector<lora::WantedFile> all, const std::optional<st
                        const std::optional<std::string>& folder)
     : all_(std::move(all)) {
   if (mapping) {
-    mapping_ = parse_lora_mapping(read_text(*mapping), *mapping);
+    mapping_ =
+        parse_lora_mapping(read_text(File::open_to_read(*mapping), kMaxBytes, "LoRA mapping"), *mapping);
     beside_ = fs::path(*mapping).parent_path();
   }
   used_.resize(mapping_.size());

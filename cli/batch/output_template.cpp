@@ -31,14 +31,16 @@ std::string fill(const std::string& text, const OutputParts& parts) {
 }  // namespace
 
 OutputTemplate::OutputTemplate(std::string text) : text_(std::move(text)) {
+  bool has_words = false;
   try {
-    fill(text_, {"model.safetensors", "format", "optimizer"});
+    has_words = fill(text_, {"a/b.safetensors", "c", "d"}) != fill(text_, {"e/f.safetensors", "g", "h"});
   } catch (const fmt::format_error&) {
     throw Error(ErrorCode::usage, fmt::format("[batch] --output '{}' cannot be filled in", printable(text_)),
                 "it may hold {stem}, {name}, {folder}, {format} and {optimizer}");
   }
   std::error_code ignored;
-  is_folder_ = text_.ends_with('/') || fs::is_directory(text_, ignored);
+  const bool names_a_file = has_words || text_.ends_with(".safetensors") || text_.ends_with(".sft");
+  is_folder_ = text_.ends_with('/') || fs::is_directory(text_, ignored) || !names_a_file;
 }
 
 fs::path OutputTemplate::path(const OutputParts& parts) const {

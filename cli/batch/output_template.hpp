@@ -16,9 +16,9 @@ struct OutputParts {
 class OutputTemplate {
  public:
   // `text`: "" for names beside the inputs as `convert` gives them; a folder (it exists, or the text ends in
-  // a slash) for these names in it; else a path with {stem}, {name} (the input's file name), {folder} (that
-  // of the input), {format} and {optimizer}; {{ and }} are braces. Throws Error usage for another word in
-  // braces.
+  // a slash, or has neither words nor the ending .safetensors or .sft) for these names in it; else a path
+  // with {stem}, {name} (the input's file name), {folder} (that of the input), {format} and {optimizer}; {{
+  // and }} are braces. Throws Error usage for another word in braces.
   explicit OutputTemplate(std::string text);
 
   std::filesystem::path path(const OutputParts& parts) const;

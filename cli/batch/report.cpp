@@ -2,6 +2,7 @@
 
 #include "base/bytes.hpp"
 #include "base/error.hpp"
+#include "base/words.hpp"
 #include "table.hpp"
 
 #include <fmt/format.h>
@@ -83,9 +84,11 @@ int worst_code(const std::vector<BatchItem>& items) {
   return worst;
 }
 
-void print_batch_json(const std::vector<BatchItem>& items, Terminal& terminal) {
+void print_batch_json(const std::vector<BatchItem>& items, const std::vector<std::string>& warnings,
+                      Terminal& terminal) {
   nlohmann::ordered_json json = {{"schema", "octavo.batch/1"},
                                  {"exit_code", worst_code(items)},
+                                 {"warnings", warnings},
                                  {"items", nlohmann::ordered_json::array()}};
   for (const BatchStatus status : kAllStatuses) json[name(status)] = count(items, status);
   for (const BatchItem& item : items) json["items"].push_back(item_json(item));
@@ -126,7 +129,7 @@ void print_batch_table(const std::vector<BatchItem>& items, Terminal& terminal) 
     if (const size_t number = count(items, status); number > 0)
       counts.push_back(fmt::format("{} {}", number, words));
   }
-  terminal.print(fmt::format("{} of {} inputs\n", fmt::join(counts, ", "), items.size()));
+  terminal.print(fmt::format("{} of {}\n", fmt::join(counts, ", "), plural(items.size(), "input")));
 }
 
 }  // namespace octavo::cli

@@ -4,11 +4,14 @@
 #include "batch/item.hpp"
 #include "terminal.hpp"
 
+#include <string>
 #include <vector>
 
 namespace octavo::cli {
 
-void print_batch_json(const std::vector<BatchItem>& items, Terminal& terminal);
+// `warnings`: what was said before the first conversion.
+void print_batch_json(const std::vector<BatchItem>& items, const std::vector<std::string>& warnings,
+                      Terminal& terminal);
 void print_batch_table(const std::vector<BatchItem>& items, Terminal& terminal);
 
 }  // namespace octavo::cli

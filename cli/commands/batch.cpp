@@ -89,6 +89,8 @@ Batch read_batch(const Arguments& arguments, Session& session) {
   one.set("input", inputs.front().string());
   Batch batch;
   batch.conversion = read_conversion(one);
+  if (arguments.flag("yes"))
+    batch.conversion.notes.emplace_back("--yes has no effect: octavo asks no questions");
   batch.dry_run = arguments.flag("dry-run");
   batch.fail_fast = arguments.flag("fail-fast");
   batch.skip_up_to_date = arguments.flag("skip-up-to-date", true);
@@ -176,6 +178,7 @@ class BatchRun {
     const checkpoint::Checkpoint source = checkpoint::Checkpoint::open(item.input);
     const ConversionSources sources(conversion, source, session_);
     const plan::Plan plan = make_plan(sources, source, session_);
+    if (const auto refusal = plan::refusal_of(plan)) throw *refusal;
     const run::Output output(plan, item.output, conversion.shards ? &*conversion.shards : nullptr);
     item.bytes_in = source.source_bytes();
     item.file_bytes = output.file_bytes();
@@ -208,12 +211,11 @@ class BatchRun {
 };
 
 int run(const Arguments& arguments, Terminal& terminal) {
-  if (arguments.flag("yes")) Session::note("--yes has no effect: octavo asks no questions");
   Session session(arguments, arguments.size("max-ram").value_or(0));
   Batch batch = read_batch(arguments, session);
   BatchRun(batch, arguments, session, terminal).run();
   if (arguments.flag("json")) {
-    print_batch_json(batch.items, terminal);
+    print_batch_json(batch.items, batch.conversion.notes, terminal);
   } else if (!terminal.quiet()) {
     print_batch_table(batch.items, terminal);
   }

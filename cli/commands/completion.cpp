@@ -6,7 +6,14 @@ namespace {
 
 int run(const Arguments& arguments, Terminal& terminal) {
   const std::string shell = *arguments.text("shell");
-  terminal.print(shell == "bash" ? bash_completion() : shell == "zsh" ? zsh_completion() : fish_completion());
+  const std::string script = shell == "bash"  ? bash_completion()
+                             : shell == "zsh" ? zsh_completion()
+                                              : fish_completion();
+  if (arguments.flag("json")) {
+    terminal.print_json({{"schema", "octavo.completion/1"}, {"shell", shell}, {"script", script}});
+  } else {
+    terminal.print(script);
+  }
   return 0;
 }
 

@@ -1,5 +1,6 @@
 #include "base/bytes.hpp"
 #include "base/error.hpp"
+#include "base/words.hpp"
 #include "checkpoint/text_file.hpp"
 #include "commands.hpp"
 #include "conversion.hpp"
@@ -16,6 +17,7 @@
 #include "run/output.hpp"
 #include "run/signals.hpp"
 #include "session.hpp"
+#include "similar_reasons.hpp"
 #include "smoothing_report.hpp"
 #include "table.hpp"
 
@@ -24,7 +26,6 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
-#include <map>
 
 namespace octavo::cli {
 namespace {
@@ -88,7 +89,7 @@ void print_json(const Conversion& conversion, const ConversionSources& sources, 
   if (sources.calibration() != nullptr) json["calibration"] = sources.calibration_json(outcome.plan);
   if (outcome.plan.settings.smoothing) json["smoothing"] = smoothing_json(outcome.plan);
   json["device"] = outcome.device;
-  if (!outcome.notes.empty()) json["notes"].push_back(outcome.notes);
+  for (const std::string& note : outcome.notes) json["notes"].push_back(note);
   json["lanes"] = outcome.report.lanes;
   json["seconds"] = outcome.seconds;
   json["bytes_per_second"] =
@@ -131,35 +132,36 @@ void print_counts(const run::RunReport& report, Terminal& terminal) {
     sent_back += layer.rows_sent_back;
     biases += layer.bias_corrected ? 1 : 0;
   }
-  const auto line = [&](int64_t count, std::string_view what) {
-    if (count != 0) terminal.print(fmt::format("  {} {}\n", count, what));
+  const auto line = [&](int64_t count, std::string_view one, std::string_view many, std::string_view what) {
+    if (count != 0)
+      terminal.print(fmt::format("  {} {}\n", plural(static_cast<uint64_t>(count), one, many), what));
   };
-  line(zeroed, "non-finite values became 0");
-  line(overflow, "values were clamped to the stored dtype");
-  line(underflow, "values became 0 in the stored dtype");
-  line(floored, "rows are so small that they became 0 or nearly");
-  line(sent_back, "rows are stored as nearest, which was as good or better");
-  line(biases, "biases were corrected");
+  line(zeroed, "non-finite value", {}, "became 0");
+  line(overflow, "value", {}, "clamped to the stored dtype");
+  line(underflow, "value", {}, "became 0 in the stored dtype");
+  line(floored, "row", {}, "so small that little or nothing but 0 is stored");
+  line(sent_back, "row", {}, "stored as nearest, which was as good or better");
+  line(biases, "bias", "biases", "corrected");
 }
 
 // Layers that an optimizer left to nearest, counted by the reason it gave.
 void print_nearest(const run::RunReport& report, Terminal& terminal) {
-  std::map<std::string, std::vector<std::string>> by_reason;
+  SimilarReasons reasons;
   for (const run::LayerResult& layer : report.layers) {
-    if (layer.stored_as_nearest) by_reason[layer.nearest_reason].push_back(layer.name);
+    if (layer.stored_as_nearest) reasons.add(layer.nearest_reason, layer.name);
   }
-  for (const auto& [reason, names] : by_reason) {
-    terminal.print(fmt::format("  {} of {} layers are stored as nearest ({}{}): {}\n", names.size(),
-                               report.layers.size(), printable(names.front()),
-                               names.size() > 1 ? ", ..." : "", printable(reason)));
+  for (const SimilarReasons::Group& group : reasons.groups()) {
+    terminal.print(fmt::format("  {} of {} stored as nearest ({}{}): {}\n", group.count,
+                               plural(report.layers.size(), "layer"), printable(group.first),
+                               group.count > 1 ? ", ..." : "", printable(group.text())));
   }
 }
 
 void print_summary(const Conversion& conversion, const Outcome& outcome, Terminal& terminal) {
   print_plan(conversion, outcome.plan, outcome.file_bytes, false, terminal);
   const Total total = total_of(outcome.report);
-  terminal.print(fmt::format("  quality  {} over all {} layers\n", decibel_text(total.error, total.signal),
-                             outcome.report.layers.size()));
+  terminal.print(fmt::format("  quality  {} over {}\n", decibel_text(total.error, total.signal),
+                             plural(outcome.report.layers.size(), "layer")));
   print_counts(outcome.report, terminal);
   print_nearest(outcome.report, terminal);
   if (const auto quality = conversion.quality_threshold) {
@@ -170,8 +172,8 @@ void print_summary(const Conversion& conversion, const Outcome& outcome, Termina
     print_worst(outcome.report, terminal);
   }
   terminal.print(
-      fmt::format("  time     {} on {} with {} lanes, {}/s, peak memory {}\n",
-                  format_duration(outcome.seconds), outcome.device, outcome.report.lanes,
+      fmt::format("  time     {} on {} with {}, {}/s, peak memory {}\n", format_duration(outcome.seconds),
+                  outcome.device, plural(outcome.report.lanes, "lane"),
                   format_bytes(static_cast<uint64_t>(static_cast<double>(outcome.report.bytes_read) /
                                                      std::max(outcome.seconds, 1e-9))),
                   format_bytes(outcome.report.peak_memory)));
@@ -180,18 +182,18 @@ void print_summary(const Conversion& conversion, const Outcome& outcome, Termina
 }
 
 // Flags of an edit mean nothing to a conversion.
-void note_edit_flags(const Arguments& arguments) {
+void note_edit_flags(const Arguments& arguments, Conversion& conversion) {
   for (const Option& option : marker_options("")) {
     if (arguments.has(option.name))
-      Session::note(fmt::format("--{} has no effect: it is for --edit-quant", option.name));
+      conversion.notes.push_back(fmt::format("--{} has no effect: it is for --edit-quant", option.name));
   }
 }
 
 int run(const Arguments& arguments, Terminal& terminal) {
   if (arguments.flag("edit-quant")) return edit(arguments, terminal);
-  note_edit_flags(arguments);
   Conversion conversion = read_conversion(arguments);
   if (const auto page = arguments.text("html")) conversion.page = *page;
+  note_edit_flags(arguments, conversion);
   const std::string dry_run = arguments.text("dry-run").value_or("");
   if (dry_run == "create-template") return write_layer_template(std::move(conversion), arguments, terminal);
   if (!dry_run.empty()) return show_plan(std::move(conversion), arguments, terminal);

@@ -51,9 +51,10 @@ struct Diagnosis {
   std::vector<StalePart> parts;
   std::string folder;
 
+  // A machine on which no backend can work is not in order.
   bool ok() const {
-    return std::all_of(backends.begin(), backends.end(),
-                       [](const BackendCheck& check) { return check.ok(); });
+    return !backends.empty() && std::all_of(backends.begin(), backends.end(),
+                                            [](const BackendCheck& check) { return check.ok(); });
   }
 };
 
@@ -194,7 +195,8 @@ int run(const Arguments& arguments, Terminal& terminal) {
 Command doctor_command() {
   return {.name = "doctor",
           .summary =
-              "Look over the machine, the plugins and what they compute; exit code 6 if a backend is wrong",
+              "Look over the machine, the plugins and what they compute; exit code 6 if a backend is wrong "
+              "or none can work",
           .examples = {{"octavo doctor", "the machine, the plugins, a self-test of every backend"},
                        {"octavo doctor /models", "and temporary files that killed runs left in a folder"},
                        {"octavo doctor --json", "to attach to a report"}},

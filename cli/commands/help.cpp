@@ -11,7 +11,8 @@ namespace {
 
 int run(const Arguments& arguments, Terminal& terminal) {
   const auto name = arguments.text("command");
-  if (!name) return terminal.print(program_help()), 0;
+  const bool json = arguments.flag("json");
+  if (!name) return json ? terminal.print_json(program_help_json()) : terminal.print(program_help()), 0;
   const Command* command = find_command(*name);
   if (command == nullptr) {
     std::vector<std::string> names;
@@ -19,6 +20,7 @@ int run(const Arguments& arguments, Terminal& terminal) {
     throw Error(ErrorCode::usage, fmt::format("[command] there is no command '{}'", printable(*name)),
                 suggestion(*name, names));
   }
+  if (json) return terminal.print_json(command_help_json(*command)), 0;
   return terminal.print(command_help(*command, HelpLength::all)), 0;
 }
 

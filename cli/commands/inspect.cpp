@@ -1,6 +1,8 @@
 // What a checkpoint holds, from its header and markers alone: no tensor data is read.
 #include "base/bytes.hpp"
 #include "base/error.hpp"
+#include "base/hash.hpp"
+#include "base/words.hpp"
 #include "checkpoint/dtypes.hpp"
 #include "checkpoint/reader.hpp"
 #include "commands.hpp"
@@ -77,9 +79,17 @@ ordered_json layer_json(const report::StoredLayer& layer) {
   return json;
 }
 
-ordered_json document(const Checkpoint& file, const report::Survey& survey) {
+// Of each file, in the order of Checkpoint::files().
+std::vector<std::string> sha256_of(const Checkpoint& file) {
+  std::vector<std::string> sums;
+  for (const auto& path : file.files()) sums.push_back(sha256_hex_of_file(path));
+  return sums;
+}
+
+ordered_json document(const Checkpoint& file, const report::Survey& survey, bool with_sha256) {
   ordered_json json = {{"schema", "octavo.inspect/1"}};
   for (const auto& path : file.files()) json["files"].push_back(path.string());
+  if (with_sha256) json["sha256"] = sha256_of(file);
   json["bytes"] = file.source_bytes();
   json["header_hash"] = file.header_hash();
   json["metadata"] = file.metadata();
@@ -123,10 +133,17 @@ void print_shares(Terminal& terminal, const std::string& heading, const std::str
 void print_head(Terminal& terminal, const Checkpoint& file) {
   const auto files = file.files();
   const std::string first = printable(files.front().filename().string());
-  terminal.print(fmt::format("{}{}  {}, {} tensors\n", terminal.styled(Style::bold, first),
+  terminal.print(fmt::format("{}{}  {}, {}\n", terminal.styled(Style::bold, first),
                              files.size() > 1 ? fmt::format(" and {} more", files.size() - 1) : "",
-                             format_bytes(file.source_bytes()), file.tensors().size()));
+                             format_bytes(file.source_bytes()), plural(file.tensors().size(), "tensor")));
   for (const std::string& note : file.notes()) terminal.print("  note: " + note + "\n");
+}
+
+// As sha256sum prints it.
+void print_sha256(Terminal& terminal, const Checkpoint& file) {
+  const std::vector<std::string> sums = sha256_of(file);
+  for (size_t i = 0; i < sums.size(); ++i)
+    terminal.print(fmt::format("{}  {}\n", sums[i], printable(file.files()[i].string())));
 }
 
 void print_metadata(Terminal& terminal, const Checkpoint& file) {
@@ -155,6 +172,7 @@ void print_tensors(Terminal& terminal, const std::string& heading,
 void print_text(Terminal& terminal, const Checkpoint& file, const report::Survey& survey,
                 const Arguments& arguments) {
   print_head(terminal, file);
+  if (arguments.flag("sha256")) print_sha256(terminal, file);
   std::vector<std::pair<std::string, Share>> shares;
   for (const auto& [dtype, share] : by_dtype(file)) shares.emplace_back(checkpoint::name(dtype), share);
   print_shares(terminal, "dtype", "tensors", shares);
@@ -185,7 +203,7 @@ int run(const Arguments& arguments, Terminal& terminal) {
   const auto formats = installed_formats(session);
   const report::Survey survey = report::survey(file, formats);
   if (arguments.flag("json")) {
-    terminal.print_json(document(file, survey));
+    terminal.print_json(document(file, survey, arguments.flag("sha256")));
   } else {
     print_text(terminal, file, survey, arguments);
   }
@@ -196,6 +214,7 @@ std::vector<Option> options() {
   return {
       {.name = "tensors", .help = "list every tensor, by name"},
       {.name = "largest", .value = "N", .help = "how many of the largest tensors to list (10)"},
+      {.name = "sha256", .help = "SHA-256 of each file, which reads all of it"},
       {.name = "lenient", .help = "take headers that only the reference reader takes", .tail = true},
   };
 }

@@ -26,18 +26,24 @@ int show_plan(Conversion conversion, const Arguments& arguments, Terminal& termi
   for (const std::string& warning : plan.warnings) Session::note(warning);
   const run::Output output(plan, output_path(conversion, plan),
                            conversion.shards ? &*conversion.shards : nullptr);
+  const std::optional<Error> refusal = plan::refusal_of(plan);
   // A size that not even the smallest output keeps is known from the headers.
-  plan::choose_fragile(
-      {.min_sqnr_db = {}, .keep_worst = {}, .target_bytes = conversion.settings.fragile.target_bytes}, {},
-      output.file_bytes());
+  if (!refusal) {
+    plan::choose_fragile(
+        {.min_sqnr_db = {}, .keep_worst = {}, .target_bytes = conversion.settings.fragile.target_bytes}, {},
+        output.file_bytes());
+  }
   if (arguments.flag("json")) {
     nlohmann::ordered_json json = plan_json(conversion, plan, output.file_bytes());
     json["loras"] = sources.json();
     if (sources.calibration() != nullptr) json["calibration"] = sources.calibration_json(plan);
+    if (refusal) json["error"] = error_json(*refusal);
     terminal.print_json(json);
   } else {
     print_plan(conversion, plan, output.file_bytes(), true, terminal);
   }
+  // Last, so that the reasons of all tensors stand before it.
+  if (refusal) throw *refusal;
   return 0;
 }
 

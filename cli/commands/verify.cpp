@@ -5,6 +5,7 @@
 #include "base/bytes.hpp"
 #include "base/cpus.hpp"
 #include "base/error.hpp"
+#include "base/words.hpp"
 #include "checkpoint/reader.hpp"
 #include "commands.hpp"
 #include "consumers/consumers.hpp"
@@ -61,7 +62,7 @@ void open(const std::string& path, bool lenient, Verdict& verdict) {
   } catch (const Error& refusal) {
     if (refusal.code() != ErrorCode::bad_input) throw;
     verdict.verification.findings.push_back(
-        {lenient ? report::kWarning : report::kError, "container", "", refusal.what()});
+        {lenient ? report::kWarning : report::kError, "container", "", refusal.what(), refusal.hint()});
     try {
       verdict.file = Checkpoint::open(path, checkpoint::Strictness::lenient);
     } catch (const Error&) {
@@ -95,6 +96,7 @@ ordered_json finding_json(const plugin::Finding& finding, bool explain) {
                        {"code", finding.code},
                        {"tensor", finding.tensor},
                        {"message", finding.message}};
+  if (!finding.hint.empty()) json["hint"] = finding.hint;
   if (explain) json["explanation"] = explanation(finding.code);
   return json;
 }
@@ -135,6 +137,7 @@ void print_findings(Terminal& terminal, const Verdict& verdict, bool explain) {
     terminal.print(fmt::format(
         "{} {}: {}{}\n", terminal.styled(style_of(finding.severity), report::severity_name(finding.severity)),
         finding.code, finding.tensor.empty() ? "" : printable(finding.tensor) + ": ", finding.message));
+    if (!finding.hint.empty()) terminal.print(fmt::format("    hint: {}\n", finding.hint));
     const std::string more = explain ? explanation(finding.code) : "";
     if (!more.empty()) terminal.print("    " + more + "\n");
   }
@@ -150,22 +153,24 @@ void print_consumers(Terminal& terminal, const Verdict& verdict) {
     table.add({consumer.name, terminal.styled(style, name(consumer.loads)), consumer.minimum_version,
                consumer.reason});
   }
-  terminal.print("\n" + table.text());
+  terminal.print(table.text() + "\n");
 }
 
 void print_text(Terminal& terminal, const Verdict& verdict, bool explain) {
   print_findings(terminal, verdict, explain);
+  if (!verdict.verification.findings.empty()) terminal.print("\n");
   print_consumers(terminal, verdict);
   std::array<size_t, 3> counts{};
   for (const plugin::Finding& finding : verdict.verification.findings) {
     ++counts[std::min<uint32_t>(finding.severity, report::kError)];
   }
   const bool ok = verdict.verification.ok();
-  terminal.print(fmt::format("\n{}: {} errors, {} warnings, {} notes; {} quantized layers; {} read in {}\n",
-                             terminal.styled(ok ? Style::green : Style::red, ok ? "ok" : "not ok"),
-                             counts[report::kError], counts[report::kWarning], counts[report::kNote],
-                             verdict.layers, format_bytes(verdict.verification.bytes_read),
-                             format_duration(verdict.seconds)));
+  terminal.print(
+      fmt::format("{}: {}, {}, {}; {}; {} read in {}\n",
+                  terminal.styled(ok ? Style::green : Style::red, ok ? "ok" : "not ok"),
+                  plural(counts[report::kError], "error"), plural(counts[report::kWarning], "warning"),
+                  plural(counts[report::kNote], "note"), plural(verdict.layers, "quantized layer"),
+                  format_bytes(verdict.verification.bytes_read), format_duration(verdict.seconds)));
 }
 
 int run(const Arguments& arguments, Terminal& terminal) {

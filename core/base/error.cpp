@@ -25,6 +25,14 @@ bool hides_or_controls(uint32_t point) {
 Error::Error(ErrorCode code, const std::string& what, std::string hint)
     : std::runtime_error(what), code_(code), hint_(std::move(hint)) {}
 
+std::string_view without_operation(std::string_view message) {
+  constexpr std::string_view kLetters = "abcdefghijklmnopqrstuvwxyz";
+  if (message.size() < 2 || message[0] != '[' || kLetters.find(message[1]) == kLetters.npos) return message;
+  const size_t end = message.find_first_not_of("abcdefghijklmnopqrstuvwxyz -", 1);
+  if (end == message.npos || message.substr(end, 2) != "] ") return message;
+  return message.substr(end + 2);
+}
+
 std::string printable(std::string_view name) {
   using utf8 = boost::locale::utf::utf_traits<char>;
   const auto is_plain = [](char c) { return c >= ' ' && c <= '~'; };

@@ -36,6 +36,10 @@ class Error : public std::runtime_error {
   std::string hint_;
 };
 
+// `message` without the "[operation] " that it begins with, for a sentence that says the operation itself. A
+// bracket around anything but words in small letters (a shape, a name) is no operation and stays.
+std::string_view without_operation(std::string_view message);
+
 // A name from a file as it may be shown on a terminal: control characters, characters that change the
 // direction or the visibility of text, and bytes that are no UTF-8 are escaped as \xNN; other UTF-8 stays.
 // Cut after 200 bytes of the name, which "..." then marks.

@@ -211,6 +211,17 @@ bool File::try_lock() const {
   throw io_error("lock", path_, errno);
 }
 
+std::string read_text(const File& file, uint64_t most, std::string_view operation) {
+  const uint64_t size = file.size();
+  if (size > most) {
+    throw Error(ErrorCode::bad_input, fmt::format("[{}] {} has {} bytes; at most {} are read", operation,
+                                                  printable(file.path()), size, most));
+  }
+  std::string text(size, '\0');
+  file.read_at(0, std::as_writable_bytes(std::span(text)));
+  return text;
+}
+
 std::optional<FileSnapshot> snapshot_of(const std::filesystem::path& path) {
   struct stat status {};
   if (::stat(path.c_str(), &status) != 0) return std::nullopt;

@@ -9,6 +9,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <sys/types.h>
 
 namespace octavo {
@@ -84,6 +85,10 @@ class File {
   int descriptor_ = -1;
   std::string path_;
 };
+
+// All of `file`. Throws Error bad_input, beginning with `[operation]`, for one of more than `most` bytes, and
+// as File::read_at does.
+std::string read_text(const File& file, uint64_t most, std::string_view operation);
 
 // The state of what a path leads to (symlinks followed); nothing where there is no such thing.
 std::optional<FileSnapshot> snapshot_of(const std::filesystem::path& path);

@@ -16,17 +16,6 @@ namespace {
 
 constexpr uint64_t kLargestText = uint64_t{1} << 30;
 
-std::string read_text(const File& file) {
-  const uint64_t size = file.size();
-  if (size > kLargestText) {
-    throw Error(ErrorCode::bad_input, fmt::format("[calibration] {}: {} bytes are too many for JSON",
-                                                  printable(file.path()), size));
-  }
-  std::string text(size, '\0');
-  file.read_at(0, std::as_writable_bytes(std::span(text)));
-  return text;
-}
-
 // Index of the first value that is infinite or NaN, whose bits of the exponent are all set, or -1.
 template <typename Bits>
 int64_t first_nonfinite(const std::byte* data, int64_t count, Bits exponent) {
@@ -84,7 +73,7 @@ FileContents Calibration::read_file(const std::filesystem::path& path) {
   const std::string shown = printable(path.filename().string());
   if (path.extension() == ".json" && !path.string().ends_with(".index.json")) {
     const File file = File::open_to_read(path);
-    const std::string text = read_text(file);
+    const std::string text = read_text(file, kLargestText, "calibration");
     identify(xxh3_128_hex(text), text.size());
     identities_.push_back(file.snapshot().identity);
     return read_json_text(text, shown);

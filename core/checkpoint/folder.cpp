@@ -178,21 +178,22 @@ fs::path find_checkpoint(const fs::path& path) {
   return fs::is_directory(status) ? find_in_folder(path) : path;
 }
 
-fs::path shard_path(const fs::path& folder, const std::string& shard) {
+fs::path shard_path(const fs::path& index, const std::string& shard) {
+  const fs::path folder = index.parent_path().empty() ? "." : index.parent_path();
   const auto refuse = [&](const char* why) {
-    return Error(ErrorCode::bad_input, fmt::format("[index] {}: shard \"{}\" {}", printable(folder.string()),
+    return Error(ErrorCode::bad_input, fmt::format("[index] {}: shard \"{}\" {}", printable(index.string()),
                                                    printable(shard), why));
   };
   const bool plain = !shard.empty() && shard != "." && shard != ".." &&
                      shard.find_first_of(std::string_view("/\\\0", 3)) == std::string::npos;
-  if (!plain) throw refuse("is not the plain name of a file in this folder");
+  if (!plain) throw refuse("is not the plain name of a file in the folder of the index");
   const fs::path path = folder / shard;
   std::error_code error;
   if (!fs::exists(path, error)) throw refuse("is missing");
   const fs::path real_folder = fs::canonical(folder);
   const fs::path target = fs::canonical(path);
   if (!is_inside(target, real_folder) && !is_cache_blob(target, real_folder))
-    throw refuse("is a link to a file outside of this folder");
+    throw refuse("is a link to a file outside of the folder of the index");
   return path;
 }
 

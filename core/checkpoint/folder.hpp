@@ -27,9 +27,9 @@ std::filesystem::path find_checkpoint(const std::filesystem::path& path);
 
 bool is_index(const std::filesystem::path& file);
 
-// The path of a shard that an index names. Throws Error bad_input for a name that is not a plain file name,
-// that is missing, or that is a symlink out of the folder (into the blobs of a Hugging Face cache is
-// allowed).
-std::filesystem::path shard_path(const std::filesystem::path& folder, const std::string& shard);
+// The path of a shard that `index` names, which lies in the same folder. Throws Error bad_input for a name
+// that is not a plain file name, that is missing, or that is a symlink out of the folder (into the blobs of a
+// Hugging Face cache is allowed).
+std::filesystem::path shard_path(const std::filesystem::path& index, const std::string& shard);
 
 }  // namespace octavo::checkpoint

@@ -48,7 +48,7 @@ class EntryReader {
     return scalar("null");
   }
   bool boolean(bool) { return scalar("a boolean"); }
-  bool number_integer(int64_t) { return scalar("a negative number"); }
+  bool number_integer(int64_t value);
   bool number_float(double, const std::string& text) {
     return scalar(fmt::format("the number {}", printable(text)));
   }
@@ -134,6 +134,15 @@ void EntryReader::value_done() {
     field_ = field_ == Field::dtype ? Field::shape : field_ == Field::shape ? Field::offsets : Field::none;
   else
     field_ = Field::none;
+}
+
+// A negative one: the others are unsigned.
+bool EntryReader::number_integer(int64_t value) {
+  if (place_ == Place::shape)
+    refuse(fmt::format("{}: dimension {} is {}, which is negative", where(), entry_.shape.size(), value));
+  if (place_ == Place::offsets)
+    refuse(fmt::format("{}: number {} is {}, which is negative", where(), offsets_.size(), value));
+  return scalar(fmt::format("the number {}", value));
 }
 
 bool EntryReader::number_unsigned(uint64_t value) {

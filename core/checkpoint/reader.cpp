@@ -12,16 +12,6 @@
 namespace octavo::checkpoint {
 namespace {
 
-std::string read_index_text(const File& file) {
-  const uint64_t size = file.size();
-  if (size > kMaxHeaderBytes)
-    throw Error(ErrorCode::bad_input, fmt::format("[index] {}: {} bytes, the limit is {}",
-                                                  printable(file.path()), size, kMaxHeaderBytes));
-  std::string text(size, '\0');
-  file.read_at(0, std::as_writable_bytes(std::span(text)));
-  return text;
-}
-
 // Every tensor of the index stands in the shard that the index names.
 void check_against_index(const ShardIndex& index, const std::string& index_file,
                          const std::vector<std::string>& shards, const Checkpoint& checkpoint) {
@@ -70,13 +60,11 @@ void Checkpoint::open_shards(const std::filesystem::path& index_path, Strictness
                              std::string& hashes) {
   const File index_file = File::open_to_read(index_path);
   indexes_.push_back(index_file.snapshot().identity);
-  const ShardIndex index = parse_index(read_index_text(index_file), index_file.path());
+  const ShardIndex index = parse_index(read_text(index_file, kMaxHeaderBytes, "index"), index_file.path());
   std::set<std::string> names;
   for (const auto& [tensor, shard] : index.weight_map) names.insert(shard);
   const std::vector<std::string> shards(names.begin(), names.end());
-  for (const std::string& shard : shards)
-    add_file(shard_path(index_path.parent_path().empty() ? "." : index_path.parent_path(), shard), strictness,
-             hashes);
+  for (const std::string& shard : shards) add_file(shard_path(index_path, shard), strictness, hashes);
   sort_tensors();
   check_against_index(index, index_file.path(), shards, *this);
   if (tensors_.size() > index.weight_map.size())

@@ -13,7 +13,6 @@
 #include <array>
 #include <iterator>
 #include <map>
-#include <span>
 #include <utility>
 
 namespace octavo::plan {
@@ -236,15 +235,8 @@ LayerConfig parse_layer_config(std::string_view text, const std::string& file) {
 }
 
 LayerConfig read_layer_config(const std::filesystem::path& path) {
-  const File file = File::open_to_read(path);
-  const std::uint64_t size = file.size();
-  if (size > kMaxBytes) {
-    throw Error(ErrorCode::bad_input, fmt::format("[layer config] {} has {} bytes; at most {} are read",
-                                                  printable(path.string()), size, kMaxBytes));
-  }
-  std::string text(size, '\0');
-  file.read_at(0, std::as_writable_bytes(std::span(text)));
-  return parse_layer_config(text, path.filename().string());
+  return parse_layer_config(read_text(File::open_to_read(path), kMaxBytes, "layer config"),
+                            path.filename().string());
 }
 
 }  // namespace octavo::plan

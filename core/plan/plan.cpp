@@ -1,6 +1,7 @@
 #include "plan/plan.hpp"
 
 #include "base/error.hpp"
+#include "base/words.hpp"
 #include "checkpoint/dtypes.hpp"
 #include "plan/activation_scales.hpp"
 #include "plan/plan_notes.hpp"
@@ -42,11 +43,11 @@ class Planner {
 
   Plan make() {
     plan_.model_reasons = rules_.model_reasons();
+    plan_.keeps_integers = stored_.hint_at_requantize();
     plan_.warnings = rules_.warnings();
     keep_unfit_stored_layers();
     find_folds();
     for (size_t i = 0; i < source_.tensors().size(); ++i) place(i);
-    if (plan_.layers.empty()) refuse_empty();
     correct_biases();
     if (calibration_ != nullptr) {
       const std::vector<std::string> unknown = activation_scale_warnings(plan_, unit_scales_);
@@ -360,20 +361,6 @@ class Planner {
            bias.info.shape.size() == 1 && static_cast<int64_t>(bias.info.shape[0]) == layer.layer.rows;
   }
 
-  [[noreturn]] void refuse_empty() const {
-    std::map<std::string, size_t> reasons;
-    for (const PlannedTensor& tensor : plan_.tensors) ++reasons[tensor.verdict.rule];
-    std::string counts;
-    for (const auto& [rule, count] : reasons)
-      counts += fmt::format("{}{} by '{}'", counts.empty() ? "" : ", ", count, rule);
-    throw Error(ErrorCode::unsupported,
-                fmt::format("[plan] nothing would be quantized: all {} tensors stay{}", plan_.tensors.size(),
-                            counts.empty() ? "" : " (" + counts + ")"),
-                stored_.hint_at_requantize()
-                    ? "--requantize takes layers that are INT8 already as a source"
-                    : "octavo plan shows why for each tensor; --model none takes every 2-D weight");
-  }
-
   Plan plan_;
   const checkpoint::Checkpoint& source_;
   StoredSources stored_;
@@ -393,6 +380,21 @@ class Planner {
 Plan make_plan(const Settings& settings, const checkpoint::Checkpoint& source, plugin::Catalog& catalog,
                const octavo_host* host, const Unfit* unfit, const SourceChanges& changes) {
   return Planner(settings, source, catalog, host, unfit, changes).make();
+}
+
+std::optional<Error> refusal_of(const Plan& plan) {
+  if (!plan.layers.empty()) return std::nullopt;
+  std::map<std::string, size_t> reasons;
+  for (const PlannedTensor& tensor : plan.tensors) ++reasons[tensor.verdict.rule];
+  std::string counts;
+  for (const auto& [rule, count] : reasons)
+    counts += fmt::format("{}{} by '{}'", counts.empty() ? "" : ", ", count, rule);
+  return Error(ErrorCode::unsupported,
+               fmt::format("[plan] nothing would be quantized: all {} stay{}",
+                           plural(plan.tensors.size(), "tensor"), counts.empty() ? "" : " (" + counts + ")"),
+               plan.keeps_integers
+                   ? "--requantize takes layers that are INT8 already as a source"
+                   : "octavo plan shows why for each tensor; --model none takes every 2-D weight");
 }
 
 }  // namespace octavo::plan

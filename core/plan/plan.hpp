@@ -1,6 +1,7 @@
 // The plan: every decision about every tensor and the exact layout of the output, made from headers alone.
 #pragma once
 
+#include "base/error.hpp"
 #include "calibration/calibration.hpp"
 #include "checkpoint/layout.hpp"
 #include "checkpoint/reader.hpp"
@@ -123,18 +124,23 @@ struct Plan {
   std::vector<std::string> warnings;  // what a person probably did not mean
   PlannedPlugin format;               // as asked for
   PlannedPlugin optimizer;
-  uint64_t bytes_in = 0;   // of the source's tensors
-  uint64_t bytes_out = 0;  // of the output's tensors
-  bool size_exact = true;  // false: a decision needs the data
+  uint64_t bytes_in = 0;        // of the source's tensors
+  uint64_t bytes_out = 0;       // of the output's tensors
+  bool size_exact = true;       // false: a decision needs the data
+  bool keeps_integers = false;  // layers that are INT8 already, which --requantize would take as a source
 };
 
 // Layers that a measuring pass found unfit, by base name, with the reason: they stay as they are.
 using Unfit = std::map<std::string, std::string, std::less<>>;
 
-// Makes the plan. `unfit`: what a measuring pass found, nullptr if there was none yet. `changes` outlives the
-// plan. Throws Error unsupported if nothing would be quantized, bad_input for an update of a layer that stays
+// Makes the plan, also one in which nothing is quantized. `unfit`: what a measuring pass found, nullptr if
+// there was none yet. `changes` outlives the plan. Throws Error bad_input for an update of a layer that stays
 // quantized as it is, and what rules and plugins throw.
 Plan make_plan(const Settings& settings, const checkpoint::Checkpoint& source, plugin::Catalog& catalog,
                const octavo_host* host, const Unfit* unfit = nullptr, const SourceChanges& changes = {});
+
+// The Error unsupported of a plan that quantizes nothing, with the rules that kept how many tensors; nothing
+// for any other plan.
+std::optional<Error> refusal_of(const Plan& plan);
 
 }  // namespace octavo::plan

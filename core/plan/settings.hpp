@@ -82,10 +82,6 @@ struct Settings {
   bool requantize = false;       // layers that are INT8 already are dequantized and quantized again
   std::vector<LoraTrace> loras;  // what is merged, in this order
   std::optional<CalibrationTrace> calibration;
-
-  bool measures() const {  // some decision needs the data, not only the headers
-    return nonfinite == Nonfinite::keep || cast_overflow == CastOverflow::keep || !fragile.empty();
-  }
 };
 
 }  // namespace octavo::plan

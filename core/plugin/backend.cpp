@@ -60,7 +60,7 @@ void complete(octavo_operations& table, const octavo_operations& reference) {
 }
 
 Probe read_probe(const octavo_probe& raw) {
-  Probe made{std::min(raw.score, 1000u), text_of(raw.reason), {}};
+  Probe made{std::min(raw.score, 1000u), text_of(raw.reason), {}, raw.absent != 0};
   for (std::uint32_t i = 0; i < std::min<std::uint32_t>(raw.device_count, OCTAVO_MAX_DEVICES); ++i) {
     const octavo_device& device = raw.devices[i];
     made.devices.push_back({device.index, text_of(device.name), device.memory_bytes});

@@ -24,6 +24,7 @@ struct Probe {
   std::uint32_t score = 0;  // 0: cannot run here; at most 1000
   std::string reason;
   std::vector<Device> devices;
+  bool absent = false;  // with score 0: what it would run on is not there
 };
 
 // Asks a plugin of any kind whether it can work here. One that has no probe answers 1; one that fails answers

@@ -55,6 +55,7 @@ struct Finding {
   std::string code;
   std::string tensor;
   std::string message;
+  std::string hint = {};  // what to do about it; "" where that is not known
 };
 
 struct Recognised {

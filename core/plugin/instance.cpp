@@ -25,7 +25,7 @@ ErrorCode code_of(octavo_status status) {
 
 void throw_status(const std::string& who, std::string_view operation, octavo_status status,
                   const octavo_error& error) {
-  std::string message = text_of(error.message);
+  std::string message(without_operation(text_of(error.message)));
   if (message.empty())
     message = fmt::format("failed with status {} and without a message", static_cast<int>(status));
   const ErrorCode code = code_of(status);

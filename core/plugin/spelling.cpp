@@ -29,7 +29,7 @@ std::string closest_name(std::string_view name, std::span<const std::string> kno
       128;  // longer ones are no typing errors, and the table grows with the square
   if (name.size() > kLongest) return {};
   std::string closest;
-  std::size_t best = std::max<std::size_t>(2, name.size() / 3) + 1;
+  std::size_t best = std::min((name.size() + 2) / 3 + 1, name.size());
   for (const std::string& candidate : known) {
     if (candidate.size() > kLongest) continue;
     const std::size_t distance = edit_distance(name, candidate);

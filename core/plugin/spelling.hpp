@@ -8,7 +8,8 @@
 namespace octavo::plugin {
 
 // The entry of `known` with the smallest edit distance (optimal string alignment) to `name`; "" if none is
-// within a third of the name's length (at least 2). Equal distances: the first one.
+// within a third of the name's length (rounded up), or if nothing of the name would be left. Equal distances:
+// the first one.
 std::string closest_name(std::string_view name, std::span<const std::string> known);
 
 }  // namespace octavo::plugin

@@ -4,6 +4,7 @@
 #include "plan/open_plugin.hpp"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <charconv>
@@ -39,6 +40,14 @@ ChosenDevice open(const std::string& id, const plugin::Probe& probe, const Devic
                   const octavo_host* host) {
   return {id, plan::open_plugin<plugin::Backend>(catalog, OCTAVO_KIND_BACKEND, {id, {}}, set, host).handle,
           pick_devices(request, id, probe), ""};
+}
+
+[[noreturn]] void refuse(std::vector<std::string> reasons, const std::vector<std::string>& more) {
+  reasons.insert(reasons.end(), more.begin(), more.end());
+  throw Error(ErrorCode::resources,
+              fmt::format("[device] no backend can work here: {}",
+                          reasons.empty() ? "none was found" : fmt::format("{}", fmt::join(reasons, "; "))),
+              "octavo doctor shows every plugin that was found, and what it says of this machine");
 }
 
 }  // namespace
@@ -78,24 +87,23 @@ ChosenDevice choose_device(const DeviceRequest& request, const std::vector<plugi
     return open(request.backend, probe, request, set, catalog, host);
   }
   std::vector<Candidate> able;
-  std::string note;
+  std::vector<std::string> unusable, absent;
   for (const plugin::Record& record : catalog.records()) {
     if (record.kind != OCTAVO_KIND_BACKEND || !plugin::is_usable(record)) continue;
     Candidate candidate{record.id, plugin::probe(catalog.open(OCTAVO_KIND_BACKEND, record.id), host)};
     if (candidate.probe.score == 0) {
-      note = fmt::format("{} is not used: {}", record.id, candidate.probe.reason);
+      std::vector<std::string>& left_out = candidate.probe.absent ? absent : unusable;
+      left_out.push_back(fmt::format("{} is not used: {}", record.id, candidate.probe.reason));
     } else {
       able.push_back(std::move(candidate));
     }
   }
-  if (able.empty()) {
-    throw Error(ErrorCode::resources, "[device] no backend can work here" + (note.empty() ? "" : ": " + note),
-                "octavo plugins shows what was found and why it was refused");
-  }
+  if (able.empty()) refuse(std::move(unusable), absent);
   std::stable_sort(able.begin(), able.end(),
                    [](const Candidate& a, const Candidate& b) { return a.probe.score > b.probe.score; });
   ChosenDevice chosen = open(able[0].id, able[0].probe, request, set, catalog, host);
-  chosen.note = note;
+  chosen.note = fmt::format("{}", fmt::join(unusable, "; "));
+  chosen.absent = std::move(absent);
   if (able.size() > 1) {
     chosen.fallback =
         std::make_unique<ChosenDevice>(open(able[1].id, able[1].probe, request, set, catalog, host));
@@ -106,6 +114,7 @@ ChosenDevice choose_device(const DeviceRequest& request, const std::vector<plugi
 void ChosenDevice::use_fallback() {
   const std::unique_ptr<ChosenDevice> next = std::move(fallback);
   next->note = std::move(note);
+  next->absent = std::move(absent);
   *this = std::move(*next);
 }
 

@@ -25,6 +25,8 @@ struct ChosenDevice {
   plugin::Backend backend;
   std::vector<int32_t> devices;  // at least one
   std::string note;              // what a person should know about the choice; "" if nothing
+  std::vector<std::string> absent =
+      {};  // a sentence for each backend whose hardware this machine does not have
   // auto: the next best, which carries on where this one is lost or has no memory; else nullptr.
   std::unique_ptr<ChosenDevice> fallback = nullptr;
 
@@ -32,7 +34,8 @@ struct ChosenDevice {
   void use_fallback();
 };
 
-// auto: the highest score; a better one that cannot work here is named in the note. A backend that is asked
+// auto: the highest score; those that cannot work here are named in the note, or in `absent`. Throws Error
+// resources, with the reasons of all, if none can. A backend that is asked
 // for by name and cannot work is an Error resources.
 ChosenDevice choose_device(const DeviceRequest& request, const std::vector<plugin::Setting>& set,
                            plugin::Catalog& catalog, const octavo_host* host);

@@ -36,11 +36,6 @@ size_t codes_output(const plan::PlannedLayer& layer) {
   return layer.outputs.front().output;
 }
 
-// What a LayerQueue admits one after the other must not take turns with what waits for it.
-bool comes_in_one_go(const plan::PlannedLayer& layer) {
-  return (layer.wants & (OCTAVO_WANTS_PREPARE | OCTAVO_WANTS_WHOLE_LAYER)) != 0;
-}
-
 }  // namespace
 
 std::vector<WorkItem> cut_into_work(const plan::Plan& plan, const std::vector<uint64_t>& output_offsets,
@@ -65,7 +60,8 @@ std::vector<WorkItem> cut_into_work(const plan::Plan& plan, const std::vector<ui
     add_layer(items, WorkKind::tile, plan, i, tile_bytes);
     const uint64_t row_bytes =
         static_cast<uint64_t>(layer.grid.cols) * octavo::bytes_of(layer.grid.stored_dtype);
-    take(output_offsets[codes_output(layer)], comes_in_one_go(layer) ? 0 : row_bytes);
+    // What a LayerQueue admits one after the other must not take turns with what waits for it.
+    take(output_offsets[codes_output(layer)], plan::needs_admission(layer) ? 0 : row_bytes);
   }
   for (uint32_t i = 0; i < plan.merges.size(); ++i) {
     const plan::PlannedMerge& merge = plan.merges[i];

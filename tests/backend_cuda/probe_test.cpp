@@ -43,6 +43,7 @@ BOOST_AUTO_TEST_CASE(a_machine_without_a_driver_is_told_so) {
   }
   BOOST_CHECK_EQUAL(probe.score, 0u);
   BOOST_CHECK_EQUAL(probe.device_count, 0u);
+  BOOST_CHECK_EQUAL(probe.absent, 1u);
   BOOST_CHECK_EQUAL(std::string(probe.reason), "no NVIDIA driver is installed (libcuda.so.1 was not found)");
 }
 

@@ -146,7 +146,7 @@ class ActivationScaleTest(CalibrationTest):
     def test_what_is_not_known_is_said(self):
         done = octavo("convert", self.source, "-o", self.target, "-f", "--model", "none", "--calibration-data", self.path,
                       "--static-activations")
-        self.assertIn("1 layers have no activation scale", done.stderr)
+        self.assertIn("1 layer without an activation scale", done.stderr)
         done = octavo("convert", self.source, "-o", self.target, "-f", "--model", "none", "--static-activations")
         self.assertIn("--static-activations has no effect", done.stderr)
 

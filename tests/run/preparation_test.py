@@ -95,7 +95,7 @@ class PreparationTest(RunTest):
                 np.testing.assert_array_equal(codes, nearest)
         done = octavo("convert", self.source, "-o", self.target, "-f", "--model", "none", "--plugin-path", PLUGINS, "--optimizer",
                       "greedy:nearest=a.", "--calibration-data", self.inputs)
-        self.assertIn("2 of 5 layers are stored as nearest (a.", done.stdout)
+        self.assertIn("2 of 5 layers stored as nearest (a.", done.stdout)
 
     def test_lanes_do_not_change_the_bytes(self):
         for parameters in ("", "comes=whole", "spoil=5", "lease=100000,wait=3"):

@@ -7,6 +7,7 @@
 #include <fmt/ranges.h>
 
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace octavo::cuda {
@@ -14,20 +15,23 @@ namespace {
 
 constexpr std::uint32_t kScore = 500;
 
-// Why the CUDA run time answers `code` when it is asked for devices.
-std::string absence(cudaError_t code) {
+ProbeResult unusable(std::string reason) { return {0, std::move(reason), {}, false}; }
+ProbeResult absent(std::string reason) { return {0, std::move(reason), {}, true}; }
+
+// What the answer `code` of the CUDA run time to the question for devices means.
+ProbeResult without_devices(cudaError_t code) {
   switch (code) {
     case cudaErrorInsufficientDriver: {
       int driver = 0;
       if (cudaDriverGetVersion(&driver) != cudaSuccess || driver == 0)
-        return "no NVIDIA driver is installed (libcuda.so.1 was not found)";
-      return fmt::format("the NVIDIA driver speaks CUDA {}.{}; CUDA {} is needed", driver / 1000,
-                         driver % 1000 / 10, CUDART_VERSION / 1000);
+        return absent("no NVIDIA driver is installed (libcuda.so.1 was not found)");
+      return unusable(fmt::format("the NVIDIA driver speaks CUDA {}.{}; CUDA {} is needed", driver / 1000,
+                                  driver % 1000 / 10, CUDART_VERSION / 1000));
     }
     case cudaErrorNoDevice:
-      return "the NVIDIA driver finds no GPU";
+      return absent("the NVIDIA driver finds no GPU");
     default:
-      return fmt::format("the NVIDIA driver does not start: {}", cudaGetErrorString(code));
+      return unusable(fmt::format("the NVIDIA driver does not start: {}", cudaGetErrorString(code)));
   }
 }
 
@@ -53,7 +57,7 @@ ProbeResult probe_devices() {
   int count = 0;
   if (const cudaError_t code = cudaGetDeviceCount(&count); code != cudaSuccess) {
     cudaGetLastError();
-    return {0, absence(code), {}};
+    return without_devices(code);
   }
   const std::span<const int> compiled = compiled_architectures();
   ProbeResult result;

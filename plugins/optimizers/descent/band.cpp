@@ -86,9 +86,8 @@ at::Tensor level_scales(const Work& work, const octavo_tile& tile) {
 
 GridTile::GridTile(const Work& work, const octavo_tile& tile) : work_(work), tile_(&tile) {
   if (!is_supported(*tile.grid))
-    throw PluginError(
-        OCTAVO_UNSUPPORTED,
-        "[" + work.layer() + "] learned rounding is for INT8 codes with one level of F32 scales");
+    throw PluginError(OCTAVO_UNSUPPORTED,
+                      work.layer() + ": learned rounding is for INT8 codes with one level of F32 scales");
   wait_for(work.lane(), tile.slot);
   codes_ = fetch(work, tile.codes);
   values_ = in_basis(work, tile);

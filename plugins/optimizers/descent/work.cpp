@@ -51,7 +51,7 @@ void Work::for_each(std::int64_t count, const std::function<void(std::int64_t)>&
 }
 
 void Work::stop_if_cancelled() const {
-  if (host_.cancelled()) throw PluginError(OCTAVO_CANCELLED, "[" + layer_ + "] stopped");
+  if (host_.cancelled()) throw PluginError(OCTAVO_CANCELLED, layer_ + ": stopped");
 }
 
 void Work::debug(const std::string& text) const { host_.log(OCTAVO_LOG_DEBUG, layer_ + ": " + text); }

@@ -64,6 +64,7 @@ struct ProbeResult {
   std::uint32_t score = 0;  // 0: cannot run here; up to 1000
   std::string reason;
   std::vector<octavo_device> devices;
+  bool absent = false;  // with score 0: what it would run on is not there, so that nobody need be warned
 };
 
 // What the host should open: lanes 0 means one for each CPU that the process may use.
@@ -94,6 +95,7 @@ struct BackendTrampolines {
       const ProbeResult made = Plugin::probe(Host(host));
       probe->score = made.score;
       copy_text(made.reason, probe->reason);
+      probe->absent = made.absent ? 1 : 0;
       probe->device_count = static_cast<std::uint32_t>(
           made.devices.size() < OCTAVO_MAX_DEVICES ? made.devices.size() : OCTAVO_MAX_DEVICES);
       for (std::uint32_t i = 0; i < probe->device_count; ++i) probe->devices[i] = made.devices[i];

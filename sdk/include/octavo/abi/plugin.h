@@ -142,7 +142,7 @@ typedef struct octavo_probe {
   uint32_t score; /* 0: cannot run here; up to 1000, the highest is taken */
   char reason[512];
   uint32_t device_count;
-  uint32_t reserved;
+  uint32_t absent; /* with score 0: what it would run on is not in this machine, which is nobody's fault */
   octavo_device devices[OCTAVO_MAX_DEVICES];
 } octavo_probe;
 
