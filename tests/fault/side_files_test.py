@@ -48,11 +48,11 @@ class SideFilesTest(ConversionTest):
         self.assertEqual(existing.read_text(), "mine")
 
     def test_a_template_never_replaces_the_checkpoint_or_a_neighbour(self):
-        self.refuse(2, "convert", self.source, "--dry-run", "create-template", "-o", self.source, "--force")
+        self.refuse(2, "convert", self.source, "--model", "none", "--dry-run", "create-template", "-o", self.source, "--force")
         config = self.folder / "layers.json"
         neighbour = self.folder / "layers.json.part"
         neighbour.write_text("precious")
-        done = octavo("convert", self.source, "--dry-run", "create-template", "-o", config)
+        done = octavo("convert", self.source, "--model", "none", "--dry-run", "create-template", "-o", config)
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertEqual(neighbour.read_text(), "precious")
         self.assertIn(r"^layer0$", json.loads(config.read_text()))

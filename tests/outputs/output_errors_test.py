@@ -141,8 +141,9 @@ class OutputErrorsTest(ConversionTest):
             "inputs are [samples, cols]": self.write_inputs(name="2.safetensors", a=encode(np.ones(4), "F32")),
             "not finite": self.write_inputs(name="3.safetensors", a=encode(np.full((4, 256), np.nan), "F32")),
             "octavo.inputs": self.write_inputs({"octavo.inputs": "[]"}, "4.safetensors"),
-            "no recorded rows": checkpoint_file.write(self.folder / "5.safetensors", {"a.input_mean": encode(np.ones(256), "F32")}),
-            "says nothing about the inputs": checkpoint_file.write(self.folder / "6.safetensors", {"a.weight": self.weights["a"]}),
+            "nothing about the inputs": checkpoint_file.write(self.folder / "5.safetensors", {"a.weight": self.weights["a"]}),
+            "no recorded rows": checkpoint_file.write(
+                self.folder / "6.safetensors", {"a.channel_max": encode(np.ones(256), "F32")}),
         }
         for words, file in cases.items():
             self.assertIn(words, self.refuse(3, *arguments, file))

@@ -112,7 +112,8 @@ BOOST_AUTO_TEST_CASE(whatever_call_fails_a_folder_is_old_or_new) {
     const fs::path out = folder / "out";
     const auto attempt = [&] {
       fs::create_directory(out);
-      write_file(out / "old.safetensors", "old");
+      write_file(out / "old-00001-of-00001.safetensors", "old");
+      write_file(out / "old.safetensors.index.json", "old");
       OutputFolder target(
           out, lay_out_shards({}, {{{"a", OCTAVO_U8, {9}}, ""}, {{"b", OCTAVO_U8, {9}}, ""}}, {.count = 2}),
           {.force = true});
@@ -121,7 +122,7 @@ BOOST_AUTO_TEST_CASE(whatever_call_fails_a_folder_is_old_or_new) {
     };
     FaultySystem::no_exchange = no_exchange;
     const int failed = fail_every_call(attempt, [&](bool succeeded) {
-      const bool is_old = fs::exists(out / "old.safetensors");
+      const bool is_old = fs::exists(out / "old-00001-of-00001.safetensors");
       const bool is_new = fs::exists(out / "model.safetensors.index.json");
       BOOST_TEST(is_old != is_new);
       BOOST_TEST((is_new || !succeeded));

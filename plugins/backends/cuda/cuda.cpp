@@ -20,8 +20,9 @@
 namespace octavo::cuda {
 namespace {
 
-// Scratch memory that a device's pool keeps instead of giving it back at every synchronization.
-constexpr std::uint64_t kPoolKeeps = std::uint64_t{256} << 20;
+// Memory that a device's pool keeps instead of giving it back at every synchronization: what lanes with
+// feedback use at a time, beside one wide layer's inputs.
+constexpr std::uint64_t kPoolKeeps = std::uint64_t{1} << 30;
 
 // Creates the device's context, if the process has none yet (0.2 to 0.3 s).
 void create_context(int device) {
