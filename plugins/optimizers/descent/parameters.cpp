@@ -46,7 +46,7 @@ SubspaceSettings subspace_settings(const Params& params) {
   subspace.max_k = params.integer("max_k");
   subspace.full_matrix = params.flag("full_matrix");
   subspace.exact_up_to = params.integer("exact_up_to");
-  subspace.power_iterations = params.integer("power_iterations");
+  subspace.filter_degree = params.integer("filter_degree");
   return subspace;
 }
 

@@ -78,9 +78,10 @@ inline constexpr std::array kParams = {
     integer_param("max_k", "1024", 1, kMany, "Most singular vectors"),
     bool_param("full_matrix", "false",
                "Exact singular vectors by a full SVD, whatever the size of the layer"),
-    integer_param("exact_up_to", "1536", 0, kMany,
+    integer_param("exact_up_to", "512", 0, kMany,
                   "Layers with at most so many rows or columns get exact singular vectors too"),
-    integer_param("power_iterations", "4", 0, 100, "Range finder: passes that sharpen the subspaces"),
+    integer_param("filter_degree", "16", 0, 100,
+                  "Larger layers: degree of the polynomial that sharpens their singular subspaces"),
 };
 
 // The moments' parameters, for the optimizers that have them.

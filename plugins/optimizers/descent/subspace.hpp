@@ -1,12 +1,9 @@
 // The leading singular subspaces of a layer.
 //
-// Small layers get them exactly, from the eigenvectors of the smaller Gram matrix, at about what an
-// approximation costs there. Larger ones get them by the randomized range finder (Halko, Martinsson, Tropp:
-// "Finding Structure with Randomness", SIAM Review 53, 2011, algorithms 4.3 and 4.4), which is all matrix
-// products. It is as good as the spectrum is steep: of flat ones, such as that of random numbers, the leading
-// tenth is blurred. Only the spans matter: the norm of U^T E V is the same for every orthonormal basis of
-// them. So there is no small SVD, and the ten vectors of oversampling stay in: the leading k lie well inside
-// the span of k + 10.
+// Small layers get them exactly, from the eigenvectors of the smaller Gram matrix. Larger ones get them from
+// a filtered subspace iteration with that matrix (leading_directions.hpp), which is all products and finds
+// the leading directions of a flat spectrum, too. Only the spans matter: the norm of U^T E V is the same for
+// every orthonormal basis of them. So there is no small SVD, and the ten vectors of oversampling stay in.
 #pragma once
 
 #include "work.hpp"
@@ -19,9 +16,9 @@ struct SubspaceSettings {
   double top_p = 0.2;  // share of min(rows, cols)
   std::int64_t min_k = 64;
   std::int64_t max_k = 1024;
-  bool full_matrix = false;           // an exact SVD, whatever the size
-  std::int64_t exact_up_to = 1536;    // min(rows, cols) up to which the subspaces are exact
-  std::int64_t power_iterations = 4;  // of the range finder
+  bool full_matrix = false;         // an exact SVD, whatever the size
+  std::int64_t exact_up_to = 512;   // min(rows, cols) up to which the subspaces are exact
+  std::int64_t filter_degree = 16;  // of the polynomial that sharpens others
 };
 
 // All f32, row-major.
