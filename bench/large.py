@@ -2,12 +2,12 @@
 """A whole 12 B model (the 304 linear layers of FLUX.1, bf16, 23.7 GB) to ConvRot INT8, against what the machine allows.
 
   large.py [--octavo PROGRAM] [--limits PROGRAM] [--folder FOLDER] [--share S] [--devices cuda,cpu] [--rounds N]
-           [--disk FOLDER] [--disk-share S] [--converter PROGRAM] [--keep]
+           [--disk FOLDER] [--disk-share S] [--converter PROGRAM] [--learned ID,...]
 
 Everything is done in one run, so that figures can be compared: the limits (octavo_limits), `cp`, the conversion on every
 device into one file, discarded, and as eight shards. The folder should be a tmpfs with room for twice the model. --share 0.1
 takes a tenth of the blocks. With --disk the same from disk to disk with fsync, cold (needs root to drop the page cache) and
-warm. --converter is the convert_to_quant program of PyPI, where it is installed. Seconds are those of the whole process."""
+warm. With --learned nothing but nearest and these optimizers. --converter is the convert_to_quant program of PyPI, where it is installed. Seconds are those of the whole process."""
 
 import argparse
 import hashlib
@@ -201,6 +201,19 @@ def in_memory(bench, folder):
     print(f"fill before and after: {limits['fill']:.2f} {fill_again['fill']:.2f} s")
 
 
+def learned(bench, folder):
+    """Optimizers against nearest, into one file."""
+    arguments = bench.arguments
+    source, output = folder / "model.safetensors", folder / "output.safetensors"
+    make_checkpoint(source, arguments.share)
+    print(f"{source.stat().st_size / 1e9:.2f} GB in {folder}", flush=True)
+    for device in arguments.devices.split(","):
+        nearest = bench.convert(f"{device}: nearest", source, output, "--device", device)
+        for optimizer in arguments.learned.split(","):
+            whole = bench.convert(f"{device}: {optimizer}", source, output, "--device", device, "--optimizer", optimizer)
+            print(f"{'':<34} nearest + {whole - nearest:.2f} s", flush=True)
+
+
 def drop_caches():
     os.sync()
     try:
@@ -257,13 +270,14 @@ def main():
     parser.add_argument("--only-disk", action="store_true")
     parser.add_argument("--converter", help="the program convert_to_quant of PyPI, to be timed too (minutes)")
     parser.add_argument("--no-copy", action="store_true", help="leave out cp")
+    parser.add_argument("--learned", help="optimizers to be timed against nearest, and nothing else")
     parser.add_argument("--digest", action="store_true", help="print the SHA-256 of the output")
     arguments = parser.parse_args()
     bench = Bench(arguments)
     try:
         if not arguments.only_disk:
             with tempfile.TemporaryDirectory(prefix="octavo-bench-", dir=arguments.folder) as folder:
-                in_memory(bench, Path(folder))
+                (learned if arguments.learned else in_memory)(bench, Path(folder))
         if arguments.disk is not None:
             with tempfile.TemporaryDirectory(prefix="octavo-bench-", dir=arguments.disk) as folder:
                 on_disk(bench, Path(folder))

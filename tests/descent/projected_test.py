@@ -1,5 +1,6 @@
 """Learned rounding on the projected objective, against NumPy in double precision."""
 
+import functools
 import json
 import math
 import unittest
@@ -15,6 +16,13 @@ from weight_sets import QUALITY_SETS, dit_like, gaussian, laplace
 ERROR_WEIGHT = 0.3  # the default of error_weight
 
 
+@functools.lru_cache
+def quality_layer(name, shape, rank):
+    """A weight and what NumPy says of it."""
+    weight = QUALITY_SETS[name](11, shape)
+    return weight, Layer(weight, "int8_convrot", rank)
+
+
 def decibels(ratio):
     return 20 * math.log10(ratio)
 
@@ -25,15 +33,16 @@ class Quality(LearnedTest):
 
     def test_default(self):
         """|P| <= 0.3 x nearest's at <= +0.25 dB, and never above nearest in the objective; as the note says."""
-        self.judge({})
+        self.judge({}, QUALITY_SETS, OPTIMIZERS)
 
     def test_full_svd(self):
-        self.judge({"full_matrix": "true"})
+        self.judge({"full_matrix": "true"}, ("gaussian", "dit_like"), ("adaptive",))
 
-    def judge(self, parameters):
-        weights = {name: make(11, self.shape) for name, make in QUALITY_SETS.items()}
-        layers = {name: Layer(weight, "int8_convrot", self.rank) for name, weight in weights.items()}
-        for optimizer in OPTIMIZERS:
+    def judge(self, parameters, sets, optimizers):
+        known = {name: quality_layer(name, self.shape, self.rank) for name in sets}
+        weights = {name: weight for name, (weight, _) in known.items()}
+        layers = {name: layer for name, (_, layer) in known.items()}
+        for optimizer in optimizers:
             learned = self.learn(weights, optimizer, **parameters)
             for name, layer in layers.items():
                 with self.subTest(optimizer=optimizer, weights=name):
@@ -52,17 +61,18 @@ class Quality(LearnedTest):
                     }.items():
                         self.assertAlmostEqual(note[key] / value, 1, delta=2e-3, msg=key)
 
-    def test_range_finder(self):
-        weights = {name: make(12, self.shape) for name, make in QUALITY_SETS.items()}
-        layers = {name: Layer(weight, "int8_convrot") for name, weight in weights.items()}
+    def test_filtered_subspaces(self):
+        """Of layers that are too large for exact subspaces, flat spectra among them: |P| in the exact ones."""
+        shape, rank = (768, 1024), 153
+        known = {name: quality_layer(name, shape, rank) for name in ("gaussian", "dit_like")}
         for optimizer in OPTIMIZERS:
-            learned = self.learn(weights, optimizer, exact_up_to=0)
-            for name, layer in layers.items():
+            learned = self.learn({name: weight for name, (weight, _) in known.items()}, optimizer)
+            for name, (_, layer) in known.items():
                 with self.subTest(optimizer=optimizer, weights=name):
-                    note = learned.note(name)
-                    self.assertEqual(note["directions"], self.rank + 10)
-                    self.assertLessEqual(note["ratio"], 0.3)
-                    worse = decibels(layer.error(learned.codes(name)) / layer.error(layer.nearest))
+                    note, codes = learned.note(name), learned.codes(name)
+                    self.assertEqual(note["directions"], rank + 10)
+                    self.assertLessEqual(layer.projected(codes) / layer.projected(layer.nearest), 0.3)
+                    worse = decibels(layer.error(codes) / layer.error(layer.nearest))
                     self.assertAlmostEqual(note["db"], worse, delta=2e-3)
                     self.assertLessEqual(worse, 0.25)
 
@@ -79,10 +89,10 @@ class Quality(LearnedTest):
     def test_every_accepted_batch_lowers_the_objective(self):
         weights = {"a": gaussian(3, (192, 256)), "b": dit_like(4, (130, 320))}
         for optimizer in OPTIMIZERS:
-            learned = self.learn(weights, optimizer, num_iter=80)
+            learned = self.learn(weights, optimizer, num_iter=60)
             for name in weights:
                 iterations = learned.iterations(name)
-                self.assertEqual(len(iterations), 80)
+                self.assertEqual(len(iterations), 60)
                 before = 1.0
                 for iteration in iterations:
                     objective = float(iteration["objective"])
@@ -120,7 +130,7 @@ class Grids(LearnedTest):
         weights = {"a": dit_like(6, (256, 384))}
         for spec in ("int8_tensorwise:scale=tensor", "int8_tensorwise:scale=row", "int8_blockwise", "int8_axiswise",
                      "int8_convrot:group=64"):
-            for optimizer in OPTIMIZERS:
+            for optimizer in OPTIMIZERS if spec == "int8_blockwise" else ("adaptive",):
                 with self.subTest(spec=spec, optimizer=optimizer):
                     learned = self.learn(weights, optimizer, spec=spec)
                     self.assertLess(self.check(learned, "a", spec, 64), 0.5)
@@ -151,7 +161,7 @@ class Grids(LearnedTest):
         weights = {"low_rank": low_rank, "zero_rows": zero_rows, "zero": np.zeros((64, 256)),
                    "one_value": np.eye(128)[3:4].repeat(64, 0)}
         for optimizer in OPTIMIZERS:
-            for parameters in ({}, {"full_matrix": "true"}, {"exact_up_to": 0}):
+            for parameters in ({}, {"full_matrix": "true"}, {"exact_up_to": 0}) if optimizer == "adaptive" else ({},):
                 learned = self.learn(weights, optimizer, **parameters)
                 np.testing.assert_array_equal(learned.codes("zero"), 0)
                 for name in ("low_rank", "zero_rows"):  # what was followed step by step is what is there at the end
@@ -214,8 +224,8 @@ class Runs(LearnedTest):
         weights = {"a": dit_like(17, (320, 256)), "b": gaussian(18, (200, 512)), "c": laplace(19, (64, 1024))}
         for optimizer in OPTIMIZERS:
             hashes = set()
-            for lanes in (1, 2, 7):
-                self.learn(weights, optimizer, f"--lanes={lanes}", num_iter=12, exact_up_to=256)
+            for lanes in (1, 2, 7) if optimizer == "adaptive" else (1, 7):
+                self.learn(weights, optimizer, f"--lanes={lanes}", num_iter=12, exact_up_to=200)
                 hashes.add(program.sha256(self.folder / "out.safetensors"))
             self.assertEqual(len(hashes), 1, optimizer)
 

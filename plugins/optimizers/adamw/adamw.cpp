@@ -17,6 +17,11 @@ class AdamWRule final : public descent::Rule {
     moments_.add(gradient);
     return moments_.scaled_mean(iteration).add_(offset, weight_decay_);
   }
+  std::optional<descent::gpu::Direction> on_gpu(std::int64_t iteration) const override {
+    descent::gpu::Direction direction = moments_.on_gpu(iteration);
+    direction.weight_decay = static_cast<float>(weight_decay_);
+    return direction;
+  }
   std::int64_t bytes_per_element() const override { return descent::Moments::kBytesPerElement; }
 
  private:

@@ -11,6 +11,9 @@ class Downhill final : public descent::Rule {
   at::Tensor direction(const at::Tensor& gradient, const at::Tensor&, std::int64_t) override {
     return gradient;
   }
+  std::optional<descent::gpu::Direction> on_gpu(std::int64_t) const override {
+    return descent::gpu::Direction{};
+  }
 };
 
 class Adaptive final : public descent::LearnedRounding {

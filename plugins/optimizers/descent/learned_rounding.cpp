@@ -192,11 +192,13 @@ void LearnedRounding::quantize(const OptimizerState* state, octavo_lane& lane, c
   const TorchScope scope(lane);
   const Work work(host_, lane, tile.layer->name);
   const OptimizerState* const inputs = inputs_of(state);
-  if (inputs != nullptr && minimises_output(true)) {
-    learn_output(static_cast<const OutputInputs&>(*inputs), work, tile, result);
-  } else {
-    learn_projected(static_cast<const ProjectedInputs*>(inputs), work, tile, result);
-  }
+  torch_call([&] {
+    if (inputs != nullptr && minimises_output(true)) {
+      learn_output(static_cast<const OutputInputs&>(*inputs), work, tile, result);
+    } else {
+      learn_projected(static_cast<const ProjectedInputs*>(inputs), work, tile, result);
+    }
+  });
 }
 
 void LearnedRounding::learn_output(const OutputInputs& inputs, const Work& work, const octavo_tile& tile,

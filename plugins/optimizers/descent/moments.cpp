@@ -25,4 +25,16 @@ at::Tensor Moments::scaled_mean(std::int64_t iteration) const {
   return mean(iteration).div_(root);
 }
 
+gpu::Direction Moments::on_gpu(std::int64_t iteration) const {
+  const auto t = static_cast<double>(iteration);
+  gpu::Direction direction;
+  direction.moments = true;
+  direction.beta1 = static_cast<float>(settings_.beta1);
+  direction.beta2 = static_cast<float>(settings_.beta2);
+  direction.epsilon = static_cast<float>(settings_.epsilon);
+  direction.mean_factor = static_cast<float>(1 / (1 - std::pow(settings_.beta1, t)));
+  direction.square_factor = static_cast<float>(1 / (1 - std::pow(settings_.beta2, t)));
+  return direction;
+}
+
 }  // namespace octavo::descent

@@ -23,6 +23,9 @@ class Moments {
   // mean / (sqrt(mean square) + epsilon), both corrected.
   at::Tensor scaled_mean(std::int64_t iteration) const;
 
+  // The same on a GPU; weight decay is the rule's business.
+  gpu::Direction on_gpu(std::int64_t iteration) const;
+
   static constexpr std::int64_t kBytesPerElement = 8;
 
  private:

@@ -18,325 +18,102 @@
 // before. So f falls from nearest's on, and the last state is the best.
 #include "projected_descent.hpp"
 
-#include <ATen/ops/addcmul.h>
-#include <ATen/ops/empty.h>
-#include <ATen/ops/linalg_vector_norm.h>
-#include <ATen/ops/masked_select.h>
-#include <ATen/ops/mm.h>
-#include <ATen/ops/nonzero.h>
-#include <ATen/ops/zeros.h>
+#include "band_engine.hpp"
+#include "gpu_engine.hpp"
+#include "step_engine.hpp"
+
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <cmath>
+#include <memory>
 #include <utility>
-#include <vector>
 
 namespace octavo::descent {
 namespace {
 
-constexpr double kOffsetLimit = 1.5;  // a weight is moved by at most so many steps
 constexpr int kThinnings = 4;         // of one batch
 constexpr double kLeastShare = 0.02;  // of what is left, in one thinning
 constexpr double kMostThinning = 0.7;
-constexpr double kLeastScale = 1e-12;  // of the largest; smaller ones have no weight in f
-constexpr double kNoise = 1e-9;        // a decrease below this share of f may be rounding
-
-// Steps of codes of one band, a list.
-struct Steps {
-  at::Tensor element;  // i64: row x cols + col
-  at::Tensor move;     // f32: what it adds to the stored value
-  at::Tensor slope;    // f32: half the derivative of f
-  at::Tensor error;    // f32: before the step
-
-  std::int64_t count() const { return element.numel(); }
-  Steps kept(const at::Tensor& mask) const {
-    return {element.masked_select(mask), move.masked_select(mask), slope.masked_select(mask),
-            error.masked_select(mask)};
-  }
-};
-
-// target [rows, q] = D right for the sparse D of the steps. A GPU's product is faster than gathering rows.
-void project_on_device(const Steps& steps, const at::Tensor& right, at::Tensor target) {
-  const std::int64_t rows = target.size(0), cols = right.size(0);
-  at::Tensor moves = at::zeros({rows * cols}, right.options());
-  moves.index_add_(0, steps.element, steps.move);
-  at::mm_out(target, moves.view({rows, cols}), right);
-}
-
-void project_on_cpu(const Steps& steps, const at::Tensor& right, at::Tensor target) {
-  target.zero_();
-  const std::int64_t cols = right.size(0), width = right.size(1);
-  const auto* const elements = steps.element.data_ptr<std::int64_t>();
-  const auto* const moves = steps.move.data_ptr<float>();
-  for (std::int64_t i = 0; i < steps.count(); ++i) {
-    float* const sum = target.data_ptr<float>() + elements[i] / cols * width;
-    const float* const vector = right.data_ptr<float>() + elements[i] % cols * width;
-    for (std::int64_t j = 0; j < width; ++j) sum[j] += moves[i] * vector[j];
-  }
-}
-
-double sum_of(const at::Tensor& values) { return values.sum(at::kDouble).item<double>(); }
-
-// What a batch, or a band's part of it, does to f, apart from P.
-struct Change {
-  double linear = 0;  // of f
-  double error = 0;   // of |E|^2
-  std::int64_t steps = 0;
-
-  Change& operator+=(const Change& other) {
-    linear += other.linear;
-    error += other.error;
-    steps += other.steps;
-    return *this;
-  }
-};
-
-Change change_of(const Steps& steps) {
-  return {2 * sum_of(steps.move.mul(steps.slope)),
-          sum_of(steps.error.mul(2).add_(steps.move).mul_(steps.move)), steps.count()};
-}
-
-struct BandState {
-  Band band;
-  std::unique_ptr<Rule> rule;
-  at::Tensor offset;        // f32 [rows, cols]: how far the rule has moved each weight, in steps
-  at::Tensor left;          // f32 [rows, q]
-  at::Tensor left_squares;  // f32 [rows, 1]: |u_r|^2
-  Steps steps;              // of the batch that is being tried
-};
+constexpr double kMostGrowth = 2;  // of the share from one iteration to the next
+constexpr double kNoise = 1e-9;    // a decrease below this share of f may be rounding
 
 class Descent {
  public:
-  Descent(const Work& work, GridTile& tile, const Subspace& subspace, const ProjectedSettings& settings,
-          const MakeRule& make_rule)
-      : work_(work),
-        tile_(tile),
-        settings_(settings),
-        left_(subspace.left),
-        right_(subspace.right),
-        right_transposed_(subspace.right.t()),
-        right_squares_(subspace.right.square().sum(1).unsqueeze(0)),
-        projections_(at::empty({tile.rows(), right_.size(1)}, right_.options())) {
-    for (Band& band : tile.bands()) {
-      BandState state;
-      state.left = left_.narrow(0, band.begin, band.rows());
-      state.left_squares = state.left.square().sum(1, /*keepdim=*/true);
-      state.offset = at::zeros({band.rows(), tile.cols()}, right_.options());
-      state.rule = make_rule();
-      state.band = std::move(band);
-      bands_.push_back(std::move(state));
-    }
-  }
+  Descent(const Work& work, GridTile& tile, std::unique_ptr<StepEngine> engine,
+          const ProjectedSettings& settings)
+      : work_(work), tile_(tile), engine_(std::move(engine)), settings_(settings), now_(engine_->measure()) {}
 
   ProjectedOutcome run();
 
  private:
-  std::int64_t band_count() const { return static_cast<std::int64_t>(bands_.size()); }
-  BandState& band(std::int64_t i) { return bands_[static_cast<std::size_t>(i)]; }
-  double objective() const { return projected_ + settings_.error_weight * error_; }
-  ProjectedNorms norms() const { return {std::sqrt(projected_), std::sqrt(error_)}; }
-
-  void measure();
-  bool iterate(std::int64_t iteration, double rate);
-  Change propose(std::int64_t iteration, double rate, double share);
-  Change thin(std::int64_t iteration, double share);
-  bool lowers_objective(const Change& change, double& best_share);
-  void accept(const Change& change);
-
-  at::Tensor direction_of(const BandState& state, const at::Tensor& gradient) const;
-  Steps proposed_steps(const BandState& state, const at::Tensor& gradient) const;
-  void project(const BandState& state);
-  at::Tensor summed_projection() const;
+  double objective(const SquaredNorms& norms) const {
+    return norms.projected + settings_.error_weight * norms.error;
+  }
+  static ProjectedNorms norms_of(const SquaredNorms& squared) {
+    return {std::sqrt(squared.projected), std::sqrt(squared.error)};
+  }
+  void iterate(std::int64_t iteration, double rate);
+  bool lowers_objective(const Change& change, double& best_share) const;
 
   const Work& work_;
   GridTile& tile_;
+  std::unique_ptr<StepEngine> engine_;
   const ProjectedSettings& settings_;
-  at::Tensor left_, right_, right_transposed_;
-  at::Tensor right_squares_;  // [1, cols]: |v_c|^2
-  at::Tensor projections_;    // [rows, q]: D V of the batch that is being tried (E V while measuring)
-  std::vector<BandState> bands_;
-
-  at::Tensor projection_;  // P, f64 [q, q]
-  at::Tensor trial_;       // P after the batch that is being tried
-  double trial_projected_ = 0;
-  double projected_ = 0;       // |P|^2
-  double error_ = 0;           // |E|^2
-  double share_ = 1;           // of the last batch that was accepted
+  SquaredNorms now_;
+  double share_ = 1;           // of the steps proposed, to begin the next iteration with
   std::int64_t accepted_ = 0;  // steps
 };
 
-// U^T times what is in projections_, in f64.
-at::Tensor Descent::summed_projection() const {
-  const std::int64_t width = projections_.size(1), panel = work_.device().is_cpu() ? 64 : width;
-  at::Tensor sum = at::empty({width, width}, right_.options());
-  work_.for_each((width + panel - 1) / panel, [&](std::int64_t i) {
-    const std::int64_t begin = i * panel, count = std::min(panel, width - begin);
-    at::Tensor target = sum.narrow(0, begin, count);
-    at::mm_out(target, left_.narrow(1, begin, count).t(), projections_);
-  });
-  return sum.to(at::kDouble);
-}
-
-// P and the two sums from the codes alone.
-void Descent::measure() {
-  std::vector<double> sums(bands_.size());
-  work_.for_each(band_count(), [&](std::int64_t i) {
-    const at::Tensor errors = band(i).band.errors();
-    at::Tensor target = projections_.narrow(0, band(i).band.begin, errors.size(0));
-    at::mm_out(target, errors, right_);
-    sums[static_cast<std::size_t>(i)] = sum_of(errors.square());
-  });
-  error_ = 0;
-  for (const double sum : sums) error_ += sum;
-  projection_ = summed_projection();
-  projected_ = sum_of(projection_.square());
-}
-
-// The gradient with respect to codes that are free to move, as the rule takes it: G / s, because a step of a
-// smaller scale costs less, each row to a root mean square of 1.
-at::Tensor Descent::direction_of(const BandState& state, const at::Tensor& gradient) const {
-  const at::Tensor& scales = state.band.scales;
-  at::Tensor direction = gradient;
-  if (scales.size(1) != 1) {
-    const at::Tensor divisor = scales.clamp_min(kLeastScale);
-    direction = gradient.mul(std::get<0>(divisor.min(1, /*keepdim=*/true)).div(divisor));
-  }
-  const double root = std::sqrt(static_cast<double>(gradient.size(1)));
-  const at::Tensor size = at::linalg_vector_norm(direction, 2, 1, /*keepdim=*/true).div_(root);
-  return direction.div(size.clamp_min_(1e-30));
-}
-
-// Steps towards the codes that the moved weights round to, those that lower f by themselves.
-Steps Descent::proposed_steps(const BandState& state, const at::Tensor& gradient) const {
-  const Band& band = state.band;
-  const at::Tensor error = band.errors();
-  at::Tensor move = band.weights.add(state.offset).round_();
-  move.clamp_(tile_.least_code(), tile_.largest_code()).sub_(band.codes).clamp_(-1, 1).mul_(band.steps);
-  const at::Tensor slope = gradient.add(error, settings_.error_weight);
-  const at::Tensor squares = band.steps.square();
-  const at::Tensor change =
-      at::addcmul(squares.mul(settings_.error_weight), squares.mul(state.left_squares), right_squares_)
-          .addcmul_(move, slope, 2);
-  const at::Tensor element = change.lt_(0).view(-1).nonzero().squeeze(1);
-  const auto taken = [&](const at::Tensor& values) { return values.reshape(-1).index_select(0, element); };
-  return {element, taken(move), taken(slope), taken(error)};
-}
-
-// Whether each step is in a share of them: a Weyl sequence over elements, which leaves no pattern in rows or
-// columns, begun anew in each iteration.
-at::Tensor in_share(const Steps& steps, std::int64_t iteration, double share) {
-  constexpr double kElement = 0.7548776662466927, kIteration = 0.5698402909980532;
-  return steps.element.to(at::kDouble)
-      .mul_(kElement)
-      .add_(static_cast<double>(iteration) * kIteration)
-      .frac_()
-      .lt(share);
-}
-
-void Descent::project(const BandState& state) {
-  at::Tensor target = projections_.narrow(0, state.band.begin, state.band.rows());
-  if (work_.device().is_cpu()) {
-    project_on_cpu(state.steps, right_, target);
-  } else {
-    project_on_device(state.steps, right_, target);
-  }
-}
-
-Change sum_in_order(const std::vector<Change>& changes) {
-  Change total;
-  for (const Change& change : changes) total += change;
-  return total;
-}
-
-Change Descent::propose(std::int64_t iteration, double rate, double share) {
-  const at::Tensor middle = projection_.to(at::kFloat);
-  std::vector<Change> changes(bands_.size());
-  work_.for_each(band_count(), [&](std::int64_t i) {
-    BandState& state = band(i);
-    const at::Tensor gradient = at::mm(at::mm(state.left, middle), right_transposed_);
-    const at::Tensor direction =
-        state.rule->direction(direction_of(state, gradient), state.offset, iteration);
-    state.offset.sub_(direction, rate).clamp_(-kOffsetLimit, kOffsetLimit);
-    state.steps = proposed_steps(state, gradient);
-    if (share < 1) state.steps = state.steps.kept(in_share(state.steps, iteration, share));
-    changes[static_cast<std::size_t>(i)] = change_of(state.steps);
-    project(state);
-  });
-  return sum_in_order(changes);
-}
-
-Change Descent::thin(std::int64_t iteration, double share) {
-  std::vector<Change> changes(bands_.size());
-  work_.for_each(band_count(), [&](std::int64_t i) {
-    BandState& state = band(i);
-    state.steps = state.steps.kept(in_share(state.steps, iteration, share));
-    changes[static_cast<std::size_t>(i)] = change_of(state.steps);
-    project(state);
-  });
-  return sum_in_order(changes);
-}
-
 // The exact check. `best_share`: of these steps, by the parabola through f's value, slope and new value.
-bool Descent::lowers_objective(const Change& change, double& best_share) {
-  trial_ = summed_projection().add_(projection_);
-  trial_projected_ = sum_of(trial_.square());
-  const double difference = trial_projected_ - projected_ + settings_.error_weight * change.error;
+bool Descent::lowers_objective(const Change& change, double& best_share) const {
+  const double difference = change.projected - now_.projected + settings_.error_weight * change.error;
   const double quadratic = difference - change.linear;
-  best_share = quadratic > 0 ? -change.linear / (2 * quadratic) : 1;
-  return difference < -kNoise * objective();
+  best_share = quadratic > 0 ? -change.linear / (2 * quadratic) : kMostGrowth;
+  return difference < -kNoise * objective(now_);
 }
 
-void Descent::accept(const Change& change) {
-  work_.for_each(band_count(), [&](std::int64_t i) {
-    BandState& state = band(i);
-    at::Tensor codes = state.band.codes.view(-1);
-    codes.index_add_(0, state.steps.element, state.steps.move.sign().to(at::kChar));
-  });
-  projection_ = trial_;
-  projected_ = trial_projected_;
-  error_ += change.error;
-  accepted_ += change.steps;
-}
-
-bool Descent::iterate(std::int64_t iteration, double rate) {
-  double share = std::min(1.0, 2 * share_);
-  Change change = propose(iteration, rate, share);
+void Descent::iterate(std::int64_t iteration, double rate) {
+  double share = share_;
+  Change change = engine_->propose(iteration, rate, share, now_.projected);
   for (int attempt = 0; change.steps > 0; ++attempt) {
     double best_share = 1;
     if (lowers_objective(change, best_share)) {
-      accept(change);
-      share_ = share;
-      return true;
+      engine_->accept();
+      now_ = {change.projected, now_.error + change.error};
+      accepted_ += change.steps;
+      // The best share lies around this one if the parabola says so, and it may lie beyond. A batch that was
+      // accepted is no reason to try fewer.
+      share_ = std::min(1.0, share * std::clamp(2 * best_share, 1.0, kMostGrowth));
+      return;
     }
     if (attempt == kThinnings) break;
     share *= std::clamp(best_share, kLeastShare, kMostThinning);
-    change = thin(iteration, share);
+    change = engine_->thin(iteration, share);
   }
   share_ = share;
-  return false;
 }
 
 ProjectedOutcome Descent::run() {
-  measure();
-  ProjectedOutcome outcome{norms(), norms(), 0, 0, Stop::none};
-  const double start = objective();
+  ProjectedOutcome outcome{norms_of(now_), norms_of(now_), 0, 0, Stop::none};
+  const double start = objective(now_);
   if (!(start > 0)) return outcome;
   LearningRate rate(settings_.rate, tile_.rows(), tile_.cols());
   for (std::int64_t i = 1; i <= settings_.iterations && outcome.stop == Stop::none; ++i) {
+    work_.stop_if_cancelled();
     const double used = rate.rate();
     const std::int64_t before = accepted_;
     iterate(i, used);
-    rate.observe(objective() / start);
+    rate.observe(objective(now_) / start);
     outcome.stop = rate.stop();
     outcome.iterations = i;
     work_.debug(fmt::format("iteration {}: objective {:.9g}, accepted steps {}, learning rate {:.6g}", i,
-                            objective() / start, accepted_ - before, used));
+                            objective(now_) / start, accepted_ - before, used));
   }
-  measure();
-  if (objective() < start) {
+  const SquaredNorms reached = engine_->measure();
+  if (objective(reached) < start) {
     outcome.steps = accepted_;
-    outcome.learned = norms();
+    outcome.learned = norms_of(reached);
   } else {
     tile_.reset_codes();
   }
@@ -347,7 +124,10 @@ ProjectedOutcome Descent::run() {
 
 ProjectedOutcome descend_projected(const Work& work, GridTile& tile, const Subspace& subspace,
                                    const ProjectedSettings& settings, const MakeRule& make_rule) {
-  return Descent(work, tile, subspace, settings, make_rule).run();
+  const std::unique_ptr<Rule> rule = make_rule();
+  std::unique_ptr<StepEngine> engine = make_gpu_engine(work, tile, subspace, settings, *rule);
+  if (engine == nullptr) engine = make_band_engine(work, tile, subspace, settings, make_rule);
+  return Descent(work, tile, std::move(engine), settings).run();
 }
 
 }  // namespace octavo::descent

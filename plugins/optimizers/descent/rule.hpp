@@ -1,11 +1,14 @@
 // What tells the learned optimizers apart: how a gradient becomes a direction.
 #pragma once
 
+#include "gpu_steps.hpp"
+
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 
 namespace octavo::descent {
 
@@ -20,6 +23,9 @@ class Rule {
   // gradient itself.
   virtual at::Tensor direction(const at::Tensor& gradient, const at::Tensor& offset,
                                std::int64_t iteration) = 0;
+
+  // The same as `direction`, for the kernels that make it on a GPU; none: they cannot, and LibTorch does.
+  virtual std::optional<gpu::Direction> on_gpu(std::int64_t /*iteration*/) const { return std::nullopt; }
 
   // Bytes that are kept for each element.
   virtual std::int64_t bytes_per_element() const { return 0; }

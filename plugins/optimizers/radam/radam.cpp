@@ -18,18 +18,29 @@ class RAdamRule final : public descent::Rule {
     moments_.add(gradient);
     return rectified(iteration).add_(offset, settings_.weight_decay);
   }
+  std::optional<descent::gpu::Direction> on_gpu(std::int64_t iteration) const override {
+    descent::gpu::Direction direction = moments_.on_gpu(iteration);
+    direction.weight_decay = static_cast<float>(settings_.weight_decay);
+    const double factor = rectification(iteration);
+    direction.by_row_size = factor == 0;
+    direction.factor = static_cast<float>(factor);
+    return direction;
+  }
   std::int64_t bytes_per_element() const override { return descent::Moments::kBytesPerElement; }
 
  private:
-  at::Tensor rectified(std::int64_t iteration) const {
+  // 0 while the variance is not known.
+  double rectification(std::int64_t iteration) const {
     const auto t = static_cast<double>(iteration);
     const double power = std::pow(settings_.beta2, t);
     const double longest = 2 / (1 - settings_.beta2) - 1;
     const double length = longest - 2 * t * power / (1 - power);  // of the moving average, rho_t
-    if (length <= 5) return momentum(iteration);
-    const double rectification =
-        std::sqrt((length - 4) * (length - 2) * longest / ((longest - 4) * (longest - 2) * length));
-    return moments_.scaled_mean(iteration).mul_(rectification);
+    if (length <= 5) return 0;
+    return std::sqrt((length - 4) * (length - 2) * longest / ((longest - 4) * (longest - 2) * length));
+  }
+  at::Tensor rectified(std::int64_t iteration) const {
+    const double factor = rectification(iteration);
+    return factor == 0 ? momentum(iteration) : moments_.scaled_mean(iteration).mul_(factor);
   }
   // Each row to a root mean square of 1, as the gradient was.
   at::Tensor momentum(std::int64_t iteration) const {

@@ -48,15 +48,17 @@ inline at::ScalarType torch_dtype(std::uint32_t dtype) {
 
 namespace detail {
 
-// libtorch_cuda.so beside the libtorch_cpu.so that is loaded; nothing happens where it is not.
+// libtorch_cuda.so beside the libtorch_cpu.so that is loaded; nothing happens where it is not. Its linear
+// algebra is a library of its own, which LibTorch would load at the first call: fails if two threads make it.
 inline bool load_torch_for_cuda() {
   static const bool loaded = [] {
     Dl_info info{};
     if (dladdr(reinterpret_cast<const void*>(&at::get_num_threads), &info) == 0) return false;
     const std::string path = info.dli_fname;
-    const std::string beside = path.substr(0, path.rfind('/') + 1) + "libtorch_cuda.so";
-    return dlopen(beside.c_str(), RTLD_NOW | RTLD_LOCAL) != nullptr &&
-           c10::impl::hasDeviceGuardImpl(c10::DeviceType::CUDA);
+    const std::string beside = path.substr(0, path.rfind('/') + 1);
+    if (dlopen((beside + "libtorch_cuda.so").c_str(), RTLD_NOW | RTLD_LOCAL) == nullptr) return false;
+    dlopen((beside + "libtorch_cuda_linalg.so").c_str(), RTLD_NOW | RTLD_LOCAL);
+    return c10::impl::hasDeviceGuardImpl(c10::DeviceType::CUDA);
   }();
   return loaded;
 }
