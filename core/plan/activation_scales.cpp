@@ -1,5 +1,7 @@
 #include "plan/activation_scales.hpp"
 
+#include "base/words.hpp"
+
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -35,8 +37,8 @@ bool knows_activation_scale(const PlannedLayer& layer) {
 std::vector<std::string> activation_scale_warnings(const Plan& plan, size_t unit_scales) {
   std::vector<std::string> warnings;
   if (unit_scales > 0) {
-    warnings.push_back(fmt::format(
-        "{} layers have an activation scale of 1: nothing is known about their inputs", unit_scales));
+    warnings.push_back(fmt::format("{} with an activation scale of 1: nothing is known about their inputs",
+                                   plural(unit_scales, "layer")));
   }
   if (!plan.settings.static_activations || plan.settings.input_scale) return warnings;
   const auto unknown = std::count_if(plan.layers.begin(), plan.layers.end(), [](const auto& layer) {
@@ -44,9 +46,9 @@ std::vector<std::string> activation_scale_warnings(const Plan& plan, size_t unit
   });
   if (unknown > 0) {
     warnings.push_back(fmt::format(
-        "{} layers have no activation scale, because too little is known about their inputs; loaders "
-        "quantize their activations as they come",
-        unknown));
+        "{} without an activation scale, because too little is known about their inputs; loaders quantize "
+        "their activations as they come",
+        plural(static_cast<uint64_t>(unknown), "layer")));
   }
   return warnings;
 }

@@ -2,6 +2,7 @@
 
 #include "base/bytes.hpp"
 #include "base/error.hpp"
+#include "base/words.hpp"
 
 #include <fmt/format.h>
 
@@ -12,8 +13,8 @@ namespace {
 
 // "3 layers (a.b, ...)"
 std::string counted(const std::vector<std::string>& names, std::string_view what) {
-  return fmt::format("{} {}{} ({}{})", names.size(), what, names.size() == 1 ? "" : "s",
-                     printable(names.front()), names.size() > 1 ? ", ..." : "");
+  return fmt::format("{} ({}{})", plural(names.size(), what), printable(names.front()),
+                     names.size() > 1 ? ", ..." : "");
 }
 
 struct LeftOut {

@@ -138,8 +138,8 @@ class OutputsTest(BatchTest):
         done = octavo("batch", "-d", self.models, "--model", "none")
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertRegex(done.stdout, r"a\.safetensors +converted .* dB")
-        self.assertIn("1 converted of 1 inputs", done.stdout)
-        self.assertIn("1 up to date of 1 inputs", octavo("batch", "-d", self.models, "--model", "none").stdout)
+        self.assertIn("1 converted of 1 input\n", done.stdout)
+        self.assertIn("1 up to date of 1 input\n", octavo("batch", "-d", self.models, "--model", "none").stdout)
 
 
 class UpToDateTest(BatchTest):

@@ -34,6 +34,8 @@ class DeviceTest(ConversionTest):
     def on_frail(self, spec, *arguments):
         document = self.convert(
             self.source, self.target, *self.options("auto", spec, *arguments), env=environment(OCTAVO_DEVICE="auto"))
+        # Not what happened: a GPU that this machine lacks.
+        document["notes"] = [note for note in document["notes"] if not note.startswith("cuda is not used: ")]
         return document, sha256(self.target)
 
     def test_a_device_that_works(self):

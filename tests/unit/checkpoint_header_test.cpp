@@ -133,7 +133,8 @@ BOOST_AUTO_TEST_CASE(entries_have_three_fields_of_the_right_type) {
   check_refused_by_both(one(R"("dtype":"F32","shape":1,"data_offsets":[0,4])"), 4, "shape is the number 1");
   check_refused_by_both(one(R"("dtype":"F32","shape":["1"],"data_offsets":[0,4])"), 4, "shape is the text");
   check_refused_by_both(one(R"("dtype":"F32","shape":[[1]],"data_offsets":[0,4])"), 4, "shape is an array");
-  check_refused_by_both(one(R"("dtype":"F32","shape":[-1],"data_offsets":[0,4])"), 4, "a negative number");
+  check_refused_by_both(one(R"("dtype":"F32","shape":[-1],"data_offsets":[0,4])"), 4,
+                        "dimension 0 is -1, which is negative");
   check_refused_by_both(one(R"("dtype":"F32","shape":[1.0],"data_offsets":[0,4])"), 4, "the number 1.0");
   check_refused_by_both(one(R"("dtype":"F32","shape":[1e0],"data_offsets":[0,4])"), 4, "the number 1e0");
   check_refused_by_both(one(R"("dtype":"F32","shape":[18446744073709551616],"data_offsets":[0,4])"), 4,
