@@ -303,7 +303,7 @@ std::optional<uint64_t> Arguments::size(std::string_view name, uint64_t least) c
   } catch (const Error& error) {
     refuse(fmt::format("--{}: {}", name, without_operation(error.what())), error.hint());
   }
-  refuse(fmt::format("--{}: '{}' is too small; at least {} is expected", name, printable(*value),
+  refuse(fmt::format("--{}: '{}' is too small; expected at least {}", name, printable(*value),
                      plural(least, "byte")));
 }
 

@@ -390,8 +390,8 @@ std::optional<Error> refusal_of(const Plan& plan) {
   for (const auto& [rule, count] : reasons)
     counts += fmt::format("{}{} by '{}'", counts.empty() ? "" : ", ", count, rule);
   return Error(ErrorCode::unsupported,
-               fmt::format("[plan] nothing would be quantized: all {} stay{}",
-                           plural(plan.tensors.size(), "tensor"), counts.empty() ? "" : " (" + counts + ")"),
+               fmt::format("[plan] nothing would be quantized of {}{}", plural(plan.tensors.size(), "tensor"),
+                           counts.empty() ? "" : " (" + counts + ")"),
                plan.keeps_integers
                    ? "--requantize takes layers that are INT8 already as a source"
                    : "octavo plan shows why for each tensor; --model none takes every 2-D weight");

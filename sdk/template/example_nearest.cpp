@@ -1,4 +1,4 @@
-// An optimizer that stores what nearest stores, or, with `log`, also tells how good it was.
+// An optimizer that stores what nearest stores and, with `log`, says which rows it was given.
 //
 // quantize() is called for one band of rows (a tile) after another, from several threads at once, each with a
 // lane of its own. The tile's views lie in the lane's memory, which may be a GPU's: so work on them with the
@@ -34,6 +34,11 @@ class ExampleNearest final : public octavo::Optimizer {
       host_.log(OCTAVO_LOG_INFO, std::string("example_nearest: ") + tile.layer->name + ", rows from " +
                                      std::to_string(tile.row_begin));
     }
+    // Nothing is said of single rows. quantize_nearest would fill both metrics with nearest's own, and the
+    // host takes a row that is no better than nearest for one that it has to store again: leave the two
+    // pointers as they are only where row_metric is your method's.
+    result.row_metric = nullptr;
+    result.row_nearest_metric = nullptr;
     octavo_error error = octavo::empty_error();
     octavo::check(lane.operations->quantize_nearest(&lane, &tile, &result, &error), error);
   }

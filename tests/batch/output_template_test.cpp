@@ -24,6 +24,10 @@ BOOST_AUTO_TEST_CASE(names) {
   const OutputParts parts{"models/a.b.safetensors", "int8_convrot", "gptq"};
   BOOST_TEST(path("", parts) == "models/a.b_int8_convrot_gptq.safetensors");
   BOOST_TEST(path("small/", parts) == "small/a.b_int8_convrot_gptq.safetensors");
+  BOOST_TEST(path("no/such/folder", parts) == "no/such/folder/a.b_int8_convrot_gptq.safetensors");
+  BOOST_TEST(path("{{small}}", parts) == "{small}/a.b_int8_convrot_gptq.safetensors");
+  BOOST_TEST(path("one.safetensors", parts) == "one.safetensors");
+  BOOST_TEST(path("one.sft", parts) == "one.sft");
   BOOST_TEST(path("{folder}/x/{stem}-{format}.{optimizer}.safetensors", parts) ==
              "models/x/a.b-int8_convrot.gptq.safetensors");
   BOOST_TEST(path("out/{name}", parts) == "out/a.b.safetensors");

@@ -46,4 +46,13 @@ BOOST_AUTO_TEST_CASE(every_shell_has_every_option) {
   BOOST_TEST(run({"completion", "tcsh"}).code == 2);
 }
 
+BOOST_AUTO_TEST_CASE(json) {
+  for (const char* shell : {"bash", "zsh", "fish"}) {
+    const auto document = run({"completion", shell, "--json"}).json();
+    BOOST_TEST(document["schema"] == "octavo.completion/1");
+    BOOST_TEST(document["shell"] == shell);
+    BOOST_TEST(document["script"] == run({"completion", shell}).out);
+  }
+}
+
 BOOST_AUTO_TEST_SUITE_END()

@@ -1,4 +1,5 @@
 // `doctor` finds what is wrong: a backend that computes wrongly, and what killed runs left behind.
+#include "checkpoint_file.hpp"
 #include "machine.hpp"
 #include "program.hpp"
 #include "unit/temporary_folder.hpp"
@@ -7,6 +8,8 @@
 
 #include <unistd.h>
 
+#include <algorithm>
+#include <filesystem>
 #include <map>
 #include <sys/wait.h>
 
@@ -73,6 +76,52 @@ BOOST_AUTO_TEST_CASE(a_backend_that_is_wrong) {
   BOOST_TEST(found.at("absmax") == "wrong");
   BOOST_TEST(found.at("gram") == "failed");
   BOOST_TEST(found.at("matmul") == "missing");
+}
+
+// A program that finds no plugin, or only those that cannot work.
+BOOST_AUTO_TEST_CASE(no_backend_can_work) {
+  const TemporaryFolder folder;
+  std::filesystem::create_directory(folder / "bin");
+  const std::string alone = folder / "bin" / "octavo";
+  std::filesystem::copy_file(OCTAVO_PROGRAM, alone);
+  const Outcome nothing = run({"doctor", folder.path(), "--json"}, {}, alone);
+  BOOST_TEST(nothing.code == 6);
+  BOOST_TEST(nothing.json()["ok"] == false);
+
+  const std::string plugins = std::filesystem::path(OCTAVO_PROGRAM).parent_path() / "../lib/octavo/plugins";
+  std::vector<std::string> arguments = {"convert",  folder / "m.safetensors", "--device", "auto",
+                                        "--format", "int8_tensorwise",        "--model",  "none"};
+  for (const std::string& path : {std::string(OCTAVO_TEST_PLUGINS "/backends/absent_backend.so"),
+                                  std::string(OCTAVO_TEST_PLUGINS "/backends/unusable_backend.so"),
+                                  plugins + "/formats", plugins + "/optimizers/nearest.so"}) {
+    arguments.insert(arguments.end(), {"--plugin-path", path});
+  }
+  write_checkpoint(folder / "m.safetensors", {f32("a.weight", {8, 64}, std::vector<float>(512, 1.0F))});
+  const Outcome refused = run(arguments, {}, alone);
+  BOOST_TEST(refused.code == 6);
+  for (const char* words : {"absent_backend is not used: no such card",
+                            "unusable_backend is not used: the card is too old", "hint: octavo doctor"})
+    BOOST_TEST(refused.error.find(words) != std::string::npos, refused.error);
+}
+
+BOOST_AUTO_TEST_CASE(absent_hardware_is_no_warning) {
+  const TemporaryFolder folder;
+  write_checkpoint(folder / "m.safetensors", {f32("a.weight", {8, 64}, std::vector<float>(512, 1.0F))});
+  const std::string absent = "absent_backend is not used: no such card";
+  const std::string unusable = "unusable_backend is not used: the card is too old";
+  std::vector<std::string> arguments = {
+      "convert",       folder / "m.safetensors", "--device", "auto", "--force",
+      "--format",      "int8_tensorwise",        "--model",  "none", "--json",
+      "--plugin-path", OCTAVO_TEST_PLUGINS};
+  const Outcome outcome = run(arguments);
+  BOOST_TEST(outcome.code == 0);
+  const auto notes = outcome.json()["notes"].get<std::vector<std::string>>();
+  for (const std::string& note : {absent, unusable})
+    BOOST_TEST(std::count(notes.begin(), notes.end(), note) == 1);
+  BOOST_TEST(outcome.error.find("warning: " + unusable) != std::string::npos, outcome.error);
+  BOOST_TEST(outcome.error.find(absent) == std::string::npos, outcome.error);
+  arguments.emplace_back("-v");
+  BOOST_TEST(run(arguments).error.find(absent) != std::string::npos);
 }
 
 BOOST_AUTO_TEST_CASE(what_killed_runs_left) {

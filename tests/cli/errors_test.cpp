@@ -15,6 +15,14 @@ BOOST_AUTO_TEST_CASE(no_command) {
   BOOST_TEST(outcome.error.starts_with("octavo: error: [command] no command was given\nhint: "));
 }
 
+BOOST_AUTO_TEST_CASE(no_command_and_an_unknown_option) {
+  const Outcome outcome = run({"--versoin"});
+  BOOST_TEST(outcome.code == 2);
+  BOOST_TEST(outcome.error ==
+             "octavo: error: [options] there is no option '--versoin'\nhint: did you mean --version?\n");
+  BOOST_TEST(run({"--json"}).error.find("no command was given") != std::string::npos);
+}
+
 BOOST_AUTO_TEST_CASE(unknown_command_gets_the_nearest_name) {
   const Outcome outcome = run({"inspekt", "x.safetensors"});
   BOOST_TEST(outcome.code == 2);
@@ -79,7 +87,10 @@ BOOST_AUTO_TEST_CASE(full_and_closed_standard_output) {
   const TemporaryFolder folder;
   write_checkpoint(folder / "a.safetensors", {f32("a", {1}, {1})});
   const std::string file = folder / "a.safetensors";
-  BOOST_TEST(run_shell("\"$octavo\" inspect " + file + " > /dev/full").code == 5);
+  for (const char* json : {"", " --json"})
+    BOOST_TEST(run_shell("\"$octavo\" inspect " + file + json + " > /dev/full").code == 5, json);
+  // The first error is what the exit code tells.
+  BOOST_TEST(run_shell("\"$octavo\" inspect --json > /dev/full").code == 2);
   // The reader of the pipe goes away before anything is written: no error.
   const Outcome closed =
       run_shell("(sleep 0.2; \"$octavo\" inspect " + file + "; echo $? >&2) | true; sleep 0.5");

@@ -58,6 +58,19 @@ BOOST_AUTO_TEST_CASE(text) {
   BOOST_TEST(all.find("net.norm.weight") != std::string::npos);
 }
 
+// FIPS 180-4 has no vector of this file: sha256sum is the other implementation.
+BOOST_AUTO_TEST_CASE(sha256) {
+  const TemporaryFolder folder;
+  const std::string file = folder / "q.safetensors";
+  write_checkpoint(file, quantized_file());
+  const std::string line = run_shell("sha256sum " + file).out;
+  BOOST_REQUIRE(line.size() > 64u);
+  BOOST_TEST(run({"inspect", file, "--sha256"}).out.find("\n" + line) != std::string::npos);
+  const auto json = run({"inspect", file, "--sha256", "--json"}).json();
+  BOOST_TEST(json["sha256"] == nlohmann::json({line.substr(0, 64)}));
+  BOOST_TEST(!run({"inspect", file, "--json"}).json().contains("sha256"));
+}
+
 BOOST_AUTO_TEST_CASE(shards_and_folders) {
   const TemporaryFolder folder;
   write_checkpoint(folder / "model-00001-of-00002.safetensors", {f32("a", {1}, {1})});

@@ -113,6 +113,13 @@ BOOST_AUTO_TEST_CASE(wrong_command_lines) {
                         (ErrorWith{ErrorCode::usage, "'10' is not a whole number"}));
   BOOST_CHECK_EXCEPTION(parse({"--damping", "nan"}).number("damping", 0, 1), Error,
                         (ErrorWith{ErrorCode::usage, "'nan' is not a number"}));
+  BOOST_CHECK_EXCEPTION(parse({"--max-ram", "8X"}).size("max-ram"), Error,
+                        (ErrorWith{ErrorCode::usage, "--max-ram: \"8X\" is not a size"}));
+  BOOST_CHECK_EXCEPTION(
+      parse({"--max-ram", "0"}).size("max-ram"), Error,
+      (ErrorWith{ErrorCode::usage, "--max-ram: '0' is too small; expected at least 1 byte"}));
+  BOOST_CHECK_EXCEPTION(parse({"--max-ram", "4095"}).size("max-ram", 4096), Error,
+                        (ErrorWith{ErrorCode::usage, "'4095' is too small; expected at least 4096 bytes"}));
   BOOST_CHECK_THROW(parse({}).text("not-declared"), std::logic_error);
   try {
     parse({"--fource"});

@@ -63,7 +63,10 @@ BOOST_AUTO_TEST_CASE(refused_ones_say_why) {
   const auto plugin = find(outcome.json(), "broken", "refused");
   BOOST_REQUIRE(!plugin.is_null());
   BOOST_TEST(!plugin["reason"].get<std::string>().empty());
-  BOOST_TEST(outcome.error.find("broken") != std::string::npos);  // the user named the place
+  BOOST_TEST(outcome.error.find("broken") != std::string::npos);                // the user named the place
+  std::filesystem::rename(folder / "formats/broken.so", folder / "broken.so");  // of which no kind is known
+  BOOST_TEST(run({"plugins", "broken", "--plugin-path", folder / "broken.so"})
+                 .out.starts_with("broken\n  state  refused\n"));
   BOOST_TEST(run({"plugins", "--plugin-path", folder.path()}).out.find("refused") != std::string::npos);
   BOOST_TEST(run({"plugins", "--plugin-path", folder / "no such place"}).code == 2);
 }

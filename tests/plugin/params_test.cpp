@@ -122,6 +122,10 @@ BOOST_AUTO_TEST_CASE(the_closest_name_is_near) {
   BOOST_TEST(closest_name("adaptative", known) == "adaptive");
   BOOST_TEST(closest_name("convolution", known) == "");
   BOOST_TEST(closest_name("", known) == "");
+  BOOST_TEST(closest_name("qq", known) == "");  // two of four letters are another word
+  BOOST_TEST(closest_name("gptqxy", known) == "gptq");
+  BOOST_TEST(closest_name("gptqxyz", known) == "gptq");
+  BOOST_TEST(closest_name("x", std::vector<std::string>{"y"}) == "");
   BOOST_TEST(closest_name(std::string(1000, 'n'), known) == "");
 }
 

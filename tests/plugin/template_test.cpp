@@ -125,6 +125,10 @@ BOOST_FIXTURE_TEST_CASE(the_optimizer_quantizes_on_the_backends_lane, Host) {
   tile.scales[0] = tensor_view(scales.data(), OCTAVO_F32, {2, 1});
   octavo_tile_result result{};
   result.struct_size = sizeof result;
+  constexpr double kUnsaid = -1;
+  std::array<double, 2> own{kUnsaid, kUnsaid}, nearest = own;
+  result.row_metric = own.data();
+  result.row_nearest_metric = nearest.data();
   optimizer.quantize(nullptr, lane.raw(), tile, result);
   lane.wait(0);
   BOOST_TEST(scales == (std::array<float, 2>{1, 2}), boost::test_tools::per_element());
@@ -132,6 +136,8 @@ BOOST_FIXTURE_TEST_CASE(the_optimizer_quantizes_on_the_backends_lane, Host) {
   const std::array<int, 8> expected = {127, -64, 2, 0, 0, 127, -1, 2};
   for (std::size_t i = 0; i < 8; ++i) BOOST_TEST(codes[i] == expected[i]);
   BOOST_TEST(result.error_sum == 0.25 + 1.0);
+  // A row of which nothing is said is not compared with nearest.
+  for (const double metric : {own[0], own[1], nearest[0], nearest[1]}) BOOST_TEST(metric == kUnsaid);
 }
 
 BOOST_FIXTURE_TEST_CASE(the_model_keeps_large_layers, Host) {

@@ -322,6 +322,19 @@ class OptimizerFlagsTest(FlagsTest):
         done = octavo("convert", self.source, "-o", self.target, "--quip-store-transformed")
         self.assertTrue(done.returncode == 0 or "quip_transformed" in done.stderr, done.stderr)
 
+    def test_flags_that_contradict_each_other(self):
+        for arguments in (("--int8", "--fp16"), ("--fp16", "--format", "int8_convrot"), ("--int8", "--format", "fp16")):
+            error = self.refuse(2, "convert", self.source, *arguments)
+            self.assertIn(f"{arguments[0]} and {' '.join(arguments[1:])} contradict each other", error)
+        for arguments in (("--fp16", "--format", "fp16"), ("--int8", "--format", "int8_axiswise")):
+            self.assertEqual(octavo("plan", self.source, *arguments).returncode, 0)
+
+    def test_flags_without_effect_are_in_the_document(self):
+        for command in (("plan",), ("convert", "-o", self.target)):
+            done = octavo(command[0], self.source, *command[1:], "--json", "--streaming")
+            lines = [line for line in json.loads(done.stdout)["warnings"] if line.startswith("--streaming has no effect")]
+            self.assertEqual(len(lines), 1, done.stdout)
+
     def test_flags_without_effect_say_why(self):
         before = self.stored()
         for flag, words in WITHOUT_EFFECT.items():

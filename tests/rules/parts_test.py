@@ -1,7 +1,9 @@
 """All-in-one files: each part is judged by the filter that recognises it, and what a loader needs plain stays so."""
 
+import json
 import unittest
 
+from program import octavo
 from rules_case import RulesTest
 
 FLUX2 = {
@@ -86,6 +88,15 @@ class PartsTest(RulesTest):
     def test_a_vae_alone_has_nothing_to_quantize(self):
         source = self.write(VAE, "vae.safetensors")
         self.assertIn("nothing would be quantized", self.refuse(4, "convert", source))
+        # What shows the reasons shows them here too.
+        done = octavo("plan", source)
+        self.assertEqual(done.returncode, 4)
+        self.assertIn("vae.decoder.conv_in.weight", done.stdout)
+        done = octavo("plan", source, "--json")
+        self.assertEqual(done.returncode, 4)
+        document = json.loads(done.stdout)
+        self.assertEqual({tensor["decision"] for tensor in document["tensors"]}, {"keep"})
+        self.assertEqual(document["error"]["code"], 4)
 
 
 if __name__ == "__main__":

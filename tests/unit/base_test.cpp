@@ -2,6 +2,7 @@
 #include "base/error.hpp"
 #include "base/file.hpp"
 #include "base/hash.hpp"
+#include "base/words.hpp"
 #include "temporary_folder.hpp"
 
 #include <boost/test/unit_test.hpp>
@@ -101,6 +102,31 @@ BOOST_AUTO_TEST_CASE(reading_past_the_end_is_bad_input) {
   BOOST_TEST(std::to_integer<char>(bytes[3]) == '5');
   BOOST_CHECK_EXCEPTION(file.read_at(2, bytes), Error,
                         (ErrorWith{ErrorCode::bad_input, "ends at byte 5, 1 more"}));
+}
+
+BOOST_AUTO_TEST_CASE(a_text_is_read_up_to_a_limit) {
+  const TemporaryFolder folder;
+  write_file(folder / "f", std::string("a\0b\n", 4));
+  const File file = File::open_to_read(folder / "f");
+  BOOST_TEST(read_text(file, 4, "config") == std::string("a\0b\n", 4));
+  BOOST_CHECK_EXCEPTION(
+      read_text(file, 3, "config"), Error,
+      (ErrorWith{ErrorCode::bad_input, "[config] " + file.path() + " has 4 bytes; at most 3 are read"}));
+}
+
+BOOST_AUTO_TEST_CASE(operations_are_taken_off_and_nothing_else) {
+  BOOST_TEST(without_operation("[options] damping is 3") == "damping is 3");
+  BOOST_TEST(without_operation("[layer config] a: b") == "a: b");
+  for (const char* text :
+       {"", "[", "[]", "[] x", "[3, 4] is no shape", "[blocks.0.attn] stopped", "[open]x", "x"})
+    BOOST_TEST(without_operation(text) == text);
+}
+
+BOOST_AUTO_TEST_CASE(counts_agree_with_their_words) {
+  BOOST_TEST(plural(1, "layer") == "1 layer");
+  BOOST_TEST(plural(0, "layer") == "0 layers");
+  BOOST_TEST(plural(2, "bias", "biases") == "2 biases");
+  BOOST_TEST(plural(1, "bias", "biases") == "1 bias");
 }
 
 BOOST_AUTO_TEST_CASE(only_regular_files_are_opened) {

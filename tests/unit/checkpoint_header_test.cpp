@@ -134,7 +134,10 @@ BOOST_AUTO_TEST_CASE(entries_have_three_fields_of_the_right_type) {
   check_refused_by_both(one(R"("dtype":"F32","shape":["1"],"data_offsets":[0,4])"), 4, "shape is the text");
   check_refused_by_both(one(R"("dtype":"F32","shape":[[1]],"data_offsets":[0,4])"), 4, "shape is an array");
   check_refused_by_both(one(R"("dtype":"F32","shape":[-1],"data_offsets":[0,4])"), 4,
-                        "dimension 0 is -1, which is negative");
+                        "tensor \"a\", shape: dimension 0 is -1, which is negative");
+  check_refused_by_both(one(R"("dtype":"F32","shape":[1,-7],"data_offsets":[0,4])"), 4, "dimension 1 is -7");
+  check_refused_by_both(one(R"("dtype":"F32","shape":[1],"data_offsets":[0,-4])"), 4,
+                        "data_offsets: number 1 is -4, which is negative");
   check_refused_by_both(one(R"("dtype":"F32","shape":[1.0],"data_offsets":[0,4])"), 4, "the number 1.0");
   check_refused_by_both(one(R"("dtype":"F32","shape":[1e0],"data_offsets":[0,4])"), 4, "the number 1e0");
   check_refused_by_both(one(R"("dtype":"F32","shape":[18446744073709551616],"data_offsets":[0,4])"), 4,

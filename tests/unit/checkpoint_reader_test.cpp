@@ -132,6 +132,7 @@ BOOST_AUTO_TEST_CASE(shard_names_stay_in_the_folder) {
         std::string("sub/x.safetensors"), std::string("sub\\\\x.safetensors")}) {
     write_file(index, index_of("\"a\":\"" + name + "\""));
     check_refused(index, "is not the plain name");
+    check_refused(index, "[index] " + index.string() + ": shard ");
   }
   fs::create_symlink(outside, folder / "link.safetensors");
   write_file(index, index_of(R"("a":"link.safetensors")"));

@@ -120,6 +120,26 @@ BOOST_AUTO_TEST_CASE(work_follows_the_output) {
              "c0:0+40 c0:40+40 c0:80+20 ");  // at 500
 }
 
+// Layers that wait to be admitted come one after the other, whatever it is that they wait for: in a sharded
+// output, whose files take turns, the second would else come between two tiles of the first.
+BOOST_AUTO_TEST_CASE(layers_that_are_admitted_come_in_one_go) {
+  for (const uint32_t wants :
+       {uint32_t{OCTAVO_WANTS_ROWS}, uint32_t{OCTAVO_WANTS_PREPARE}, uint32_t{OCTAVO_WANTS_INPUTS}}) {
+    checkpoint::TensorRef first, second;
+    plan::Plan plan;
+    for (const auto* source : {&first, &second}) {
+      plan.layers.push_back(std::make_unique<plan::PlannedLayer>(row_layer(*source, 4, 10)));
+      plan.layers.back()->wants = wants;
+    }
+    plan.layers[0]->outputs = {{OCTAVO_ROLE_CODES, 0}};
+    plan.layers[1]->outputs = {{OCTAVO_ROLE_CODES, 1}};
+    std::string order;
+    for (const run::WorkItem& item : run::cut_into_work(plan, {0, 10}, 40))
+      order += std::to_string(item.index);
+    BOOST_TEST(order == (wants == OCTAVO_WANTS_ROWS ? "0101" : "0011"));
+  }
+}
+
 BOOST_AUTO_TEST_CASE(results_are_summed_over_tiles) {
   const checkpoint::TensorRef source;
   const plan::PlannedLayer layer = row_layer(source, 4, 10);
