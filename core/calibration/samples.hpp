@@ -18,16 +18,14 @@ namespace octavo::calibration {
 // column, summed in f64 in the order of the rows, and its largest magnitude.
 class Samples {
  public:
-  // Reads the kept rows, if the group has any. `divisors`: of the columns, as SmoothQuant divides inputs;
-  // empty:
-  // 1. Throws as Calibration::read does.
+  // Reads the kept rows, if the group has any. `divisors`: of the columns, as SmoothQuant divides inputs, all
+  // 1 if empty. Throws as Calibration::read does.
   Samples(const Calibration& calibration, const InputGroup& group, std::span<const float> divisors = {});
 
   // Views of this object: samples F32 or BF16 [rows, cols], mean and channel_max f32 [cols]; data is NULL
   // where nothing is known.
   const octavo_inputs& view() const { return view_; }
   const std::vector<float>& mean() const { return mean_; }  // empty: not known
-
   // f32 [cols], of |x|; empty: not known.
   const std::vector<float>& channel_max() const { return channel_max_; }
 

@@ -8,28 +8,19 @@
 namespace octavo::report {
 namespace {
 
-octavo_tensor host_view(std::vector<std::byte>& bytes, uint32_t dtype, int64_t rows, int64_t cols) {
-  bytes.resize(static_cast<size_t>(rows * cols) * static_cast<size_t>(octavo::bits_of(dtype)) / 8);
-  return tensor_view(bytes.data(), dtype, {rows, cols});
+// Room for a part in host memory.
+void place(octavo_tensor& part, std::vector<std::byte>& bytes) {
+  bytes.resize(view_bytes(part));
+  part.data = bytes.data();
 }
 
 // A tile of the band with room for its parts in host memory.
 octavo_tile host_tile(const octavo_layer& layer, const octavo_grid& grid, int64_t begin, int64_t count,
                       Parts& parts) {
-  octavo_tile tile{};
-  tile.struct_size = sizeof tile;
-  tile.layer = &layer;
-  tile.grid = &grid;
-  tile.row_begin = begin;
-  tile.codes = host_view(parts.codes, grid.stored_dtype, count, grid.cols);
-  for (uint32_t i = 0; i < grid.scale_levels; ++i) {
-    const ScaleShape shape = scale_shape(grid.scales[i], count, grid.cols);
-    tile.scales[i] = host_view(parts.scales[i], grid.scales[i].dtype, shape.rows, shape.cols);
-  }
-  if (grid.code == OCTAVO_CODE_INTEGER_ZERO) {
-    const ScaleShape shape = scale_shape(grid.scales[0], count, grid.cols);
-    tile.zero_points = host_view(parts.zero_points, grid.zero_point_dtype, shape.rows, shape.cols);
-  }
+  octavo_tile tile = tile_of(layer, grid, begin, count, grid.cols);
+  place(tile.codes, parts.codes);
+  for (uint32_t i = 0; i < grid.scale_levels; ++i) place(tile.scales[i], parts.scales[i]);
+  if (tile.zero_points.rank != 0) place(tile.zero_points, parts.zero_points);
   return tile;
 }
 
@@ -78,27 +69,14 @@ class BandJudge {
     return buffer.upload(lane(), tensor_view(values, OCTAVO_F32, {rows.samples, rows.cols}));
   }
 
-  template <typename Call>
-  void run(const char* operation, Call&& call) {
-    lane().run(operation,
-               [&](octavo_lane* raw, octavo_error* error) { return call(lane().operations(), raw, error); });
-  }
-
   octavo_tensor outputs(LaneBuffer& buffer) {
     return buffer.reserve(lane(), tensor_view(nullptr, OCTAVO_F32, {inputs_.reference.samples, count_}));
   }
 
   octavo_tensor product(const octavo_tensor& weights, LaneBuffer& buffer) {
-    octavo_matmul call{};
-    call.struct_size = sizeof call;
-    call.transpose_b = 1;
-    call.precision = OCTAVO_PRECISION_F32;
-    call.a = x_;
-    call.b = weights;
-    call.c = outputs(buffer);
-    run("matmul",
-        [&](auto& operations, auto* raw, auto* error) { return operations.matmul(raw, &call, error); });
-    return call.c;
+    const octavo_tensor y = outputs(buffer);
+    lane().multiply(x_, weights, y);
+    return y;
   }
 
   octavo_tensor integer_product(const octavo_tile& tile) {
@@ -110,27 +88,21 @@ class BandJudge {
     call.codes = tile.codes;
     call.scales = tile.scales[0];
     call.y = outputs(worker_.y_both);
-    run("matmul_int8",
-        [&](auto& operations, auto* raw, auto* error) { return operations.matmul_int8(raw, &call, error); });
+    lane().run("matmul_int8", [&](auto& operations, auto* raw, auto* error) {
+      return operations.matmul_int8(raw, &call, error);
+    });
     return call.y;
   }
 
   octavo_tensor dequantized(const octavo_tile& tile) {
     octavo_tensor values =
         worker_.weights.reserve(lane(), tensor_view(nullptr, OCTAVO_F32, {count_, grid_.cols}));
-    run("dequantize", [&](auto& operations, auto* raw, auto* error) {
-      return operations.dequantize(raw, &tile, 1, &values, error);
-    });
+    lane().dequantize(tile, values);
     return values;
   }
 
   double squares(const octavo_tensor& a, const octavo_tensor& b, double* signal = nullptr) {
-    octavo_error_sums sums{};
-    sums.struct_size = sizeof sums;
-    run("error_sums", [&](auto& operations, auto* raw, auto* error) {
-      return operations.error_sums(raw, &a, &b, &sums, error);
-    });
-    lane().finish();
+    const octavo_error_sums sums = lane().error_sums(a, b);
     if (signal != nullptr) *signal = sums.signal_sum;
     return sums.error_sum;
   }
@@ -169,12 +141,7 @@ class BandJudge {
       if (tile.zero_points.data != nullptr)
         tile.zero_points = parts.lane_zero_points.reserve(lane(), tile.zero_points);
     }
-    octavo_tile_result result{};
-    result.struct_size = sizeof result;
-    run("quantize_nearest", [&](auto& operations, auto* raw, auto* error) {
-      return operations.quantize_nearest(raw, &tile, &result, error);
-    });
-    lane().finish();
+    lane().quantize_nearest(tile);
     if (needs_layer_absmax(grid_)) write_layer_scale(tile);
     parts.tile = tile;
   }

@@ -22,15 +22,22 @@ class BandLane {
   const octavo_operations& operations() { return *raw().operations; }
   plugin::Lane* backend_lane() { return lane_ ? &*lane_ : nullptr; }  // nullptr: the reference
 
-  // run("dequantize", [&](octavo_lane* lane, octavo_error* error) { return operations().dequantize(lane,
-  // ...); }) Throws Error for a status other than OCTAVO_OK.
+  // As plugin::Lane::run: run("cast", [&](auto& op, auto* lane, auto* error) { return op.cast(lane, ...,
+  // error); }). Throws Error for a status other than OCTAVO_OK.
   template <typename Body>
   void run(const char* operation, Body&& body) {
-    plugin::call("lane", operation, [&](octavo_error* error) { return body(&raw(), error); });
+    plugin::call("lane", operation, [&](octavo_error* error) { return body(operations(), &raw(), error); });
   }
 
   // Returns when all that was issued is done. Throws Error with its first failure.
   void finish();
+
+  // Operations that several reports issue; they throw as run does. Those that return a number have finished.
+  void multiply(const octavo_tensor& a, const octavo_tensor& b, const octavo_tensor& c);  // c = a b^T in f32
+  void dequantize(const octavo_tile& tile, octavo_tensor& values);  // in the plain basis
+  void quantize_nearest(const octavo_tile& tile);                   // finishes
+  octavo_error_sums error_sums(const octavo_tensor& a, const octavo_tensor& b);
+  float absmax(const octavo_grid& grid, const octavo_tensor& values);  // in the grid's basis
 
  private:
   std::optional<plugin::Lane> lane_;
@@ -55,5 +62,10 @@ class LaneBuffer {
 
 // Bytes of a packed view.
 uint64_t view_bytes(const octavo_tensor& view);
+
+// Rows [row_begin, row_begin + rows) of a layer whose codes have `cols` columns: views without memory of the
+// parts that the grid has.
+octavo_tile tile_of(const octavo_layer& layer, const octavo_grid& grid, int64_t row_begin, int64_t rows,
+                    int64_t cols);
 
 }  // namespace octavo::report

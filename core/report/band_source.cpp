@@ -25,6 +25,10 @@ octavo_tensor buffer_view(std::vector<std::byte>& bytes, uint32_t dtype, int64_t
   return tensor_view(bytes.data(), dtype, {rows, cols});
 }
 
+void place(octavo_tensor& part, std::vector<std::byte>& bytes) {
+  part = buffer_view(bytes, part.dtype, part.shape[0], part.shape[1]);
+}
+
 // Rows of one band of scales or zero points, from the tensor of that role.
 void read_cells(const checkpoint::Checkpoint& file, const StoredLayer& layer, octavo_role role,
                 const octavo_scale_level& level, const octavo_tensor& view, int64_t row_begin) {
@@ -182,8 +186,8 @@ octavo_tensor BandSource::read_float(BandLane& lane, BandBuffers& buffers, int64
   if (dtype == OCTAVO_F32) return uploaded;
   octavo_tensor values = buffers.lane_values.reserve(lane, tensor_view(nullptr, OCTAVO_F32, {count, cols_}));
   buffers.cast_result.struct_size = sizeof buffers.cast_result;
-  lane.run("cast", [&](octavo_lane* raw, octavo_error* error) {
-    return lane.operations().cast(raw, &uploaded, &values, 0, &buffers.cast_result, error);
+  lane.run("cast", [&](auto& operations, auto* raw, auto* error) {
+    return operations.cast(raw, &uploaded, &values, 0, &buffers.cast_result, error);
   });
   return values;
 }
@@ -191,20 +195,10 @@ octavo_tensor BandSource::read_float(BandLane& lane, BandBuffers& buffers, int64
 // A tile of the band in host memory, with room for everything that is read.
 octavo_tile BandSource::host_tile(BandBuffers& buffers, int64_t row_begin, int64_t count) const {
   const octavo_grid& grid = layer_->grid;
-  octavo_tile tile{};
-  tile.struct_size = sizeof tile;
-  tile.layer = &boundary_layer_;
-  tile.grid = &grid;
-  tile.row_begin = row_begin;
-  tile.codes = buffer_view(buffers.source, grid.stored_dtype, count, cols_);
-  for (uint32_t i = 0; i < grid.scale_levels; ++i) {
-    const ScaleShape shape = scale_shape(grid.scales[i], count, cols_);
-    tile.scales[i] = buffer_view(buffers.scales[i], grid.scales[i].dtype, shape.rows, shape.cols);
-  }
-  if (grid.code == OCTAVO_CODE_INTEGER_ZERO) {
-    const ScaleShape shape = scale_shape(grid.scales[0], count, cols_);
-    tile.zero_points = buffer_view(buffers.zero_points, grid.zero_point_dtype, shape.rows, shape.cols);
-  }
+  octavo_tile tile = tile_of(boundary_layer_, grid, row_begin, count, cols_);
+  place(tile.codes, buffers.source);
+  for (uint32_t i = 0; i < grid.scale_levels; ++i) place(tile.scales[i], buffers.scales[i]);
+  if (tile.zero_points.rank != 0) place(tile.zero_points, buffers.zero_points);
   return tile;
 }
 
@@ -218,9 +212,7 @@ octavo_tensor BandSource::read_codes(BandLane& lane, BandBuffers& buffers, int64
   }
   tile.zero_points = buffers.lane_zero_points.upload(lane, tile.zero_points);
   octavo_tensor values = buffers.lane_values.reserve(lane, tensor_view(nullptr, OCTAVO_F32, {count, cols_}));
-  lane.run("dequantize", [&](octavo_lane* raw, octavo_error* error) {
-    return lane.operations().dequantize(raw, &tile, 1, &values, error);
-  });
+  lane.dequantize(tile, values);
   return values;
 }
 

@@ -210,12 +210,7 @@ bool same_bytes(const Side& a, const Side& b, const Pair& pair, const Band& band
 Difference difference_of(const Pair& pair, const Band& band, Worker& worker) {
   const octavo_tensor values_a = pair.a->read(worker.lane, worker.a, band.begin, band.count);
   const octavo_tensor values_b = pair.b->read(worker.lane, worker.b, band.begin, band.count);
-  octavo_error_sums sums{};
-  sums.struct_size = sizeof sums;
-  worker.lane.run("error_sums", [&](octavo_lane* lane, octavo_error* error) {
-    return worker.lane.operations().error_sums(lane, &values_a, &values_b, &sums, error);
-  });
-  worker.lane.finish();
+  const octavo_error_sums sums = worker.lane.error_sums(values_a, values_b);
   const auto elements = static_cast<uint64_t>(band.count) * static_cast<uint64_t>(pair.a->cols());
   return {sums.error_sum, sums.signal_sum, sums.max_error, elements};
 }

@@ -194,13 +194,7 @@ class OutputJudge {
     for (int64_t begin = 0; begin < job.result.rows; begin += step) {
       const octavo_tensor values =
           job.reference->read(worker.lane, worker.reference, begin, std::min(step, job.result.rows - begin));
-      octavo_absmax_result result{};
-      result.struct_size = sizeof result;
-      worker.lane.run("absmax", [&](octavo_lane* raw, octavo_error* error) {
-        return worker.lane.operations().absmax(raw, &job.stored->grid, &values, 0, &result, error);
-      });
-      worker.lane.finish();
-      job.absmax = std::max(job.absmax, result.absmax);
+      job.absmax = std::max(job.absmax, worker.lane.absmax(job.stored->grid, values));
     }
     job.has_absmax = true;
   }

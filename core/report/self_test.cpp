@@ -116,11 +116,7 @@ Values quantize(BandLane& lane, const octavo_host& host, const octavo_grid& grid
   tile.source = source.upload(lane, view_of(weight, kRows, kCols));
   tile.codes = codes.reserve(lane, shape_of(OCTAVO_I8, kRows, kCols));
   tile.scales[0] = scale.reserve(lane, shape_of(OCTAVO_F32, scales.rows, scales.cols));
-  octavo_tile_result result{};
-  result.struct_size = sizeof result;
-  lane.run("quantize_nearest", [&](octavo_lane* raw, octavo_error* error) {
-    return lane.operations().quantize_nearest(raw, &tile, &result, error);
-  });
+  lane.quantize_nearest(tile);
   Values values;
   collect(lane, tile.codes, values);
   collect(lane, tile.scales[0], values);
@@ -131,13 +127,7 @@ Values absmax(BandLane& lane, const octavo_host& host, const octavo_grid& grid) 
   Values weight = random_values(host, "weight", kRows * kCols);
   LaneBuffer buffer;
   const octavo_tensor source = buffer.upload(lane, view_of(weight, kRows, kCols));
-  octavo_absmax_result result{};
-  result.struct_size = sizeof result;
-  lane.run("absmax", [&](octavo_lane* raw, octavo_error* error) {
-    return lane.operations().absmax(raw, &grid, &source, 0, &result, error);
-  });
-  lane.finish();
-  return {result.absmax};
+  return {lane.absmax(grid, source)};
 }
 
 Values change_basis(BandLane& lane, const octavo_host& host, const octavo_grid& grid, bool to) {
@@ -145,8 +135,7 @@ Values change_basis(BandLane& lane, const octavo_host& host, const octavo_grid& 
   LaneBuffer from, into;
   const octavo_tensor source = from.upload(lane, view_of(weight, kRows, kCols));
   octavo_tensor target = into.reserve(lane, shape_of(OCTAVO_F32, kRows, kCols));
-  lane.run(to ? "to_basis" : "from_basis", [&](octavo_lane* raw, octavo_error* error) {
-    const octavo_operations& table = lane.operations();
+  lane.run(to ? "to_basis" : "from_basis", [&](auto& table, auto* raw, auto* error) {
     return to ? table.to_basis(raw, &grid, &source, &target, error)
               : table.from_basis(raw, &grid, &source, &target, error);
   });
@@ -181,9 +170,7 @@ Values dequantize(BandLane& lane, const octavo_host& host, const octavo_grid& gr
   tile.codes = code_buffer.upload(lane, tensor_view(codes.data(), OCTAVO_I8, {kRows, kCols}));
   tile.scales[0] = scale_buffer.upload(lane, view_of(scales, kRows, 1));
   octavo_tensor target = into.reserve(lane, shape_of(OCTAVO_F32, kRows, kCols));
-  lane.run("dequantize", [&](octavo_lane* raw, octavo_error* error) {
-    return lane.operations().dequantize(raw, &tile, 1, &target, error);
-  });
+  lane.dequantize(tile, target);
   Values values;
   collect(lane, target, values);
   return values;
@@ -217,8 +204,8 @@ Values round_feedback(BandLane& lane, const octavo_host& host, const octavo_grid
   feedback.scales = scale.upload(lane, view_of(scales, kRows, 1));
   feedback.codes = codes.reserve(lane, shape_of(OCTAVO_I8, kRows, kCols));
   feedback.residual = residual.reserve(lane, shape_of(OCTAVO_F32, kRows, kCols));
-  lane.run("round_feedback", [&](octavo_lane* raw, octavo_error* error) {
-    return lane.operations().round_feedback(raw, &feedback, error);
+  lane.run("round_feedback", [&](auto& operations, auto* raw, auto* error) {
+    return operations.round_feedback(raw, &feedback, error);
   });
   Values values;
   collect(lane, feedback.codes, values);
@@ -228,18 +215,12 @@ Values round_feedback(BandLane& lane, const octavo_host& host, const octavo_grid
 Values matmul(BandLane& lane, const octavo_host& host) {
   Values a = random_values(host, "a", kRows * kCols), b = random_values(host, "b", kRows * kCols);
   LaneBuffer left, right, into;
-  octavo_matmul call{};
-  call.struct_size = sizeof call;
-  call.transpose_b = 1;
-  call.precision = OCTAVO_PRECISION_F32;
-  call.a = left.upload(lane, view_of(a, kRows, kCols));
-  call.b = right.upload(lane, view_of(b, kRows, kCols));
-  call.c = into.reserve(lane, shape_of(OCTAVO_F32, kRows, kRows));
-  lane.run("matmul", [&](octavo_lane* raw, octavo_error* error) {
-    return lane.operations().matmul(raw, &call, error);
-  });
+  const octavo_tensor first = left.upload(lane, view_of(a, kRows, kCols));
+  const octavo_tensor second = right.upload(lane, view_of(b, kRows, kCols));
+  const octavo_tensor product = into.reserve(lane, shape_of(OCTAVO_F32, kRows, kRows));
+  lane.multiply(first, second, product);
   Values values;
-  collect(lane, call.c, values);
+  collect(lane, product, values);
   return values;
 }
 
@@ -257,8 +238,8 @@ Values matmul_int8(BandLane& lane, const octavo_host& host, const octavo_grid& g
   call.codes = weights.upload(lane, tensor_view(codes.data(), OCTAVO_I8, {kRows, kCols}));
   call.scales = scale.upload(lane, view_of(scales, kRows, 1));
   call.y = into.reserve(lane, shape_of(OCTAVO_BF16, 16, kRows));
-  lane.run("matmul_int8", [&](octavo_lane* raw, octavo_error* error) {
-    return lane.operations().matmul_int8(raw, &call, error);
+  lane.run("matmul_int8", [&](auto& operations, auto* raw, auto* error) {
+    return operations.matmul_int8(raw, &call, error);
   });
   Values values;
   collect(lane, call.y, values);
@@ -270,8 +251,8 @@ Values gram(BandLane& lane, const octavo_host& host) {
   LaneBuffer inputs, into;
   const octavo_tensor source = inputs.upload(lane, view_of(x, kRows, kCols));
   octavo_tensor h = into.reserve(lane, shape_of(OCTAVO_F32, kCols, kCols));
-  lane.run("gram", [&](octavo_lane* raw, octavo_error* error) {
-    return lane.operations().gram(raw, &source, &h, 0, error);
+  lane.run("gram", [&](auto& operations, auto* raw, auto* error) {
+    return operations.gram(raw, &source, &h, 0, error);
   });
   Values values;
   collect(lane, h, values);
@@ -283,12 +264,7 @@ Values error_sums(BandLane& lane, const octavo_host& host) {
   LaneBuffer left, right;
   const octavo_tensor first = left.upload(lane, view_of(a, kRows, kCols));
   const octavo_tensor second = right.upload(lane, view_of(b, kRows, kCols));
-  octavo_error_sums sums{};
-  sums.struct_size = sizeof sums;
-  lane.run("error_sums", [&](octavo_lane* raw, octavo_error* error) {
-    return lane.operations().error_sums(raw, &first, &second, &sums, error);
-  });
-  lane.finish();
+  const octavo_error_sums sums = lane.error_sums(first, second);
   return {static_cast<float>(sums.error_sum), static_cast<float>(sums.signal_sum), sums.max_error};
 }
 
@@ -299,8 +275,8 @@ Values cast(BandLane& lane, const octavo_host& host, octavo_dtype dtype) {
   octavo_tensor target = into.reserve(lane, shape_of(static_cast<uint32_t>(dtype), kRows, kCols));
   octavo_cast_result result{};
   result.struct_size = sizeof result;
-  lane.run("cast", [&](octavo_lane* raw, octavo_error* error) {
-    return lane.operations().cast(raw, &source, &target, 0, &result, error);
+  lane.run("cast", [&](auto& operations, auto* raw, auto* error) {
+    return operations.cast(raw, &source, &target, 0, &result, error);
   });
   Values values;
   collect(lane, target, values);
@@ -316,8 +292,8 @@ Values merge_low_rank(BandLane& lane, const octavo_host& host) {
   const octavo_tensor first = left.upload(lane, view_of(up, kRows, kRank));
   const octavo_tensor second = right.upload(lane, view_of(down, kRank, kCols));
   octavo_tensor target = into.reserve(lane, shape_of(OCTAVO_F32, kRows, kCols));
-  lane.run("merge_low_rank", [&](octavo_lane* raw, octavo_error* error) {
-    return lane.operations().merge_low_rank(raw, &source, &first, &second, 0.5f, &target, error);
+  lane.run("merge_low_rank", [&](auto& operations, auto* raw, auto* error) {
+    return operations.merge_low_rank(raw, &source, &first, &second, 0.5f, &target, error);
   });
   Values values;
   collect(lane, target, values);
@@ -331,8 +307,8 @@ Values row_metric(BandLane& lane, const octavo_host& host) {
   const octavo_tensor from = values.upload(lane, view_of(x, kRows, kCols));
   const octavo_tensor by = weights.upload(lane, view_of(pivots, 1, kCols));
   octavo_tensor metric = sums.upload(lane, tensor_view(zeros.data(), OCTAVO_F64, {kRows, 1}));
-  lane.run("row_metric", [&](octavo_lane* raw, octavo_error* error) {
-    return lane.operations().row_metric(raw, &from, &by, &metric, error);
+  lane.run("row_metric", [&](auto& operations, auto* raw, auto* error) {
+    return operations.row_metric(raw, &from, &by, &metric, error);
   });
   Values found;
   collect(lane, metric, found);

@@ -35,8 +35,8 @@ struct ChosenDevice {
 };
 
 // auto: the highest score; those that cannot work here are named in the note, or in `absent`. Throws Error
-// resources, with the reasons of all, if none can. A backend that is asked
-// for by name and cannot work is an Error resources.
+// resources, with the reasons of all, if none can. A backend that is asked for by name and cannot work is an
+// Error resources.
 ChosenDevice choose_device(const DeviceRequest& request, const std::vector<plugin::Setting>& set,
                            plugin::Catalog& catalog, const octavo_host* host);
 

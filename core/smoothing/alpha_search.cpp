@@ -131,12 +131,7 @@ class Trial {
     const octavo_tensor x = rounded(divided, grid_of_inputs(grid, inputs.count), input_parts_);
     const octavo_tensor w = rounded(multiplied, grid, weight_parts_);
     const octavo_tensor y_rounded = product(x, w, y_rounded_);
-    octavo_error_sums sums{};
-    sums.struct_size = sizeof sums;
-    run("error_sums", [&](auto& operations, auto* raw, auto* error) {
-      return operations.error_sums(raw, &y, &y_rounded, &sums, error);
-    });
-    lane_.finish();
+    const octavo_error_sums sums = lane_.error_sums(y, y_rounded);
     return sums.signal_sum == 0 ? 0 : sums.error_sum / sums.signal_sum;
   }
 
@@ -146,28 +141,11 @@ class Trial {
     float layer_scale[2] = {};
   };
 
-  template <typename Call>
-  void run(const char* operation, Call&& call) {
-    lane_.run(operation,
-              [&](octavo_lane* raw, octavo_error* error) { return call(lane_.operations(), raw, error); });
-  }
-
-  octavo_tensor room(LaneBuffer& buffer, uint32_t dtype, int64_t rows, int64_t cols) {
-    return buffer.reserve(lane_,
-                          octavo::tensor_view(nullptr, static_cast<octavo_dtype>(dtype), {rows, cols}));
-  }
-
   octavo_tensor product(const octavo_tensor& x, const octavo_tensor& w, LaneBuffer& buffer) {
-    octavo_matmul call{};
-    call.struct_size = sizeof call;
-    call.transpose_b = 1;
-    call.precision = OCTAVO_PRECISION_F32;
-    call.a = x;
-    call.b = w;
-    call.c = room(buffer, OCTAVO_F32, x.shape[0], w.shape[0]);
-    run("matmul",
-        [&](auto& operations, auto* raw, auto* error) { return operations.matmul(raw, &call, error); });
-    return call.c;
+    const octavo_tensor y =
+        buffer.reserve(lane_, octavo::tensor_view(nullptr, OCTAVO_F32, {x.shape[0], w.shape[0]}));
+    lane_.multiply(x, w, y);
+    return y;
   }
 
   // Nearest on the grid, and back.
@@ -178,44 +156,19 @@ class Trial {
     layer.name = layer.key = "trial";
     layer.rows = rows.count;
     layer.cols = rows.cols;
-    octavo_tile tile{};
-    tile.struct_size = sizeof tile;
-    tile.layer = &layer;
-    tile.grid = &grid;
+    octavo_tile tile = report::tile_of(layer, grid, 0, rows.count, grid.cols);
     tile.source = parts.source.upload(lane_, rows.view());
-    tile.codes = room(parts.codes, grid.stored_dtype, rows.count, grid.cols);
-    for (uint32_t i = 0; i < grid.scale_levels; ++i) {
-      const octavo::ScaleShape shape = octavo::scale_shape(grid.scales[i], rows.count, grid.cols);
-      tile.scales[i] = room(parts.scales[i], grid.scales[i].dtype, shape.rows, shape.cols);
-    }
-    if (grid.code == OCTAVO_CODE_INTEGER_ZERO) {
-      const octavo::ScaleShape shape = octavo::scale_shape(grid.scales[0], rows.count, grid.cols);
-      tile.zero_points = room(parts.zero_points, grid.zero_point_dtype, shape.rows, shape.cols);
-    }
-    if (octavo::needs_layer_absmax(grid)) tile.absmax = absmax(tile.source, grid);
-    octavo_tile_result result{};
-    result.struct_size = sizeof result;
-    run("quantize_nearest", [&](auto& operations, auto* raw, auto* error) {
-      return operations.quantize_nearest(raw, &tile, &result, error);
-    });
-    lane_.finish();
+    tile.codes = parts.codes.reserve(lane_, tile.codes);
+    for (uint32_t i = 0; i < grid.scale_levels; ++i)
+      tile.scales[i] = parts.scales[i].reserve(lane_, tile.scales[i]);
+    if (tile.zero_points.rank != 0) tile.zero_points = parts.zero_points.reserve(lane_, tile.zero_points);
+    if (octavo::needs_layer_absmax(grid)) tile.absmax = lane_.absmax(grid, tile.source);
+    lane_.quantize_nearest(tile);
     place_layer_scales(tile, parts);
-    octavo_tensor values = room(parts.values, OCTAVO_F32, rows.count, rows.cols);
-    run("dequantize", [&](auto& operations, auto* raw, auto* error) {
-      return operations.dequantize(raw, &tile, 1, &values, error);
-    });
+    octavo_tensor values = parts.values.reserve(lane_, rows.view());
+    lane_.dequantize(tile, values);
     lane_.finish();
     return values;
-  }
-
-  float absmax(const octavo_tensor& values, const octavo_grid& grid) {
-    octavo_absmax_result found{};
-    found.struct_size = sizeof found;
-    run("absmax", [&](auto& operations, auto* raw, auto* error) {
-      return operations.absmax(raw, &grid, &values, 0, &found, error);
-    });
-    lane_.finish();
-    return found.absmax;
   }
 
   // A scale of the whole layer is not written with a tile.
