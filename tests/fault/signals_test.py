@@ -24,6 +24,8 @@ class SignalTest(ConversionTest):
         self.source = write_sparse_model(self.folder / "source.safetensors")
         self.target = self.folder / "out.safetensors"
         if SignalTest.measured is None:
+            # The first run reads files that no later one has to: its length would put half of the moments after the end.
+            self.assertEqual(self.begin().wait(), 0)
             started = time.monotonic()
             self.assertEqual(self.begin().wait(), 0)
             SignalTest.measured = time.monotonic() - started, sha256(self.target)
