@@ -9,14 +9,13 @@ namespace octavo::cli {
 namespace {
 
 constexpr const char* kAlpha = "smoothquant-alpha";
-constexpr double kDefaultAlpha = 0.5;
 
 std::optional<plan::SmoothingRequest> read_smoothing(const Arguments& arguments) {
   const bool searches = arguments.text(kAlpha).value_or("") == "search";
   const std::optional<double> alpha = searches ? std::nullopt : arguments.number(kAlpha, 0, 1);
   if (!arguments.flag("smoothquant")) return std::nullopt;
   if (searches) return plan::SmoothingRequest{std::nullopt};
-  return plan::SmoothingRequest{alpha.value_or(kDefaultAlpha)};
+  return plan::SmoothingRequest{alpha.value_or(plan::kDefaultAlpha)};
 }
 
 }  // namespace

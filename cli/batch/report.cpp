@@ -62,9 +62,14 @@ nlohmann::ordered_json item_json(const BatchItem& item) {
   return json;
 }
 
-std::string result_text(const BatchItem& item) {
-  std::string text = name(item.status);
+std::string words(BatchStatus status) {
+  std::string text = name(status);
   std::replace(text.begin(), text.end(), '_', ' ');
+  return text;
+}
+
+std::string result_text(const BatchItem& item) {
+  const std::string text = words(item.status);
   return item.failure ? fmt::format("{} ({})", text, item.failure->code) : text;
 }
 
@@ -124,10 +129,8 @@ void print_batch_table(const std::vector<BatchItem>& items, Terminal& terminal) 
   terminal.print(table.text());
   std::vector<std::string> counts;
   for (const BatchStatus status : kAllStatuses) {
-    std::string words = name(status);
-    std::replace(words.begin(), words.end(), '_', ' ');
     if (const size_t number = count(items, status); number > 0)
-      counts.push_back(fmt::format("{} {}", number, words));
+      counts.push_back(fmt::format("{} {}", number, words(status)));
   }
   terminal.print(fmt::format("{} of {}\n", fmt::join(counts, ", "), plural(items.size(), "input")));
 }

@@ -182,9 +182,7 @@ class Planner {
         group = smoother_->store_with(tensor, reader, layer.layer.cols);
       }
       if (group == nullptr) {
-        return {{},
-                stores ? "nothing is known about the largest values of its inputs' channels"
-                       : fmt::format("{}, and {} stores no factors", why, layer.stored_as)};
+        return {{}, stores ? kNoMaxima : fmt::format("{}, and {} stores no factors", why, layer.stored_as)};
       }
       layer.stores_factors = group;
       layer.origin.columns = &group->factors;

@@ -29,6 +29,10 @@ struct RowOrigin {
   const SmoothFactors* columns = nullptr;            // multiply the columns, after the updates; nullptr: 1
   const SmoothFactors* rows = nullptr;               // divide the rows, after the updates; nullptr: 1
 
+  // Of a weight: a layer that a format stored, or a matrix.
+  int64_t row_count() const {
+    return stored != nullptr ? stored->rows : static_cast<int64_t>(tensor->info.shape[0]);
+  }
   bool is_scaled() const { return columns != nullptr || rows != nullptr; }
   // The tensor's bytes are the rows. If not, the rows are made, and are f32.
   bool is_plain() const { return stored == nullptr && deltas == nullptr && !is_scaled(); }

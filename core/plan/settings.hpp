@@ -47,6 +47,9 @@ struct LoraTrace {
   double strength = 1;
 };
 
+// Where nobody says another one, and where a search has no rows to judge by.
+inline constexpr double kDefaultAlpha = 0.5;
+
 // How much of an outlier's difficulty SmoothQuant moves from the activations into the weights.
 struct SmoothingRequest {
   std::optional<double> alpha;  // in [0, 1], 1: all; nothing: the best of several, for each group of layers

@@ -16,8 +16,6 @@ namespace {
 
 using checkpoint::TensorRef;
 
-constexpr const char* kNoMaxima = "nothing is known about the largest values of its inputs' channels";
-
 const TensorRef* bias_of(const checkpoint::Checkpoint& source, const std::string& weight) {
   const std::string_view base = base_name(weight);
   return base == weight ? nullptr : source.find(std::string(base) + ".bias");

@@ -18,6 +18,9 @@
 
 namespace octavo::plan {
 
+// Why a layer is not smoothed where knows_channel_max says no.
+inline constexpr const char* kNoMaxima = "nothing is known about the largest values of its inputs' channels";
+
 // What the planner knows and the smoother asks for.
 struct SmoothingContext {
   const checkpoint::Checkpoint& source;

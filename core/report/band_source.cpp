@@ -52,6 +52,12 @@ void read_cells(const checkpoint::Checkpoint& file, const StoredLayer& layer, oc
 
 }  // namespace
 
+int64_t band_rows(int64_t cols, int64_t multiple) {
+  constexpr int64_t kElements = int64_t{1} << 20;
+  const int64_t rows = std::max<int64_t>(1, kElements / std::max<int64_t>(1, cols));
+  return (rows + multiple - 1) / multiple * multiple;
+}
+
 void read_stored(const checkpoint::Checkpoint& file, const StoredLayer& layer, octavo_tile& tile) {
   if (layer.format->packs()) {
     plugin::Storage storage;

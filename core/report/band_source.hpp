@@ -13,6 +13,9 @@
 
 namespace octavo::report {
 
+// Rows of a band: about a million values, and a multiple of `multiple`.
+int64_t band_rows(int64_t cols, int64_t multiple = 1);
+
 // What one worker needs to read bands; reused from band to band. Must not outlive the lane.
 struct BandBuffers {
   std::vector<std::byte> source, scales[2], zero_points;  // host

@@ -27,7 +27,6 @@ namespace {
 using checkpoint::Checkpoint;
 using checkpoint::TensorRef;
 
-constexpr int64_t kBandElements = int64_t{1} << 20;
 constexpr int64_t kBandBytes = int64_t{4} << 20;
 
 // Two things of the same name.
@@ -171,9 +170,7 @@ class Pairing {
 };
 
 int64_t rows_of_band(const Pair& pair) {
-  const int64_t multiple = std::lcm(pair.a->row_multiple(), pair.b->row_multiple());
-  const int64_t rows = std::max<int64_t>(1, kBandElements / std::max<int64_t>(1, pair.a->cols()));
-  return (rows + multiple - 1) / multiple * multiple;
+  return band_rows(pair.a->cols(), std::lcm(pair.a->row_multiple(), pair.b->row_multiple()));
 }
 
 void add_bands(const std::vector<Pair>& pairs, size_t index, What what, std::vector<Band>& bands) {

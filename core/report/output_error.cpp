@@ -19,8 +19,6 @@
 namespace octavo::report {
 namespace {
 
-constexpr int64_t kBandElements = int64_t{1} << 20;
-
 // A layer that is judged. Its inputs are there from the first band to the last.
 struct Job {
   const StoredLayer* stored = nullptr;
@@ -125,9 +123,7 @@ class OutputJudge {
 
   void add_bands(size_t index) {
     Job& job = *jobs_[index];
-    const int64_t multiple = std::max<int64_t>(1, job.stored->grid.row_multiple);
-    const int64_t rows = std::max<int64_t>(1, kBandElements / std::max<int64_t>(1, job.result.cols));
-    const int64_t step = (rows + multiple - 1) / multiple * multiple;
+    const int64_t step = band_rows(job.result.cols, std::max<int64_t>(1, job.stored->grid.row_multiple));
     for (int64_t begin = 0; begin < job.result.rows; begin += step) {
       bands_.push_back({index, begin, std::min(step, job.result.rows - begin)});
       ++job.bands_left;
@@ -190,7 +186,7 @@ class OutputJudge {
 
   // Under the job's lock: the other workers of the layer need it too.
   void find_absmax(Job& job, JudgeWorker& worker) const {
-    const int64_t step = std::max<int64_t>(1, kBandElements / std::max<int64_t>(1, job.result.cols));
+    const int64_t step = band_rows(job.result.cols);
     for (int64_t begin = 0; begin < job.result.rows; begin += step) {
       const octavo_tensor values =
           job.reference->read(worker.lane, worker.reference, begin, std::min(step, job.result.rows - begin));

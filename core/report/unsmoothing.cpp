@@ -17,8 +17,6 @@
 namespace octavo::report {
 namespace {
 
-constexpr int64_t kBandElements = int64_t{1} << 20;
-
 using Record = std::map<std::string, std::set<std::string>>;  // producer's weight to the layers that read it
 
 // Other people's metadata: what is no such record says nothing.
@@ -95,9 +93,7 @@ class Finder {
     std::vector<float> factors;
     const checkpoint::TensorRef* tensor = a_.file.find(target);
     const bool is_norm = tensor != nullptr && tensor->info.shape.size() == 1;
-    const int64_t multiple = std::lcm(a->row_multiple(), b->row_multiple());
-    const int64_t rows = std::max<int64_t>(1, kBandElements / std::max<int64_t>(1, a->cols()));
-    const int64_t step = (rows + multiple - 1) / multiple * multiple;
+    const int64_t step = band_rows(a->cols(), std::lcm(a->row_multiple(), b->row_multiple()));
     for (int64_t begin = 0; begin < a->rows(); begin += step) {
       const int64_t count = std::min(step, a->rows() - begin);
       const octavo_tensor x = a->read(lane_, buffers_a_, begin, count);

@@ -74,8 +74,7 @@ Inputs read_inputs(const calibration::Calibration& calibration, const calibratio
 // As they are before anything is scaled: bands of whole row multiples, evenly spaced.
 Rows read_weight(const checkpoint::Checkpoint& source, const plan::SmoothedReader& reader, int64_t cols) {
   const plan::RowOrigin& origin = reader.origin;
-  const int64_t rows =
-      origin.stored != nullptr ? origin.stored->rows : static_cast<int64_t>(origin.tensor->info.shape[0]);
+  const int64_t rows = origin.row_count();
   const bool is_coupled = reader.grid->basis == OCTAVO_BASIS_INCOHERENT;
   const int64_t height = is_coupled ? 1 : std::clamp<int64_t>(reader.grid->row_multiple, 1, rows);
   const int64_t bands = std::max<int64_t>(1, std::min(rows, kWeightRows) / height);

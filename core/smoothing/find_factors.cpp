@@ -2,6 +2,7 @@
 
 #include "calibration/samples.hpp"
 #include "reference/convert.hpp"
+#include "report/band_source.hpp"
 #include "report/work_sharing.hpp"
 #include "run/row_source.hpp"
 #include "smoothing/alpha_search.hpp"
@@ -18,9 +19,6 @@
 
 namespace octavo::smoothing {
 namespace {
-
-constexpr int64_t kBandElements = int64_t{1} << 20;
-constexpr double kDefaultAlpha = 0.5;  // where a search has no rows to judge by
 
 void raise(std::vector<float>& largest, std::span<const float> values) {
   for (size_t c = 0; c < largest.size(); ++c) {
@@ -56,7 +54,7 @@ class GroupFinder {
   // False where a search was asked for and there are no rows to judge by.
   bool find(const plan::SmoothingRequest& request, const OpenLane& open_lane) {
     const std::vector<float> weights = weight_max();
-    double alpha = request.alpha.value_or(kDefaultAlpha);
+    double alpha = request.alpha.value_or(plan::kDefaultAlpha);
     bool is_searched = true;
     if (!request.alpha) {
       const SearchProblem problem{sources_, group_, weights, [this](std::vector<float> factors) {
@@ -64,7 +62,7 @@ class GroupFinder {
                                   }};
       const std::optional<double> best = search_alpha(problem, open_lane);
       is_searched = best.has_value();
-      alpha = best.value_or(kDefaultAlpha);
+      alpha = best.value_or(plan::kDefaultAlpha);
     }
     group_.alpha = alpha;
     group_.factors.values = alpha == 0 && !request.alpha
@@ -78,10 +76,8 @@ class GroupFinder {
     std::vector<float> largest(static_cast<size_t>(group_.channels));
     for (const plan::SmoothedReader& reader : group_.readers) {
       if (reader.grid == nullptr) continue;
-      const int64_t rows = reader.origin.stored != nullptr
-                               ? reader.origin.stored->rows
-                               : static_cast<int64_t>(reader.origin.tensor->info.shape[0]);
-      const int64_t step = std::max<int64_t>(1, kBandElements / group_.channels);
+      const int64_t rows = reader.origin.row_count();
+      const int64_t step = report::band_rows(group_.channels);
       std::vector<float> band(static_cast<size_t>(step * group_.channels));
       for (int64_t begin = 0; begin < rows; begin += step) {
         const int64_t count = std::min(step, rows - begin);
@@ -150,7 +146,7 @@ void find_factors(plan::Plan& plan, const run::Sources& sources, const report::C
   if (without_rows > 0) {
     plan.notes.push_back(fmt::format(
         "{} groups of layers are smoothed with alpha {}: no rows of their inputs are known to search with",
-        without_rows.load(), kDefaultAlpha));
+        without_rows.load(), plan::kDefaultAlpha));
   }
 }
 
