@@ -75,7 +75,7 @@ Outcome convert(const Conversion& conversion, const ConversionSources& sources,
     return *chosen;
   };
   run::RunOptions options = conversion.run;
-  options.progress = [&](const run::Progress& now) { progress.update(now); };
+  options.progress = [&](const Progress& now) { progress.update(now); };
 
   outcome.plan = fixed_plan(conversion, sources, source, session, device, options);
   for (const std::string& warning : outcome.plan.warnings) Session::note(warning);

@@ -3,7 +3,7 @@
 #include "base/error.hpp"
 #include "base/words.hpp"
 #include "installed_formats.hpp"
-#include "plan/source_layers.hpp"
+#include "stored/quantized_layers.hpp"
 
 #include <fmt/format.h>
 
@@ -13,9 +13,9 @@ namespace octavo::cli {
 ConversionSources::ConversionSources(const Conversion& conversion, const checkpoint::Checkpoint& source,
                                      Session& session)
     : settings_(conversion.settings) {
-  if (!plan::quantized_layers(source).empty()) {
+  if (!stored::quantized_layers(source).empty()) {
     formats_ = installed_formats(session);
-    stored_ = report::survey(source, formats_);
+    stored_ = stored::survey(source, formats_);
   }
   merges_ = lora::plan_merges(conversion.loras, source);
   for (const lora::MergedFile& file : merges_.files)

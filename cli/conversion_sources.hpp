@@ -7,8 +7,8 @@
 #include "lora/merge_plan.hpp"
 #include "plan/row_origin.hpp"
 #include "plugin/format.hpp"
-#include "report/survey.hpp"
 #include "session.hpp"
+#include "stored/survey.hpp"
 
 #include <nlohmann/json.hpp>
 
@@ -48,7 +48,7 @@ class ConversionSources {
 
   plan::Settings settings_;
   std::vector<std::unique_ptr<plugin::Format>> formats_;
-  report::Survey stored_;
+  stored::Survey stored_;
   lora::MergePlan merges_;
   std::optional<calibration::Calibration> calibration_;
   std::vector<std::string> warnings_;

@@ -65,7 +65,7 @@ class PlanFixer {
         session_(session),
         device_(device),
         options_(options) {
-    options_.progress = [shown = options.progress](run::Progress now) {
+    options_.progress = [shown = options.progress](Progress now) {
       now.tensor = "measuring " + now.tensor;
       shown(now);
     };

@@ -28,8 +28,8 @@ report::OutputReport judged_outputs(const plan::Plan& plan, const checkpoint::Ch
   const std::set<std::string> merged = merged_layers(plan);
   const checkpoint::Checkpoint stored = checkpoint::Checkpoint::open(written);
   const auto formats = installed_formats(session);
-  const report::Survey before = report::survey(source, formats);
-  const report::Survey after = report::survey(stored, formats);
+  const stored::Survey before = stored::survey(source, formats);
+  const stored::Survey after = stored::survey(stored, formats);
   report::CompareOptions lanes = lanes_for_reports(device, options.lanes);
   lanes.progress = options.progress;
   const report::FindInputs find = [&](const std::string& layer) -> std::shared_ptr<const report::InputRows> {

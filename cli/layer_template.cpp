@@ -2,8 +2,8 @@
 
 #include "base/file.hpp"
 #include "checkpoint/text_file.hpp"
-#include "plan/source_layers.hpp"
 #include "session.hpp"
+#include "stored/quantized_layers.hpp"
 
 #include <octavo/tensor.hpp>
 
@@ -68,7 +68,7 @@ Json layer_template(const plan::Plan& plan) {
   for (const plan::PlannedTensor& tensor : plan.tensors) {
     if (!is_listed(tensor)) continue;
     const auto layer = layers.find(tensor.source);
-    made[anchored(plan::base_name(tensor.source->info.name))] =
+    made[anchored(stored::base_name(tensor.source->info.name))] =
         entry_of(tensor, layer == layers.end() ? nullptr : layer->second);
   }
   return made;

@@ -24,17 +24,17 @@ double interval(ProgressStyle style) {
   }
 }
 
-double fraction(const run::Progress& progress) {
+double fraction(const Progress& progress) {
   if (progress.bytes_total == 0) return 0;
   return std::min(1.0, static_cast<double>(progress.bytes_done) / static_cast<double>(progress.bytes_total));
 }
 
-double bytes_per_second(const run::Progress& progress) {
+double bytes_per_second(const Progress& progress) {
   return progress.seconds > 0 ? static_cast<double>(progress.bytes_done) / progress.seconds : 0;
 }
 
 // Negative if it cannot be known yet.
-double seconds_left(const run::Progress& progress) {
+double seconds_left(const Progress& progress) {
   const double speed = bytes_per_second(progress);
   if (speed <= 0 || progress.bytes_total < progress.bytes_done) return -1;
   return static_cast<double>(progress.bytes_total - progress.bytes_done) / speed;
@@ -82,7 +82,7 @@ ProgressReporter::~ProgressReporter() {
   if (style_ == ProgressStyle::bar) terminal_.status_line().clear();
 }
 
-void ProgressReporter::update(const run::Progress& progress) {
+void ProgressReporter::update(const Progress& progress) {
   if (style_ == ProgressStyle::none) return;
   const std::lock_guard lock(mutex_);
   last_ = progress;
@@ -103,7 +103,7 @@ void ProgressReporter::finish() {
   if (style_ == ProgressStyle::json) terminal_.status_line().message(progress_json(last_) + "\n");
 }
 
-std::string progress_text(const run::Progress& progress) {
+std::string progress_text(const Progress& progress) {
   std::string text;
   if (progress.bytes_total > 0) text = fmt::format("{:3.0f} %  ", 100 * fraction(progress));
   text += format_bytes(progress.bytes_done);
@@ -114,7 +114,7 @@ std::string progress_text(const run::Progress& progress) {
   return text;
 }
 
-std::string progress_bar(const run::Progress& progress, size_t width) {
+std::string progress_bar(const Progress& progress, size_t width) {
   const auto filled = static_cast<size_t>(fraction(progress) * static_cast<double>(kBarColumns));
   std::string bar(filled, '=');
   if (filled < kBarColumns) bar += '>';
@@ -122,7 +122,7 @@ std::string progress_bar(const run::Progress& progress, size_t width) {
   return cut(fmt::format("[{}] {}", bar, progress_text(progress)), width);
 }
 
-std::string progress_json(const run::Progress& progress) {
+std::string progress_json(const Progress& progress) {
   nlohmann::ordered_json line;
   line["schema"] = "octavo.progress/1";
   line["bytes_done"] = progress.bytes_done;

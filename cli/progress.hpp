@@ -1,8 +1,8 @@
 // Progress on standard error: a bar on a terminal, now and then a line in a pipe, JSON lines for programs.
 #pragma once
 
+#include "base/progress.hpp"
 #include "options.hpp"
-#include "run/progress.hpp"
 #include "terminal.hpp"
 
 #include <mutex>
@@ -27,7 +27,7 @@ class ProgressReporter {
 
   // Any thread, as often as it likes. Shown at most 10 times a second (bar), every second (json), every 10
   // seconds (plain), by the clock of `progress.seconds`.
-  void update(const run::Progress& progress);
+  void update(const Progress& progress);
   // The end: takes the bar away; json gets its last line.
   void finish();
 
@@ -35,15 +35,15 @@ class ProgressReporter {
   ProgressStyle style_;
   Terminal& terminal_;
   std::mutex mutex_;
-  run::Progress last_;
+  Progress last_;
   double next_seconds_;
 };
 
 // "[=====>    ]  52 %  5.10 GB of 9.80 GB  1.91 GB/s  2.5 s left  NAME", cut to `width` columns.
-std::string progress_bar(const run::Progress& progress, size_t width);
+std::string progress_bar(const Progress& progress, size_t width);
 // The same without the bar.
-std::string progress_text(const run::Progress& progress);
+std::string progress_text(const Progress& progress);
 // {"schema":"octavo.progress/1", ...} in one line.
-std::string progress_json(const run::Progress& progress);
+std::string progress_json(const Progress& progress);
 
 }  // namespace octavo::cli

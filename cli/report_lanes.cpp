@@ -16,7 +16,7 @@ report::CompareOptions lanes_for_reports(const run::ChosenDevice& device, unsign
     request.count = count;
     request.device = device.devices[index % device.devices.size()];
     request.slots = 1;
-    return report::BandLane(device.backend.open_lane(request));
+    return stored::BandLane(device.backend.open_lane(request));
   };
   return options;
 }

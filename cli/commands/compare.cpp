@@ -215,15 +215,15 @@ Verdict compare_files(const Arguments& arguments, Terminal& terminal) {
     checkpoint::check_target(*page, checkpoint::OutputKind::file, arguments.flag("force"), files);
   Session session(arguments);
   const auto formats = installed_formats(session);
-  const report::Survey survey_a = report::survey(a, formats);
-  const report::Survey survey_b = report::survey(b, formats);
+  const stored::Survey survey_a = stored::survey(a, formats);
+  const stored::Survey survey_b = stored::survey(b, formats);
   const run::ChosenDevice device =
       run::choose_device(run::parse_device(arguments.text("device").value_or("auto")), {}, session.catalog(),
                          session.services().host());
   ProgressReporter progress(progress_style(arguments, terminal), terminal);
   report::CompareOptions options =
       lanes_for_reports(device, static_cast<unsigned>(arguments.integer("lanes", 1, 1024).value_or(0)));
-  options.progress = [&](const run::Progress& now) { progress.update(now); };
+  options.progress = [&](const Progress& now) { progress.update(now); };
   Verdict verdict{report::compare({a, survey_a}, {b, survey_b}, options), {}, files};
   if (inputs) {
     const auto find = [&](const std::string& layer) { return report::recorded_rows(*inputs, layer, rows); };

@@ -8,9 +8,9 @@
 #include "commands.hpp"
 #include "installed_formats.hpp"
 #include "parts.hpp"
-#include "report/severity.hpp"
-#include "report/survey.hpp"
+#include "plugin/severity.hpp"
 #include "session.hpp"
+#include "stored/survey.hpp"
 #include "table.hpp"
 
 #include <fmt/format.h>
@@ -40,9 +40,9 @@ std::map<octavo_dtype, Share> by_dtype(const Checkpoint& file) {
   return shares;
 }
 
-std::map<std::string, Share> by_format(const report::Survey& survey) {
+std::map<std::string, Share> by_format(const stored::Survey& survey) {
   std::map<std::string, Share> shares;
-  for (const report::StoredLayer& layer : survey.layers) {
+  for (const stored::Layer& layer : survey.layers) {
     Share& share = shares[layer.format->id()];
     ++share.tensors;
     share.bytes += layer.bytes();
@@ -68,14 +68,14 @@ ordered_json tensor_json(const Checkpoint& file, const TensorRef& tensor) {
   return json;
 }
 
-ordered_json layer_json(const report::StoredLayer& layer) {
+ordered_json layer_json(const stored::Layer& layer) {
   ordered_json json = {{"name", layer.name},
                        {"format", layer.format->id()},
                        {"shape", {layer.rows, layer.cols}},
                        {"bytes", layer.bytes()}};
   if (layer.grid.basis == OCTAVO_BASIS_CONVROT) json["convrot_group"] = layer.grid.basis_group;
   json["tensors"] = ordered_json::array();
-  for (const report::StoredEntry& entry : layer.entries) json["tensors"].push_back(entry.tensor->info.name);
+  for (const stored::Entry& entry : layer.entries) json["tensors"].push_back(entry.tensor->info.name);
   return json;
 }
 
@@ -86,7 +86,7 @@ std::vector<std::string> sha256_of(const Checkpoint& file) {
   return sums;
 }
 
-ordered_json document(const Checkpoint& file, const report::Survey& survey, bool with_sha256) {
+ordered_json document(const Checkpoint& file, const stored::Survey& survey, bool with_sha256) {
   ordered_json json = {{"schema", "octavo.inspect/1"}};
   for (const auto& path : file.files()) json["files"].push_back(path.string());
   if (with_sha256) json["sha256"] = sha256_of(file);
@@ -104,7 +104,7 @@ ordered_json document(const Checkpoint& file, const report::Survey& survey, bool
     json["parts"].push_back({{"prefix", part.prefix}, {"tensors", part.tensors}, {"bytes", part.bytes}});
   }
   json["layers"] = ordered_json::array();
-  for (const report::StoredLayer& layer : survey.layers) json["layers"].push_back(layer_json(layer));
+  for (const stored::Layer& layer : survey.layers) json["layers"].push_back(layer_json(layer));
   json["tensors"] = ordered_json::array();
   for (const TensorRef& tensor : file.tensors()) json["tensors"].push_back(tensor_json(file, tensor));
   return json;
@@ -169,7 +169,7 @@ void print_tensors(Terminal& terminal, const std::string& heading,
   terminal.print("\n" + table.text());
 }
 
-void print_text(Terminal& terminal, const Checkpoint& file, const report::Survey& survey,
+void print_text(Terminal& terminal, const Checkpoint& file, const stored::Survey& survey,
                 const Arguments& arguments) {
   print_head(terminal, file);
   if (arguments.flag("sha256")) print_sha256(terminal, file);
@@ -201,7 +201,7 @@ int run(const Arguments& arguments, Terminal& terminal) {
   const Checkpoint file = Checkpoint::open(*arguments.text("checkpoint"), strictness);
   Session session(arguments);
   const auto formats = installed_formats(session);
-  const report::Survey survey = report::survey(file, formats);
+  const stored::Survey survey = stored::survey(file, formats);
   if (arguments.flag("json")) {
     terminal.print_json(document(file, survey, arguments.flag("sha256")));
   } else {

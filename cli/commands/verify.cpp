@@ -11,8 +11,8 @@
 #include "consumers/consumers.hpp"
 #include "explanations.hpp"
 #include "installed_formats.hpp"
+#include "plugin/severity.hpp"
 #include "progress.hpp"
-#include "report/severity.hpp"
 #include "session.hpp"
 #include "table.hpp"
 
@@ -48,7 +48,7 @@ void add_notes(Verdict& verdict, bool lenient) {
   if (explained) verdict.verification.findings.clear();
   for (const std::string& note : verdict.file->notes()) {
     const bool tolerated = note.find(kTolerated) != note.npos;
-    const uint32_t severity = !tolerated ? report::kNote : lenient ? report::kWarning : report::kError;
+    const uint32_t severity = !tolerated ? plugin::kNote : lenient ? plugin::kWarning : plugin::kError;
     verdict.verification.findings.push_back(
         {severity, tolerated ? "container-lenient" : "container-note", "", note});
   }
@@ -62,11 +62,11 @@ void open(const std::string& path, bool lenient, Verdict& verdict) {
   } catch (const Error& refusal) {
     if (refusal.code() != ErrorCode::bad_input) throw;
     verdict.verification.findings.push_back(
-        {lenient ? report::kWarning : report::kError, "container", "", refusal.what(), refusal.hint()});
+        {lenient ? plugin::kWarning : plugin::kError, "container", "", refusal.what(), refusal.hint()});
     try {
       verdict.file = Checkpoint::open(path, checkpoint::Strictness::lenient);
     } catch (const Error&) {
-      verdict.verification.findings.back().severity = report::kError;  // no reader takes it
+      verdict.verification.findings.back().severity = plugin::kError;  // no reader takes it
       return;
     }
   }
@@ -76,13 +76,13 @@ void open(const std::string& path, bool lenient, Verdict& verdict) {
 void examine(const Arguments& arguments, Terminal& terminal, Verdict& verdict) {
   Session session(arguments);
   const auto formats = installed_formats(session);
-  const report::Survey survey = report::survey(*verdict.file, formats);
+  const stored::Survey survey = stored::survey(*verdict.file, formats);
   verdict.layers = survey.layers.size();
   ProgressReporter progress(progress_style(arguments, terminal), terminal);
   report::VerifyOptions options;
   options.threads = static_cast<unsigned>(arguments.integer("lanes", 1, 1024).value_or(usable_cpus()));
   options.read_data = !arguments.flag("header-only");
-  options.progress = [&](const run::Progress& now) { progress.update(now); };
+  options.progress = [&](const Progress& now) { progress.update(now); };
   report::Verification found = report::verify(*verdict.file, survey, options);
   verdict.file->verify_unchanged();
   progress.finish();
@@ -92,7 +92,7 @@ void examine(const Arguments& arguments, Terminal& terminal, Verdict& verdict) {
 }
 
 ordered_json finding_json(const plugin::Finding& finding, bool explain) {
-  ordered_json json = {{"severity", report::severity_name(finding.severity)},
+  ordered_json json = {{"severity", plugin::severity_name(finding.severity)},
                        {"code", finding.code},
                        {"tensor", finding.tensor},
                        {"message", finding.message}};
@@ -126,7 +126,7 @@ ordered_json document(const Verdict& verdict, bool explain) {
 }
 
 Style style_of(uint32_t severity) {
-  return severity >= report::kError ? Style::red : severity == report::kWarning ? Style::yellow : Style::cyan;
+  return severity >= plugin::kError ? Style::red : severity == plugin::kWarning ? Style::yellow : Style::cyan;
 }
 
 void print_findings(Terminal& terminal, const Verdict& verdict, bool explain) {
@@ -135,7 +135,7 @@ void print_findings(Terminal& terminal, const Verdict& verdict, bool explain) {
                    [](const auto& a, const auto& b) { return a.severity > b.severity; });
   for (const plugin::Finding& finding : findings) {
     terminal.print(fmt::format(
-        "{} {}: {}{}\n", terminal.styled(style_of(finding.severity), report::severity_name(finding.severity)),
+        "{} {}: {}{}\n", terminal.styled(style_of(finding.severity), plugin::severity_name(finding.severity)),
         finding.code, finding.tensor.empty() ? "" : printable(finding.tensor) + ": ", finding.message));
     if (!finding.hint.empty()) terminal.print(fmt::format("    hint: {}\n", finding.hint));
     const std::string more = explain ? explanation(finding.code) : "";
@@ -162,14 +162,14 @@ void print_text(Terminal& terminal, const Verdict& verdict, bool explain) {
   print_consumers(terminal, verdict);
   std::array<size_t, 3> counts{};
   for (const plugin::Finding& finding : verdict.verification.findings) {
-    ++counts[std::min<uint32_t>(finding.severity, report::kError)];
+    ++counts[std::min<uint32_t>(finding.severity, plugin::kError)];
   }
   const bool ok = verdict.verification.ok();
   terminal.print(
       fmt::format("{}: {}, {}, {}; {}; {} read in {}\n",
                   terminal.styled(ok ? Style::green : Style::red, ok ? "ok" : "not ok"),
-                  plural(counts[report::kError], "error"), plural(counts[report::kWarning], "warning"),
-                  plural(counts[report::kNote], "note"), plural(verdict.layers, "quantized layer"),
+                  plural(counts[plugin::kError], "error"), plural(counts[plugin::kWarning], "warning"),
+                  plural(counts[plugin::kNote], "note"), plural(verdict.layers, "quantized layer"),
                   format_bytes(verdict.verification.bytes_read), format_duration(verdict.seconds)));
 }
 

@@ -1,6 +1,6 @@
 #include "calibration/row_sample.hpp"
 
-#include "plugin/philox.hpp"
+#include "base/philox.hpp"
 
 #include <algorithm>
 #include <array>
@@ -23,7 +23,7 @@ std::vector<int64_t> sampled_rows(int64_t rows, int64_t kept, uint64_t seed, std
   const std::string stream = "calibration rows " + std::string(name);
   for (int64_t begin = kept; begin < rows; begin += kBatch) {
     const int64_t end = std::min(begin + kBatch, rows);
-    plugin::random_words(seed, stream, static_cast<uint64_t>(2 * begin), words);
+    random_words(seed, stream, static_cast<uint64_t>(2 * begin), words);
     for (int64_t row = begin; row < end; ++row) {
       const auto at = static_cast<size_t>(2 * (row - begin));
       const uint64_t bits = words[at] | static_cast<uint64_t>(words[at + 1]) << 32;

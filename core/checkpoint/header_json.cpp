@@ -7,6 +7,7 @@
 #include "checkpoint/header_json.hpp"
 
 #include "base/error.hpp"
+#include "base/words.hpp"
 #include "checkpoint/dtypes.hpp"
 
 #include <nlohmann/json.hpp>
@@ -319,8 +320,8 @@ void EntryReader::end_entry() {
                                          : nullptr;
   if (missing != nullptr) refuse(fmt::format("tensor \"{}\" has no {}", printable(entry_.name), missing));
   if (offsets_.size() != 2)
-    refuse(fmt::format("tensor \"{}\": data_offsets has {} numbers, 2 were expected", printable(entry_.name),
-                       offsets_.size()));
+    refuse(fmt::format("tensor \"{}\": data_offsets has {}, 2 were expected", printable(entry_.name),
+                       plural(offsets_.size(), "number")));
   entry_.begin = offsets_[0];
   entry_.end = offsets_[1];
   entries_.tensors.push_back(entry_);

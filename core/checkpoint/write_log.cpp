@@ -1,12 +1,11 @@
 #include "checkpoint/write_log.hpp"
 
+#include "base/cpus.hpp"
 #include "base/error.hpp"
 #include "base/hash.hpp"
+#include "base/work_sharing.hpp"
 
 #include <algorithm>
-#include <atomic>
-#include <exception>
-#include <thread>
 
 namespace octavo::checkpoint {
 namespace {
@@ -75,25 +74,8 @@ void WriteLog::compare_piece(const File& file, const Piece& piece) const {
 
 void WriteLog::compare(const File& file) const {
   if (level_ == VerifyLevel::header) return;
-  std::atomic<size_t> next{0};
-  std::mutex mutex;
-  std::exception_ptr failure;
-  const auto work = [&] {
-    try {
-      for (size_t i = next++; i < pieces_.size(); i = next++) compare_piece(file, pieces_[i]);
-    } catch (...) {
-      next = pieces_.size();
-      const std::lock_guard lock(mutex);
-      if (!failure) failure = std::current_exception();
-    }
-  };
-  {
-    std::vector<std::jthread> threads;
-    const unsigned extra = std::min(kThreads, std::max(1U, std::thread::hardware_concurrency())) - 1;
-    for (unsigned i = 0; i < extra; ++i) threads.emplace_back(work);
-    work();
-  }
-  if (failure) std::rethrow_exception(failure);
+  share_out(pieces_.size(), std::min(kThreads, usable_cpus()),
+            [&](size_t i, unsigned) { compare_piece(file, pieces_[i]); });
 }
 
 }  // namespace octavo::checkpoint

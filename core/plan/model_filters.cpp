@@ -2,7 +2,7 @@
 
 #include "base/error.hpp"
 #include "plan/open_plugin.hpp"
-#include "plan/source_layers.hpp"
+#include "stored/quantized_layers.hpp"
 
 #include <algorithm>
 #include <optional>
@@ -218,7 +218,7 @@ Verdict ModelFilters::decide(std::size_t index) const {
 
 std::string ModelFilters::fold_target(std::size_t index) const {
   const std::size_t part = parts_.of[index];
-  const std::string layer(base_name(source_.tensors()[index].info.name));
+  const std::string layer(stored::base_name(source_.tensors()[index].info.name));
   for (const Filter& filter : filters_) {
     if (!judges(filter, part)) continue;
     if (std::string target = filter.model.fold_target(context(part), layer); !target.empty()) return target;

@@ -121,7 +121,7 @@ class Planner {
 
   Verdict decide(size_t index) const {
     const checkpoint::TensorRef& tensor = source_.tensors()[index];
-    const std::string_view owner = owner_of(tensor.info.name, rules_.quantized_layers());
+    const std::string_view owner = stored::owner_of(tensor.info.name, rules_.quantized_layers());
     if (const auto kept = kept_stored_.find(owner); kept != kept_stored_.end()) {
       if (stored_.is_codes(tensor) || kept->second.decision == Decision::remove) return kept->second;
     }
@@ -136,7 +136,7 @@ class Planner {
     const std::vector<lora::Delta>* deltas = merges_ == nullptr ? nullptr : merges_->find(tensor.info.name);
     if (deltas == nullptr) return nullptr;
     const bool is_dequantized = stored_.find(tensor) != nullptr;
-    const bool is_kept_code = !owner_of(tensor.info.name, rules_.quantized_layers()).empty();
+    const bool is_kept_code = !stored::owner_of(tensor.info.name, rules_.quantized_layers()).empty();
     if (is_dequantized || (octavo::is_weight_dtype(tensor.info.dtype) && !is_kept_code)) return deltas;
     if (merges_->allow_partial) return nullptr;
     throw Error(
@@ -208,7 +208,7 @@ class Planner {
 
   // Turns the verdict into keep where the layer is unfit or the format refuses it.
   void quantize(const checkpoint::TensorRef& tensor, PlannedTensor& planned) {
-    const std::string base(base_name(tensor.info.name));
+    const std::string base(stored::base_name(tensor.info.name));
     if (unfit_ != nullptr) {
       if (const auto found = unfit_->find(base); found != unfit_->end()) {
         planned.verdict = {Decision::keep, "measured", found->second};
@@ -246,7 +246,7 @@ class Planner {
     described.dtype = layer.origin.is_plain() ? info.dtype : OCTAVO_F32;
     described.name = layer.name.c_str();
     described.key = info.name.c_str();
-    const report::StoredLayer* stored = layer.origin.stored;  // its codes may be padded
+    const stored::Layer* stored = layer.origin.stored;  // its codes may be padded
     described.rows = stored != nullptr ? stored->rows : static_cast<int64_t>(info.shape[0]);
     described.cols = stored != nullptr ? stored->cols : static_cast<int64_t>(info.shape[1]);
     described.seed = plan_.settings.seed;

@@ -143,7 +143,7 @@ std::map<std::string, std::string> output_metadata(const Plan& plan, const check
 void add_quantization_metadata(Plan& plan, const checkpoint::Checkpoint& source,
                                const std::map<std::string, std::string, std::less<>>& kept_layers) {
   // Entries are JSON text and appear as they are, so that marker and metadata say the same to the byte.
-  std::map<std::string, std::string> layers = kept_quantization_metadata(source, kept_layers);
+  std::map<std::string, std::string> layers = stored::kept_quantization_metadata(source, kept_layers);
   if (plan.settings.save_quant_metadata) {
     for (const PlannedConstant& constant : plan.constants) {
       if (constant.role == OCTAVO_ROLE_MARKER) layers[plan.groups[constant.output]] = constant.bytes;

@@ -12,7 +12,7 @@ uint64_t aligned(int64_t elements, uint32_t dtype) {
   return (static_cast<uint64_t>(elements) * octavo::bytes_of(dtype) + 63) & ~uint64_t{63};
 }
 
-uint64_t stored_bytes(const report::StoredLayer& layer, int64_t rows) {
+uint64_t stored_bytes(const stored::Layer& layer, int64_t rows) {
   const octavo_grid& grid = layer.grid;
   uint64_t bytes = aligned(rows * grid.cols, grid.stored_dtype);
   for (uint32_t level = 0; level < grid.scale_levels; ++level) {

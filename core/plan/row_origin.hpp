@@ -5,7 +5,7 @@
 #include "calibration/calibration.hpp"
 #include "checkpoint/reader.hpp"
 #include "lora/merge_plan.hpp"
-#include "report/survey.hpp"
+#include "stored/survey.hpp"
 
 #include <cstdint>
 #include <vector>
@@ -24,7 +24,7 @@ struct SmoothFactors {
 // Refers to the checkpoint, the survey, the merge plan and the factors, which outlive it.
 struct RowOrigin {
   const checkpoint::TensorRef* tensor = nullptr;     // the weight, or its codes
-  const report::StoredLayer* stored = nullptr;       // nullptr: plain values
+  const stored::Layer* stored = nullptr;             // nullptr: plain values
   const std::vector<lora::Delta>* deltas = nullptr;  // nullptr: nothing is merged
   const SmoothFactors* columns = nullptr;            // multiply the columns, after the updates; nullptr: 1
   const SmoothFactors* rows = nullptr;               // divide the rows, after the updates; nullptr: 1
@@ -48,7 +48,7 @@ uint64_t staging_bytes(const RowOrigin& origin, int64_t rows);
 // What was found in the source beside plain weights, what is to be merged into it, and what is known about
 // the inputs of its layers. Null members: nothing.
 struct SourceChanges {
-  const report::Survey* stored = nullptr;
+  const stored::Survey* stored = nullptr;
   const lora::MergePlan* merges = nullptr;
   const calibration::Calibration* calibration = nullptr;
 };

@@ -30,7 +30,7 @@ Rules::Rules(const Settings& settings, const checkpoint::Checkpoint& source, plu
       dequantized_(std::move(dequantized)),
       filters_(settings, source, catalog, host, dequantized_),
       user_(settings.rules, source),
-      quantized_(plan::quantized_layers(source)) {
+      quantized_(stored::quantized_layers(source)) {
   collect_treatments();
 }
 
@@ -54,7 +54,8 @@ void Rules::collect_treatments() {
 Verdict Rules::decide(size_t index) const {
   const checkpoint::TensorInfo& info = source_.tensors()[index].info;
   const bool dequantized = dequantized_.contains(index);
-  if (const std::string_view owner = owner_of(info.name, quantized_); !owner.empty() && !dequantized) {
+  if (const std::string_view owner = stored::owner_of(info.name, quantized_);
+      !owner.empty() && !dequantized) {
     return {Decision::keep, "already quantized",
             fmt::format("part of layer {}, which is quantized already ({})", printable(owner),
                         printable(quantized_.find(owner)->second))};

@@ -5,10 +5,10 @@
 #include "checkpoint/reader.hpp"
 #include "plan/model_filters.hpp"
 #include "plan/settings.hpp"
-#include "plan/source_layers.hpp"
 #include "plan/user_rules.hpp"
 #include "plan/verdict.hpp"
 #include "plugin/catalog.hpp"
+#include "stored/quantized_layers.hpp"
 
 #include <set>
 #include <string>

@@ -2,7 +2,7 @@
 
 #include "base/error.hpp"
 #include "checkpoint/dtypes.hpp"
-#include "plan/source_layers.hpp"
+#include "stored/quantized_layers.hpp"
 
 #include <octavo/tensor.hpp>
 
@@ -17,11 +17,11 @@ namespace {
 using checkpoint::TensorRef;
 
 const TensorRef* bias_of(const checkpoint::Checkpoint& source, const std::string& weight) {
-  const std::string_view base = base_name(weight);
+  const std::string_view base = stored::base_name(weight);
   return base == weight ? nullptr : source.find(std::string(base) + ".bias");
 }
 
-int64_t columns_of_shape(const report::StoredLayer* stored, const TensorRef& tensor) {
+int64_t columns_of_shape(const stored::Layer* stored, const TensorRef& tensor) {
   return stored != nullptr ? stored->cols : static_cast<int64_t>(tensor.info.shape[1]);
 }
 
@@ -59,7 +59,8 @@ RowOrigin Smoother::origin_of(const TensorRef& tensor) const {
 bool Smoother::is_scalable(const TensorRef& tensor) const {
   if (context_.stored.find(tensor) != nullptr) return true;
   return octavo::is_weight_dtype(tensor.info.dtype) &&
-         owner_of(tensor.info.name, context_.stored.remaining(context_.rules.quantized_layers())).empty();
+         stored::owner_of(tensor.info.name, context_.stored.remaining(context_.rules.quantized_layers()))
+             .empty();
 }
 
 // "" if the producer's rows can be divided by one factor for each of the channels.
@@ -71,7 +72,7 @@ std::string Smoother::unfit_target(const std::string& target, int64_t channels) 
     return fmt::format("{}, which it would be folded into, is {} and stays so", shown(),
                        checkpoint::name(weight->info.dtype));
   }
-  const report::StoredLayer* stored = context_.stored.find(*weight);
+  const stored::Layer* stored = context_.stored.find(*weight);
   const std::vector<uint64_t>& shape = weight->info.shape;
   const bool has_rows = shape.size() == 1 || shape.size() == 2;
   const int64_t rows = stored != nullptr ? stored->rows : has_rows ? static_cast<int64_t>(shape[0]) : 0;
@@ -111,7 +112,7 @@ void Smoother::form(const std::string& target, Candidate& candidate) {
   bool knows_maxima = false;
   for (const size_t index : candidate.readers) {
     if (candidate.refusal.empty()) candidate.refusal = unfit_reader(index, channels);
-    const std::string name(base_name(tensors[index].info.name));
+    const std::string name(stored::base_name(tensors[index].info.name));
     const calibration::InputGroup* inputs = context_.calibration.find(name);
     knows_maxima = knows_maxima || knows_channel_max(inputs);
     group->readers.push_back({name, origin_of(tensors[index]), inputs, nullptr});
@@ -178,7 +179,7 @@ std::vector<std::string> smoothing_refusals(const std::vector<PlannedTensor>& te
     if (!tensor.smoothing) continue;
     some_smoothed = some_smoothed || tensor.smoothing->refusal.empty();
     if (!tensor.smoothing->refusal.empty())
-      refused[tensor.smoothing->refusal].push_back(base_name(tensor.source->info.name));
+      refused[tensor.smoothing->refusal].push_back(stored::base_name(tensor.source->info.name));
   }
   std::vector<std::string> lines;
   for (const auto& [reason, names] : refused) {

@@ -1,8 +1,8 @@
 #include "plan/stored_sources.hpp"
 
 #include "base/error.hpp"
-#include "plan/source_layers.hpp"
-#include "report/band_source.hpp"
+#include "stored/band_source.hpp"
+#include "stored/quantized_layers.hpp"
 
 #include <fmt/format.h>
 
@@ -24,17 +24,17 @@ bool is_legacy_mark(std::string_view key) {
 
 }  // namespace
 
-StoredSources::StoredSources(const checkpoint::Checkpoint& source, const report::Survey* survey,
+StoredSources::StoredSources(const checkpoint::Checkpoint& source, const stored::Survey* survey,
                              bool requantize)
     : source_(source) {
   if (survey == nullptr) return;
-  for (const report::StoredLayer& layer : survey->layers) {
+  for (const stored::Layer& layer : survey->layers) {
     if (layer.find(OCTAVO_ROLE_CODES) == nullptr) continue;
-    if (!report::BandSource(source, layer).unreadable().empty()) continue;
+    if (!stored::BandSource(source, layer).unreadable().empty()) continue;
     if (!is_integer(layer.grid) || requantize) {
       layers_.emplace(layer.name, &layer);
       codes_.insert(index_of(*layer.find(OCTAVO_ROLE_CODES)));
-      for (const report::StoredEntry& entry : layer.entries) parts_.emplace(entry.tensor, layer.name);
+      for (const stored::Entry& entry : layer.entries) parts_.emplace(entry.tensor, layer.name);
     } else {
       integers_.insert(layer.name);
     }
@@ -45,8 +45,8 @@ size_t StoredSources::index_of(const checkpoint::TensorRef& tensor) const {
   return static_cast<size_t>(&tensor - source_.tensors().data());
 }
 
-const report::StoredLayer* StoredSources::find(const checkpoint::TensorRef& tensor) const {
-  const auto found = layers_.find(base_name(tensor.info.name));
+const stored::Layer* StoredSources::find(const checkpoint::TensorRef& tensor) const {
+  const auto found = layers_.find(stored::base_name(tensor.info.name));
   if (found == layers_.end() || found->second->find(OCTAVO_ROLE_CODES) != &tensor) return nullptr;
   return found->second;
 }
@@ -57,7 +57,8 @@ std::optional<Verdict> StoredSources::decide_part(
   const std::string& key = tensor.info.name;
   // By the format that recognised it, which knows all of its parts; else by the name's ending.
   const auto part = parts_.find(&tensor);
-  const std::string_view owner = part != parts_.end() ? part->second : owner_of(key, quantized_layers);
+  const std::string_view owner =
+      part != parts_.end() ? part->second : stored::owner_of(key, quantized_layers);
   if (const auto found = layers_.find(owner); !owner.empty() && found != layers_.end()) {
     if (found->second->find(OCTAVO_ROLE_CODES) == &tensor) return std::nullopt;
     return Verdict{Decision::remove, "dequantized first",
@@ -74,7 +75,7 @@ std::optional<Verdict> StoredSources::decide_part(
 }
 
 void StoredSources::explain(const checkpoint::TensorRef& tensor, Verdict& verdict) const {
-  if (integers_.contains(base_name(tensor.info.name)) && verdict.decision == Decision::keep)
+  if (integers_.contains(stored::base_name(tensor.info.name)) && verdict.decision == Decision::keep)
     verdict.reason += "; --requantize takes it as a source";
 }
 

@@ -6,7 +6,7 @@
 #pragma once
 
 #include "plan/rules.hpp"
-#include "report/survey.hpp"
+#include "stored/survey.hpp"
 
 #include <functional>
 #include <map>
@@ -19,15 +19,15 @@ namespace octavo::plan {
 class StoredSources {
  public:
   // `survey`: nullptr if the source holds plain weights only.
-  StoredSources(const checkpoint::Checkpoint& source, const report::Survey* survey, bool requantize);
+  StoredSources(const checkpoint::Checkpoint& source, const stored::Survey* survey, bool requantize);
 
   // Layers to be dequantized, by base name.
-  const std::map<std::string, const report::StoredLayer*, std::less<>>& layers() const { return layers_; }
+  const std::map<std::string, const stored::Layer*, std::less<>>& layers() const { return layers_; }
   // Of their weights: indexes in the source.
   const std::set<size_t>& codes() const { return codes_; }
   size_t index_of(const checkpoint::TensorRef& tensor) const;
   // The layer whose weight this is, or nullptr.
-  const report::StoredLayer* find(const checkpoint::TensorRef& tensor) const;
+  const stored::Layer* find(const checkpoint::TensorRef& tensor) const;
   // It is the weight of a layer that was to be dequantized when the rules were asked.
   bool is_codes(const checkpoint::TensorRef& tensor) const { return codes_.contains(index_of(tensor)); }
   // The layer stays as it is.
@@ -47,7 +47,7 @@ class StoredSources {
 
  private:
   const checkpoint::Checkpoint& source_;
-  std::map<std::string, const report::StoredLayer*, std::less<>> layers_;
+  std::map<std::string, const stored::Layer*, std::less<>> layers_;
   std::set<size_t> codes_;
   std::map<const checkpoint::TensorRef*, std::string> parts_;  // to the layer's base name
   std::set<std::string, std::less<>> integers_;                // layers that --requantize would take

@@ -1,7 +1,7 @@
 #include "plan/user_rules.hpp"
 
 #include "base/error.hpp"
-#include "plan/source_layers.hpp"
+#include "stored/quantized_layers.hpp"
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -44,7 +44,7 @@ UserRules::UserRules(const LayerRules& rules, const checkpoint::Checkpoint& sour
   std::vector<std::string> layers;
   for (const checkpoint::TensorRef& tensor : source.tensors()) {
     keys.push_back(tensor.info.name);
-    layers.emplace_back(base_name(tensor.info.name));
+    layers.emplace_back(stored::base_name(tensor.info.name));
   }
   match_config(rules, layers);
   custom_ =

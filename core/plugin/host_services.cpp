@@ -1,7 +1,7 @@
 // The static functions are called by plugins through octavo_host: nothing may be thrown out of them.
 #include "plugin/host_services.hpp"
 
-#include "plugin/philox.hpp"
+#include "base/philox.hpp"
 
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>

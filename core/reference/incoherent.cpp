@@ -1,6 +1,6 @@
 #include "reference/incoherent.hpp"
 
-#include "plugin/philox.hpp"
+#include "base/philox.hpp"
 #include "reference/view.hpp"
 
 #include <octavo/incoherent.hpp>
@@ -21,7 +21,7 @@ struct Signs {
 
   static std::vector<float> draw(std::uint64_t seed, const char* stream, std::int64_t count) {
     const auto random = [](std::uint64_t key, const char* name, std::span<std::uint32_t> words) {
-      plugin::random_words(key, name, 0, words);
+      random_words(key, name, 0, words);
     };
     return incoherent_signs(random, seed, stream, count);
   }

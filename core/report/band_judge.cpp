@@ -10,14 +10,14 @@ namespace {
 
 // Room for a part in host memory.
 void place(octavo_tensor& part, std::vector<std::byte>& bytes) {
-  bytes.resize(view_bytes(part));
+  bytes.resize(stored::view_bytes(part));
   part.data = bytes.data();
 }
 
 // A tile of the band with room for its parts in host memory.
 octavo_tile host_tile(const octavo_layer& layer, const octavo_grid& grid, int64_t begin, int64_t count,
                       Parts& parts) {
-  octavo_tile tile = tile_of(layer, grid, begin, count, grid.cols);
+  octavo_tile tile = stored::tile_of(layer, grid, begin, count, grid.cols);
   place(tile.codes, parts.codes);
   for (uint32_t i = 0; i < grid.scale_levels; ++i) place(tile.scales[i], parts.scales[i]);
   if (tile.zero_points.rank != 0) place(tile.zero_points, parts.zero_points);
@@ -62,18 +62,18 @@ class BandJudge {
   }
 
  private:
-  BandLane& lane() { return worker_.lane; }
+  stored::BandLane& lane() { return worker_.lane; }
 
-  octavo_tensor upload(const InputRows& rows, LaneBuffer& buffer) {
+  octavo_tensor upload(const InputRows& rows, stored::LaneBuffer& buffer) {
     auto* values = const_cast<float*>(rows.values.data());  // views are of memory that may be written
     return buffer.upload(lane(), tensor_view(values, OCTAVO_F32, {rows.samples, rows.cols}));
   }
 
-  octavo_tensor outputs(LaneBuffer& buffer) {
+  octavo_tensor outputs(stored::LaneBuffer& buffer) {
     return buffer.reserve(lane(), tensor_view(nullptr, OCTAVO_F32, {inputs_.reference.samples, count_}));
   }
 
-  octavo_tensor product(const octavo_tensor& weights, LaneBuffer& buffer) {
+  octavo_tensor product(const octavo_tensor& weights, stored::LaneBuffer& buffer) {
     const octavo_tensor y = outputs(buffer);
     lane().multiply(x_, weights, y);
     return y;
@@ -121,7 +121,7 @@ class BandJudge {
   void read_stored_parts() {
     Parts& parts = worker_.stored;
     octavo_tile tile = host_tile(layer_, grid_, begin_, count_, parts);
-    read_stored(judged_.file, judged_.stored, tile);
+    stored::read_stored(judged_.file, judged_.stored, tile);
     tile.codes = parts.lane_codes.upload(lane(), tile.codes);
     for (uint32_t i = 0; i < grid_.scale_levels; ++i)
       tile.scales[i] = parts.lane_scales[i].upload(lane(), tile.scales[i]);

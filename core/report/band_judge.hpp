@@ -2,10 +2,10 @@
 // and as nearest would.
 #pragma once
 
-#include "report/band_lane.hpp"
-#include "report/band_source.hpp"
 #include "report/output_error.hpp"
-#include "report/survey.hpp"
+#include "stored/band_lane.hpp"
+#include "stored/band_source.hpp"
+#include "stored/survey.hpp"
 
 #include <octavo/abi/grid.h>
 
@@ -19,24 +19,24 @@ namespace octavo::report {
 // Codes and scales of a band, in host memory and in the lane's.
 struct Parts {
   std::vector<std::byte> codes, scales[2], zero_points;
-  LaneBuffer lane_codes, lane_scales[2], lane_zero_points;
+  stored::LaneBuffer lane_codes, lane_scales[2], lane_zero_points;
   octavo_tile tile{};  // views of the lane's memory
 };
 
 // One thread's lane and what it works in. The lane is closed last.
 struct JudgeWorker {
-  explicit JudgeWorker(BandLane opened) : lane(std::move(opened)) {}
-  BandLane lane;
-  BandBuffers reference;
+  explicit JudgeWorker(stored::BandLane opened) : lane(std::move(opened)) {}
+  stored::BandLane lane;
+  stored::BandBuffers reference;
   Parts stored, nearest;
-  LaneBuffer x, x_stored, weights, y, y_weights, y_both;
+  stored::LaneBuffer x, x_stored, weights, y, y_weights, y_both;
 };
 
 // The layer that a band belongs to.
 struct JudgedLayer {
   const checkpoint::Checkpoint& file;  // that holds `stored`
-  const StoredLayer& stored;
-  const BandSource& reference;
+  const stored::Layer& stored;
+  const stored::BandSource& reference;
   float absmax = 0;  // of the reference, in the grid's basis, where one scale is the whole layer's
   bool has_w8a8 = false;
 };

@@ -4,11 +4,11 @@
 // bands.
 #include "report/compare.hpp"
 
+#include "base/work_sharing.hpp"
 #include "checkpoint/dtypes.hpp"
-#include "plan/source_layers.hpp"
-#include "report/band_source.hpp"
 #include "report/unsmoothing.hpp"
-#include "report/work_sharing.hpp"
+#include "stored/band_source.hpp"
+#include "stored/quantized_layers.hpp"
 
 #include <octavo/tensor.hpp>
 
@@ -32,7 +32,7 @@ constexpr int64_t kBandBytes = int64_t{4} << 20;
 // Two things of the same name.
 struct Pair {
   std::string name;
-  std::unique_ptr<BandSource> a = nullptr, b = nullptr;  // null if there are no values to compare
+  std::unique_ptr<stored::BandSource> a = nullptr, b = nullptr;  // null if there are no values to compare
   const TensorRef* tensor_a = nullptr;  // tensors that are stored alike: their bytes are compared first
   const TensorRef* tensor_b = nullptr;
   Difference difference = {};
@@ -58,12 +58,12 @@ const TensorRef* float_weight(const Side& side, const std::string& name) {
   return weight != nullptr ? weight : side.file.find(name);
 }
 
-std::unique_ptr<BandSource> source_of(const Side& side, const std::string& name) {
-  if (const StoredLayer* layer = side.survey.find(name))
-    return std::make_unique<BandSource>(side.file, *layer);
+std::unique_ptr<stored::BandSource> source_of(const Side& side, const std::string& name) {
+  if (const stored::Layer* layer = side.survey.find(name))
+    return std::make_unique<stored::BandSource>(side.file, *layer);
   const TensorRef* weight = float_weight(side, name);
   if (weight == nullptr || weight->info.shape.size() != 2) return nullptr;
-  return std::make_unique<BandSource>(side.file, *weight);
+  return std::make_unique<stored::BandSource>(side.file, *weight);
 }
 
 class Pairing {
@@ -80,8 +80,8 @@ class Pairing {
  private:
   void pair_layers() {
     std::set<std::string> names;
-    for (const StoredLayer& layer : a_.survey.layers) names.insert(layer.name);
-    for (const StoredLayer& layer : b_.survey.layers) names.insert(layer.name);
+    for (const stored::Layer& layer : a_.survey.layers) names.insert(layer.name);
+    for (const stored::Layer& layer : b_.survey.layers) names.insert(layer.name);
     for (const std::string& name : names) {
       Pair pair{.name = name, .a = source_of(a_, name), .b = source_of(b_, name)};
       if (pair.a == nullptr) {
@@ -123,13 +123,13 @@ class Pairing {
       return;
     }
     Pair pair{.name = name,
-              .a = std::make_unique<BandSource>(a_.file, tensor),
-              .b = std::make_unique<BandSource>(b_.file, other)};
+              .a = std::make_unique<stored::BandSource>(a_.file, tensor),
+              .b = std::make_unique<stored::BandSource>(b_.file, other)};
     if (tensor.info.dtype == other.info.dtype) {
       pair.tensor_a = &tensor;
       pair.tensor_b = &other;
     } else if (tensor.info.shape.size() == 2) {
-      pair.name = plan::base_name(name);  // a layer that a conversion made a cast of
+      pair.name = stored::base_name(name);  // a layer that a conversion made a cast of
     }
     add(std::move(pair));
   }
@@ -170,7 +170,7 @@ class Pairing {
 };
 
 int64_t rows_of_band(const Pair& pair) {
-  return band_rows(pair.a->cols(), std::lcm(pair.a->row_multiple(), pair.b->row_multiple()));
+  return stored::band_rows(pair.a->cols(), std::lcm(pair.a->row_multiple(), pair.b->row_multiple()));
 }
 
 void add_bands(const std::vector<Pair>& pairs, size_t index, What what, std::vector<Band>& bands) {
@@ -188,9 +188,9 @@ void add_bands(const std::vector<Pair>& pairs, size_t index, What what, std::vec
 
 // One thread's lane and buffers. The lane is closed last.
 struct Worker {
-  explicit Worker(BandLane opened) : lane(std::move(opened)) {}
-  BandLane lane;
-  BandBuffers a, b;
+  explicit Worker(stored::BandLane opened) : lane(std::move(opened)) {}
+  stored::BandLane lane;
+  stored::BandBuffers a, b;
   std::vector<std::byte> bytes_a, bytes_b;
 };
 
@@ -303,7 +303,7 @@ Comparison compare(const Side& a, const Side& b, const CompareOptions& options) 
   std::vector<Pair> pairs = Pairing(a, b, result).make();
   const Unsmoothing unsmoothing(a, b, options);
   for (Pair& pair : pairs) {
-    const Scaling* scaling = unsmoothing.find(pair.name);
+    const stored::Scaling* scaling = unsmoothing.find(pair.name);
     if (scaling != nullptr && pair.b != nullptr) pair.b->scale_by(*scaling);
   }
   measure_all(a, b, pairs, options);

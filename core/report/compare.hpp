@@ -1,10 +1,10 @@
 // Two files, layer by layer: how far the values that the second one stores are from those of the first.
 #pragma once
 
+#include "base/meter.hpp"
 #include "checkpoint/reader.hpp"
-#include "report/band_lane.hpp"
-#include "report/meter.hpp"
-#include "report/survey.hpp"
+#include "stored/band_lane.hpp"
+#include "stored/survey.hpp"
 
 #include <cstdint>
 #include <functional>
@@ -63,12 +63,12 @@ struct Comparison {
 
 struct Side {
   const checkpoint::Checkpoint& file;
-  const Survey& survey;
+  const stored::Survey& survey;
 };
 
 struct CompareOptions {
   unsigned lanes = 1;
-  std::function<BandLane(unsigned index, unsigned count)>
+  std::function<stored::BandLane(unsigned index, unsigned count)>
       open_lane;  // called in the thread that uses the lane
   ProgressFunction progress = {};
 };

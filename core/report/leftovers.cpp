@@ -1,9 +1,9 @@
 #include "report/leftovers.hpp"
 
 #include "base/error.hpp"
-#include "plan/source_layers.hpp"
 #include "plugin/header.hpp"
-#include "report/severity.hpp"
+#include "plugin/severity.hpp"
+#include "stored/quantized_layers.hpp"
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -51,10 +51,10 @@ std::optional<json> parse(std::string_view text) {
 
 class Search {
  public:
-  Search(const checkpoint::Checkpoint& file, const Survey& survey) : file_(file), survey_(survey) {
+  Search(const checkpoint::Checkpoint& file, const stored::Survey& survey) : file_(file), survey_(survey) {
     for (const plugin::Finding& finding : survey.findings) {
       mentioned_.insert(finding.tensor);
-      if (finding.severity == kError) broken_.insert(std::string(layer_of(finding.tensor)));
+      if (finding.severity == plugin::kError) broken_.insert(std::string(layer_of(finding.tensor)));
       metadata_mentioned_ = metadata_mentioned_ || finding.code.starts_with("metadata-");
     }
   }
@@ -75,7 +75,7 @@ class Search {
     for (const std::string_view ending : kScales) {
       if (key.ends_with(ending)) return without(key, ending);
     }
-    return key.ends_with(kMarker) ? without(key, kMarker) : plan::base_name(key);
+    return key.ends_with(kMarker) ? without(key, kMarker) : stored::base_name(key);
   }
 
   void add(uint32_t severity, const char* code, std::string tensor, std::string message) {
@@ -100,19 +100,19 @@ class Search {
     }
     const bool layer_of_codes =
         tensor.info.dtype == OCTAVO_I8 && tensor.info.shape.size() == 2 && key.ends_with(".weight");
-    const std::string base(plan::base_name(key));
+    const std::string base(stored::base_name(key));
     if (!layer_of_codes || broken_.contains(base) || file_.find(base + std::string(kMarker))) return;
-    add(kError, "codes-without-marker", key,
+    add(plugin::kError, "codes-without-marker", key,
         "an I8 weight without a marker: loaders take the codes for the weights themselves");
   }
 
   void look_at_scale(const std::string& key, const std::string& layer) {
     const TensorRef* weight = weight_of(layer);
     if (weight == nullptr) {
-      add(kWarning, "scale-without-weight", key,
+      add(plugin::kWarning, "scale-without-weight", key,
           fmt::format("there is no '{}.weight' for this scale", layer));
     } else if (is_wide_float(weight->info.dtype)) {
-      add(kWarning, "scale-leftover", key, "a scale beside a weight that is not quantized");
+      add(plugin::kWarning, "scale-leftover", key, "a scale beside a weight that is not quantized");
     }
   }
 
@@ -124,7 +124,7 @@ class Search {
                  tensor.info.name.starts_with(prefix);
         });
     if (holds) return;
-    add(kError, "scaled-fp8-stale", key,
+    add(plugin::kError, "scaled-fp8-stale", key,
         "loaders take a file with this tensor for a scaled FP8 one, and no weight here is FP8");
   }
 
@@ -137,12 +137,12 @@ class Search {
   void look_at_marker(const TensorRef& tensor) {
     const std::string& key = tensor.info.name;
     if (weight_of(without(key, kMarker)) == nullptr) {
-      return add(kError, "marker-without-weight", key, "there is no weight for this marker");
+      return add(plugin::kError, "marker-without-weight", key, "there is no weight for this marker");
     }
     const std::optional<json> marker = parse(text_of(tensor));
     const bool named = marker && marker->is_object() && marker->contains("format");
     const std::string format = named ? (*marker)["format"].dump(-1, ' ', true) : "not named";
-    add(kNote, "marker-unknown", key,
+    add(plugin::kNote, "marker-unknown", key,
         fmt::format("no format that is installed knows this layer (format {}): it was not checked",
                     printable(format)));
   }
@@ -151,22 +151,25 @@ class Search {
     const auto found = file_.metadata().find(kMetadata);
     if (found == file_.metadata().end() || metadata_mentioned_) return;
     const std::optional<json> metadata = parse(found->second);
-    if (!metadata) return add(kError, "metadata-not-json", "", fmt::format("{} is not JSON", kMetadata));
+    if (!metadata)
+      return add(plugin::kError, "metadata-not-json", "", fmt::format("{} is not JSON", kMetadata));
     if (!metadata->is_object() || !metadata->contains("layers") || !(*metadata)["layers"].is_object()) {
-      return add(kError, "metadata-layers-missing", "", fmt::format("{} has no object 'layers'", kMetadata));
+      return add(plugin::kError, "metadata-layers-missing", "",
+                 fmt::format("{} has no object 'layers'", kMetadata));
     }
     std::set<std::string> named;
     for (const auto& [layer, says] : (*metadata)["layers"].items()) compare_with_marker(layer, says, named);
     for (const TensorRef& tensor : file_.tensors()) {
       const std::string& key = tensor.info.name;
       if (!key.ends_with(kMarker) || named.contains(key)) continue;
-      add(kWarning, "metadata-incomplete", key, fmt::format("{} does not name this layer", kMetadata));
+      add(plugin::kWarning, "metadata-incomplete", key,
+          fmt::format("{} does not name this layer", kMetadata));
     }
   }
 
   void compare_with_marker(const std::string& layer, const json& says, std::set<std::string>& named) {
     if (weight_of(layer) == nullptr) {
-      return add(kWarning, "metadata-stale", layer,
+      return add(plugin::kWarning, "metadata-stale", layer,
                  fmt::format("{} names a layer that has no weight", kMetadata));
     }
     for (const std::string_view prefix : kPartPrefixes) {
@@ -175,13 +178,13 @@ class Search {
       named.insert(marker->info.name);
       const std::optional<json> baked = parse(text_of(*marker));
       if (!baked || *baked == says) continue;
-      add(kError, "metadata-disagrees", marker->info.name,
+      add(plugin::kError, "metadata-disagrees", marker->info.name,
           fmt::format("{} says something else than the marker, and some loaders let it win", kMetadata));
     }
   }
 
   const checkpoint::Checkpoint& file_;
-  const Survey& survey_;
+  const stored::Survey& survey_;
   std::set<std::string> mentioned_;  // tensors that the survey has a finding about
   std::set<std::string> broken_;     // layers with an error
   bool metadata_mentioned_ = false;
@@ -190,7 +193,8 @@ class Search {
 
 }  // namespace
 
-std::vector<plugin::Finding> find_leftovers(const checkpoint::Checkpoint& file, const Survey& survey) {
+std::vector<plugin::Finding> find_leftovers(const checkpoint::Checkpoint& file,
+                                            const stored::Survey& survey) {
   return Search(file, survey).run();
 }
 

@@ -3,7 +3,7 @@
 #pragma once
 
 #include "checkpoint/reader.hpp"
-#include "report/survey.hpp"
+#include "stored/survey.hpp"
 
 #include <vector>
 
@@ -13,6 +13,6 @@ namespace octavo::report {
 // scale-leftover, scale-without-weight, marker-without-weight, marker-unknown, scaled-fp8-stale,
 // metadata-not-json, metadata-layers-missing, metadata-stale, metadata-disagrees, metadata-incomplete.
 // What the survey has found about the same tensor is not said again.
-std::vector<plugin::Finding> find_leftovers(const checkpoint::Checkpoint& file, const Survey& survey);
+std::vector<plugin::Finding> find_leftovers(const checkpoint::Checkpoint& file, const stored::Survey& survey);
 
 }  // namespace octavo::report

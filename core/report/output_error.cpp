@@ -3,10 +3,10 @@
 #include "report/output_error.hpp"
 
 #include "base/error.hpp"
+#include "base/work_sharing.hpp"
 #include "report/band_judge.hpp"
-#include "report/band_source.hpp"
 #include "report/unsmoothing.hpp"
-#include "report/work_sharing.hpp"
+#include "stored/band_source.hpp"
 
 #include <octavo/grid.hpp>
 
@@ -21,14 +21,14 @@ namespace {
 
 // A layer that is judged. Its inputs are there from the first band to the last.
 struct Job {
-  const StoredLayer* stored = nullptr;
-  std::unique_ptr<BandSource> reference;
+  const stored::Layer* stored = nullptr;
+  std::unique_ptr<stored::BandSource> reference;
   LayerOutputs result;
   std::mutex mutex;
   std::shared_ptr<const InputRows> inputs;
   std::shared_ptr<const InputRows> stored_inputs;  // what the stored layer is given: smoothed, or the same
-  const Scaling* smoothing = nullptr;              // that undoes what b folded; nullptr: nothing
-  Scaling reference_scaling;                       // of rows that b has divided
+  const stored::Scaling* smoothing = nullptr;      // that undoes what b folded; nullptr: nothing
+  stored::Scaling reference_scaling;               // of rows that b has divided
   size_t bands_left = 0;
   float absmax = 0;  // of the reference, in the grid's basis, where one scale is the whole layer's
   bool has_absmax = false;
@@ -42,7 +42,8 @@ struct Band {
 };
 
 // "" if the layer can be judged, else why not.
-std::string unfit(const StoredLayer& layer, const BandSource& reference, const BandSource& stored) {
+std::string unfit(const stored::Layer& layer, const stored::BandSource& reference,
+                  const stored::BandSource& stored) {
   if (std::string reason = reference.unreadable(); !reason.empty()) return reason;
   if (std::string reason = stored.unreadable(); !reason.empty()) return reason;
   if (reference.rows() != layer.rows || reference.cols() != layer.cols) return "the shapes differ";
@@ -68,7 +69,7 @@ class OutputJudge {
         workers_(std::max(1u, options.lanes)) {}
 
   OutputReport judge() {
-    for (const StoredLayer& layer : b_.survey.layers) add_job(layer);
+    for (const stored::Layer& layer : b_.survey.layers) add_job(layer);
     for (size_t i = 0; i < jobs_.size(); ++i) add_bands(i);
     uint64_t total = 0;
     for (const auto& job : jobs_) total += bytes_of(*job);
@@ -87,12 +88,12 @@ class OutputJudge {
  private:
   static uint64_t bytes_of(const Job& job) { return job.reference->bytes() + job.stored->bytes(); }
 
-  void add_job(const StoredLayer& layer) {
+  void add_job(const stored::Layer& layer) {
     auto job = std::make_unique<Job>();
     job->stored = &layer;
     job->reference = reference_of(layer.name);
     if (job->reference == nullptr) return leave_out(layer, "the first file has no such layer");
-    const BandSource stored(b_.file, layer);
+    const stored::BandSource stored(b_.file, layer);
     if (std::string reason = unfit(layer, *job->reference, stored); !reason.empty())
       return leave_out(layer, std::move(reason));
     job->smoothing = unsmoothing_.find(layer.name);
@@ -109,21 +110,23 @@ class OutputJudge {
     jobs_.push_back(std::move(job));
   }
 
-  void leave_out(const StoredLayer& layer, std::string reason) {
+  void leave_out(const stored::Layer& layer, std::string reason) {
     report_.left_out.push_back({layer.name, std::move(reason)});
   }
 
-  std::unique_ptr<BandSource> reference_of(const std::string& name) const {
-    if (const StoredLayer* layer = a_.survey.find(name)) return std::make_unique<BandSource>(a_.file, *layer);
+  std::unique_ptr<stored::BandSource> reference_of(const std::string& name) const {
+    if (const stored::Layer* layer = a_.survey.find(name))
+      return std::make_unique<stored::BandSource>(a_.file, *layer);
     const checkpoint::TensorRef* weight = a_.file.find(name + ".weight");
     if (weight == nullptr) weight = a_.file.find(name);
     if (weight == nullptr || weight->info.shape.size() != 2) return nullptr;
-    return std::make_unique<BandSource>(a_.file, *weight);
+    return std::make_unique<stored::BandSource>(a_.file, *weight);
   }
 
   void add_bands(size_t index) {
     Job& job = *jobs_[index];
-    const int64_t step = band_rows(job.result.cols, std::max<int64_t>(1, job.stored->grid.row_multiple));
+    const int64_t step =
+        stored::band_rows(job.result.cols, std::max<int64_t>(1, job.stored->grid.row_multiple));
     for (int64_t begin = 0; begin < job.result.rows; begin += step) {
       bands_.push_back({index, begin, std::min(step, job.result.rows - begin)});
       ++job.bands_left;
@@ -163,7 +166,7 @@ class OutputJudge {
   }
 
   static std::shared_ptr<const InputRows> smoothed(const std::shared_ptr<const InputRows>& inputs,
-                                                   const Scaling* smoothing) {
+                                                   const stored::Scaling* smoothing) {
     if (inputs == nullptr || smoothing == nullptr || smoothing->columns.empty()) return inputs;
     auto divided = std::make_shared<InputRows>(*inputs);
     for (size_t i = 0; i < divided->values.size(); ++i)
@@ -186,7 +189,7 @@ class OutputJudge {
 
   // Under the job's lock: the other workers of the layer need it too.
   void find_absmax(Job& job, JudgeWorker& worker) const {
-    const int64_t step = band_rows(job.result.cols);
+    const int64_t step = stored::band_rows(job.result.cols);
     for (int64_t begin = 0; begin < job.result.rows; begin += step) {
       const octavo_tensor values =
           job.reference->read(worker.lane, worker.reference, begin, std::min(step, job.result.rows - begin));

@@ -3,7 +3,7 @@
 #include "report/self_test.hpp"
 
 #include "base/error.hpp"
-#include "report/band_lane.hpp"
+#include "stored/band_lane.hpp"
 
 #include <octavo/grid.hpp>
 #include <octavo/tensor.hpp>
@@ -18,6 +18,9 @@
 
 namespace octavo::report {
 namespace {
+
+using stored::BandLane;
+using stored::LaneBuffer;
 
 constexpr int64_t kRows = 64;
 constexpr int64_t kCols = 256;
@@ -91,7 +94,7 @@ float value_at(uint32_t dtype, const std::byte* bytes, size_t index) {
 
 // Waits for the lane and appends what it wrote to `view`.
 void collect(BandLane& lane, const octavo_tensor& view, Values& values) {
-  std::vector<std::byte> bytes(view_bytes(view));
+  std::vector<std::byte> bytes(stored::view_bytes(view));
   if (lane.on_host()) {
     lane.finish();
     std::memcpy(bytes.data(), view.data, bytes.size());

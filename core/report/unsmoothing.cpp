@@ -1,7 +1,7 @@
 #include "report/unsmoothing.hpp"
 
 #include "plan/smoothing.hpp"
-#include "plan/source_layers.hpp"
+#include "stored/quantized_layers.hpp"
 
 #include <octavo/tensor.hpp>
 
@@ -33,11 +33,12 @@ void read_record(const checkpoint::Checkpoint& file, Record& record) {
   }
 }
 
-std::optional<BandSource> source_of(const Side& side, const std::string& key) {
-  if (const StoredLayer* layer = side.survey.find(plan::base_name(key))) return BandSource(side.file, *layer);
+std::optional<stored::BandSource> source_of(const Side& side, const std::string& key) {
+  if (const stored::Layer* layer = side.survey.find(stored::base_name(key)))
+    return stored::BandSource(side.file, *layer);
   const checkpoint::TensorRef* tensor = side.file.find(key);
   if (tensor == nullptr) return std::nullopt;
-  return BandSource(side.file, *tensor);
+  return stored::BandSource(side.file, *tensor);
 }
 
 float usable(double ratio) {
@@ -60,20 +61,20 @@ class Finder {
     }
   }
 
-  std::map<std::string, Scaling, std::less<>> find() {
+  std::map<std::string, stored::Scaling, std::less<>> find() {
     for (const auto& [target, layers] : record_) add(target);
     return std::move(scalings_);
   }
 
  private:
-  static BandLane on_host(const CompareOptions& options) {
-    BandLane lane = options.open_lane(0, 1);
-    return lane.on_host() ? std::move(lane) : BandLane(*lane.raw().host);
+  static stored::BandLane on_host(const CompareOptions& options) {
+    stored::BandLane lane = options.open_lane(0, 1);
+    return lane.on_host() ? std::move(lane) : stored::BandLane(*lane.raw().host);
   }
 
   void add(const std::string& target) {
     if (!done_.insert(target).second) return;
-    const std::string base(plan::base_name(target));
+    const std::string base(stored::base_name(target));
     if (const auto before = producers_.find(base); before != producers_.end()) add(before->second);
     const std::vector<float> factors = ratios(target, base);
     if (factors.empty()) return;
@@ -86,14 +87,14 @@ class Finder {
 
   // Empty where the files do not both hold the producer.
   std::vector<float> ratios(const std::string& target, const std::string& base) {
-    std::optional<BandSource> a = source_of(a_, target), b = source_of(b_, target);
+    std::optional<stored::BandSource> a = source_of(a_, target), b = source_of(b_, target);
     if (!a || !b || a->rows() != b->rows() || a->cols() != b->cols()) return {};
     if (!a->unreadable().empty() || !b->unreadable().empty()) return {};
     if (const auto own = scalings_.find(base); own != scalings_.end()) b->scale_by(own->second);
     std::vector<float> factors;
     const checkpoint::TensorRef* tensor = a_.file.find(target);
     const bool is_norm = tensor != nullptr && tensor->info.shape.size() == 1;
-    const int64_t step = band_rows(a->cols(), std::lcm(a->row_multiple(), b->row_multiple()));
+    const int64_t step = stored::band_rows(a->cols(), std::lcm(a->row_multiple(), b->row_multiple()));
     for (int64_t begin = 0; begin < a->rows(); begin += step) {
       const int64_t count = std::min(step, a->rows() - begin);
       const octavo_tensor x = a->read(lane_, buffers_a_, begin, count);
@@ -118,9 +119,9 @@ class Finder {
   const Record record_;
   std::map<std::string, std::string> producers_;  // of layers
   std::set<std::string> done_;
-  BandLane lane_;
-  BandBuffers buffers_a_, buffers_b_;
-  std::map<std::string, Scaling, std::less<>> scalings_;
+  stored::BandLane lane_;
+  stored::BandBuffers buffers_a_, buffers_b_;
+  std::map<std::string, stored::Scaling, std::less<>> scalings_;
 };
 
 }  // namespace
@@ -132,9 +133,9 @@ Unsmoothing::Unsmoothing(const Side& a, const Side& b, const CompareOptions& opt
   if (!record.empty()) scalings_ = Finder(a, b, options, std::move(record)).find();
 }
 
-const Scaling* Unsmoothing::find(std::string_view name) const {
+const stored::Scaling* Unsmoothing::find(std::string_view name) const {
   auto found = scalings_.find(name);
-  if (found == scalings_.end()) found = scalings_.find(plan::base_name(name));
+  if (found == scalings_.end()) found = scalings_.find(stored::base_name(name));
   return found == scalings_.end() ? nullptr : &found->second;
 }
 

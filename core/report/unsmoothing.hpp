@@ -6,8 +6,8 @@
 // exactly, of a linear that was quantized as nearly as its rounding lets a whole row tell (least squares).
 #pragma once
 
-#include "report/band_source.hpp"
 #include "report/compare.hpp"
+#include "stored/band_source.hpp"
 
 #include <map>
 #include <string>
@@ -22,10 +22,10 @@ class Unsmoothing {
 
   // What the values of the second file are to be multiplied by to be those of the first: of a layer by its
   // base name, of another tensor by its key. nullptr: nothing.
-  const Scaling* find(std::string_view name) const;
+  const stored::Scaling* find(std::string_view name) const;
 
  private:
-  std::map<std::string, Scaling, std::less<>> scalings_;
+  std::map<std::string, stored::Scaling, std::less<>> scalings_;
 };
 
 }  // namespace octavo::report

@@ -2,11 +2,11 @@
 // other.
 #include "report/verify.hpp"
 
+#include "base/work_sharing.hpp"
 #include "checkpoint/dtypes.hpp"
+#include "plugin/severity.hpp"
 #include "report/leftovers.hpp"
 #include "report/scan.hpp"
-#include "report/severity.hpp"
-#include "report/work_sharing.hpp"
 
 #include <octavo/grid.hpp>
 
@@ -47,11 +47,11 @@ bool is_scale(octavo_role role) {
 }
 
 // Tasks in the order in which the data lies in the files.
-std::vector<Task> tasks_of(const checkpoint::Checkpoint& file, const Survey& survey) {
+std::vector<Task> tasks_of(const checkpoint::Checkpoint& file, const stored::Survey& survey) {
   std::vector<Task> tasks;
   for (const TensorRef& tensor : file.tensors()) tasks.push_back({.tensor = &tensor});
-  for (const StoredLayer& layer : survey.layers) {
-    for (const StoredEntry& entry : layer.entries) {
+  for (const stored::Layer& layer : survey.layers) {
+    for (const stored::Entry& entry : layer.entries) {
       Task& task = tasks[static_cast<size_t>(entry.tensor - file.tensors().data())];
       task.belongs_to_layer = true;
       const bool plain = !layer.format->packs();
@@ -135,32 +135,32 @@ void report_task(const Task& task, std::vector<plugin::Finding>& findings) {
     findings.push_back({severity, code, name, std::move(message)});
   };
   if (task.codes_out_of_range.count > 0) {
-    add(kError, "codes-range",
+    add(plugin::kError, "codes-range",
         fmt::format("{} (the format's codes lie in [{}, {}])",
                     places(task.codes_out_of_range, "codes out of range"), task.codes_of->qmin,
                     task.codes_of->qmax));
   }
   if (task.codes_of != nullptr && !task.any_bit && task.tensor->info.bytes() > 0) {
-    add(kWarning, "codes-all-zero", "every code is 0");
+    add(plugin::kWarning, "codes-all-zero", "every code is 0");
   }
   if (task.bad_scales.count > 0) {
-    add(kError, "scale-value", places(task.bad_scales, "scales that are not finite and above zero"));
+    add(plugin::kError, "scale-value", places(task.bad_scales, "scales that are not finite and above zero"));
   }
   const bool mask = !name.ends_with(".weight") && !name.ends_with(".bias") && !task.belongs_to_layer;
-  const uint32_t severity = task.belongs_to_layer ? kError : kWarning;
+  const uint32_t severity = task.belongs_to_layer ? plugin::kError : plugin::kWarning;
   if (task.nonfinite.nans.count > 0) add(severity, "nan", places(task.nonfinite.nans, "NaN"));
   if (task.nonfinite.infinities.count > 0) {
-    add(mask ? kNote : severity, "infinity", places(task.nonfinite.infinities, "infinities"));
+    add(mask ? plugin::kNote : severity, "infinity", places(task.nonfinite.infinities, "infinities"));
   }
 }
 
 // Shapes and dtypes of codes and scales against the grid, for formats that store them row by row.
-void check_shapes(const StoredLayer& layer, std::vector<plugin::Finding>& findings) {
+void check_shapes(const stored::Layer& layer, std::vector<plugin::Finding>& findings) {
   if (layer.format->packs()) return;
   const TensorRef* codes = layer.find(OCTAVO_ROLE_CODES);
   if (codes != nullptr && codes->info.dtype != static_cast<octavo_dtype>(layer.grid.stored_dtype)) {
     findings.push_back(
-        {kError, "codes-dtype", codes->info.name,
+        {plugin::kError, "codes-dtype", codes->info.name,
          fmt::format("the codes are {}, the format stores {}", checkpoint::name(codes->info.dtype),
                      checkpoint::name(static_cast<octavo_dtype>(layer.grid.stored_dtype)))});
   }
@@ -170,9 +170,9 @@ void check_shapes(const StoredLayer& layer, std::vector<plugin::Finding>& findin
     const ScaleShape shape = scale_shape(layer.grid.scales[i], layer.grid.rows, layer.grid.cols);
     const auto expected = static_cast<uint64_t>(shape.rows * shape.cols);
     if (scales == nullptr) {
-      findings.push_back({kError, "scale-missing", layer.name, "the layer has no scales"});
+      findings.push_back({plugin::kError, "scale-missing", layer.name, "the layer has no scales"});
     } else if (scales->info.elements() != expected) {
-      findings.push_back({kError, "scale-shape", scales->info.name,
+      findings.push_back({plugin::kError, "scale-shape", scales->info.name,
                           fmt::format("{} scales, the grid has {}", scales->info.elements(), expected)});
     }
   }
@@ -182,12 +182,13 @@ void check_shapes(const StoredLayer& layer, std::vector<plugin::Finding>& findin
 
 bool Verification::ok() const {
   return std::none_of(findings.begin(), findings.end(),
-                      [](const plugin::Finding& finding) { return finding.severity >= kError; });
+                      [](const plugin::Finding& finding) { return finding.severity >= plugin::kError; });
 }
 
-Verification verify(const checkpoint::Checkpoint& file, const Survey& survey, const VerifyOptions& options) {
+Verification verify(const checkpoint::Checkpoint& file, const stored::Survey& survey,
+                    const VerifyOptions& options) {
   Verification result{survey.findings, 0};
-  for (const StoredLayer& layer : survey.layers) check_shapes(layer, result.findings);
+  for (const stored::Layer& layer : survey.layers) check_shapes(layer, result.findings);
   for (plugin::Finding& finding : find_leftovers(file, survey)) result.findings.push_back(std::move(finding));
   if (!options.read_data) return result;
   std::vector<Task> tasks = tasks_of(file, survey);

@@ -1,9 +1,9 @@
 // Is a file right? Its quantized layers, what surrounds them, and the data of every tensor.
 #pragma once
 
+#include "base/meter.hpp"
 #include "checkpoint/reader.hpp"
-#include "report/meter.hpp"
-#include "report/survey.hpp"
+#include "stored/survey.hpp"
 
 #include <cstdint>
 #include <vector>
@@ -26,6 +26,7 @@ struct Verification {
 // Findings of the survey, find_leftovers, and codes-dtype, scale-shape; of the data codes-range,
 // codes-all-zero, scale-value, nan, infinity: one for each tensor, with the count and the first place. Throws
 // Error io or bad_input if the file cannot be read to its end.
-Verification verify(const checkpoint::Checkpoint& file, const Survey& survey, const VerifyOptions& options);
+Verification verify(const checkpoint::Checkpoint& file, const stored::Survey& survey,
+                    const VerifyOptions& options);
 
 }  // namespace octavo::report

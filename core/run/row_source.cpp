@@ -2,7 +2,7 @@
 
 #include "plugin/instance.hpp"
 #include "reference/operations.hpp"
-#include "report/band_source.hpp"
+#include "stored/band_source.hpp"
 
 #include <octavo/grid.hpp>
 #include <octavo/tensor.hpp>
@@ -22,7 +22,7 @@ uint64_t size_of(const octavo_tensor& view) {
 
 // The parts of a band of a stored layer; `view(dtype, rows, cols)` gives the memory of each.
 template <typename View>
-octavo_tile stored_tile(const report::StoredLayer& stored, const octavo_layer& layer, const Band& band,
+octavo_tile stored_tile(const stored::Layer& stored, const octavo_layer& layer, const Band& band,
                         View&& view) {
   const octavo_grid& grid = stored.grid;
   octavo_tile tile{};
@@ -42,7 +42,7 @@ octavo_tile stored_tile(const report::StoredLayer& stored, const octavo_layer& l
   return tile;
 }
 
-octavo_layer described(const report::StoredLayer& stored) {
+octavo_layer described(const stored::Layer& stored) {
   octavo_layer layer{};
   layer.struct_size = sizeof layer;
   layer.dtype = OCTAVO_F32;
@@ -112,7 +112,7 @@ class LaneRows {
         stored_tile(*origin_.stored, layer, band_, [&](uint32_t dtype, int64_t rows, int64_t cols) {
           return octavo::tensor_view(host_.data() + place(rows, cols, dtype), dtype, {rows, cols});
         });
-    report::read_stored(source_, *origin_.stored, tile);
+    stored::read_stored(source_, *origin_.stored, tile);
     slot_.copy_in(begin, at_);
     for (octavo_tensor* view : {&tile.codes, &tile.scales[0], &tile.scales[1], &tile.zero_points}) {
       if (view->data == nullptr) continue;
@@ -194,7 +194,7 @@ void dequantize_on_host(const checkpoint::Checkpoint& source, const plan::RowOri
         auto& part = parts.emplace_back(static_cast<size_t>(rows * cols) * octavo::bytes_of(dtype));
         return octavo::tensor_view(part.data(), dtype, {rows, cols});
       });
-  report::read_stored(source, *origin.stored, tile);
+  stored::read_stored(source, *origin.stored, tile);
   octavo_error error = plugin::empty_error();
   check(origin, "dequantize", reference::operations().dequantize(nullptr, &tile, 1, &target, &error), error);
 }
@@ -227,7 +227,7 @@ void stored_rows_on_host(const checkpoint::Checkpoint& source, const plan::RowOr
   std::vector<float> values(static_cast<size_t>(blocks.rows * blocks.cols));
   octavo_tensor all = octavo::tensor_view(values.data(), OCTAVO_F32, {blocks.rows, blocks.cols});
   dequantize_on_host(source, origin, blocks, all);
-  const std::vector<float> factors = report::read_factors(source, *origin.stored);
+  const std::vector<float> factors = stored::read_factors(source, *origin.stored);
   for (int64_t r = 0; r < band.rows; ++r) {
     auto* row = octavo::row_of<float>(target, r);
     std::copy_n(octavo::row_of<float>(all, band.begin - blocks.begin + r), band.cols, row);

@@ -5,6 +5,7 @@
 // or put in order on the way, and memory is bounded by lanes x slots x tile.
 #pragma once
 
+#include "base/progress.hpp"
 #include "calibration/calibration.hpp"
 #include "checkpoint/reader.hpp"
 #include "plan/plan.hpp"
@@ -14,7 +15,6 @@
 #include "run/device.hpp"
 #include "run/layer_run.hpp"
 #include "run/output.hpp"
-#include "run/progress.hpp"
 
 #include <cstdint>
 #include <functional>

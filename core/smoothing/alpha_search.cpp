@@ -15,8 +15,8 @@
 namespace octavo::smoothing {
 namespace {
 
-using report::BandLane;
-using report::LaneBuffer;
+using stored::BandLane;
+using stored::LaneBuffer;
 
 constexpr std::array kAlphas = {0.3, 0.4, 0.5, 0.6, 0.7, 0.8};
 constexpr int64_t kKeptOut = 4;  // every fourth row
@@ -155,7 +155,7 @@ class Trial {
     layer.name = layer.key = "trial";
     layer.rows = rows.count;
     layer.cols = rows.cols;
-    octavo_tile tile = report::tile_of(layer, grid, 0, rows.count, grid.cols);
+    octavo_tile tile = stored::tile_of(layer, grid, 0, rows.count, grid.cols);
     tile.source = parts.source.upload(lane_, rows.view());
     tile.codes = parts.codes.reserve(lane_, tile.codes);
     for (uint32_t i = 0; i < grid.scale_levels; ++i)

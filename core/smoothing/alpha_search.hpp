@@ -2,8 +2,8 @@
 #pragma once
 
 #include "plan/smoothing.hpp"
-#include "report/band_lane.hpp"
 #include "run/run.hpp"
+#include "stored/band_lane.hpp"
 
 #include <functional>
 #include <optional>
@@ -12,7 +12,7 @@
 
 namespace octavo::smoothing {
 
-using OpenLane = std::function<report::BandLane()>;
+using OpenLane = std::function<stored::BandLane()>;
 
 struct SearchProblem {
   const run::Sources& sources;

@@ -1,12 +1,12 @@
 #include "smoothing/find_factors.hpp"
 
+#include "base/work_sharing.hpp"
 #include "calibration/samples.hpp"
 #include "reference/convert.hpp"
-#include "report/band_source.hpp"
-#include "report/work_sharing.hpp"
 #include "run/row_source.hpp"
 #include "smoothing/alpha_search.hpp"
 #include "smoothing/formula.hpp"
+#include "stored/band_source.hpp"
 
 #include <octavo/tensor.hpp>
 
@@ -77,7 +77,7 @@ class GroupFinder {
     for (const plan::SmoothedReader& reader : group_.readers) {
       if (reader.grid == nullptr) continue;
       const int64_t rows = reader.origin.row_count();
-      const int64_t step = report::band_rows(group_.channels);
+      const int64_t step = stored::band_rows(group_.channels);
       std::vector<float> band(static_cast<size_t>(step * group_.channels));
       for (int64_t begin = 0; begin < rows; begin += step) {
         const int64_t count = std::min(step, rows - begin);
@@ -138,7 +138,7 @@ void find_factors(plan::Plan& plan, const run::Sources& sources, const report::C
   if (plan.smoothings.empty()) return;
   std::atomic<size_t> without_rows{0};
   const unsigned threads = std::max(1u, lanes.lanes);
-  report::share_out(plan.smoothings.size(), threads, [&](size_t i, unsigned worker) {
+  share_out(plan.smoothings.size(), threads, [&](size_t i, unsigned worker) {
     GroupFinder finder(*plan.smoothings[i], sources);
     const OpenLane open_lane = [&] { return lanes.open_lane(worker, threads); };
     if (finder.is_quantized() && !finder.find(*plan.settings.smoothing, open_lane)) ++without_rows;

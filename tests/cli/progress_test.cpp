@@ -7,7 +7,7 @@
 #include <boost/test/unit_test.hpp>
 
 using namespace octavo::cli;
-using octavo::run::Progress;
+using octavo::Progress;
 
 BOOST_AUTO_TEST_SUITE(progress)
 

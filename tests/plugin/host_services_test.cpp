@@ -1,5 +1,5 @@
+#include "base/philox.hpp"
 #include "fixture.hpp"
-#include "plugin/philox.hpp"
 #include "reference/operations.hpp"
 
 #include <boost/test/unit_test.hpp>

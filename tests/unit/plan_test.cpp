@@ -2,11 +2,11 @@
 // work is.
 #include "checkpoint/layout.hpp"
 #include "checkpoint/reader.hpp"
-#include "plan/source_layers.hpp"
 #include "plan/tile_shape.hpp"
 #include "run/device.hpp"
 #include "run/layer_run.hpp"
 #include "run/work.hpp"
+#include "stored/quantized_layers.hpp"
 #include "temporary_folder.hpp"
 
 #include <boost/test/unit_test.hpp>
@@ -46,9 +46,9 @@ plan::PlannedLayer row_layer(const checkpoint::TensorRef& source, int64_t rows, 
 BOOST_AUTO_TEST_SUITE(planning)
 
 BOOST_AUTO_TEST_CASE(base_names) {
-  BOOST_TEST(plan::base_name("a.b.weight") == "a.b");
-  BOOST_TEST(plan::base_name("lora_A") == "lora_A");
-  BOOST_TEST(plan::base_name(".weight") == ".weight");
+  BOOST_TEST(stored::base_name("a.b.weight") == "a.b");
+  BOOST_TEST(stored::base_name("lora_A") == "lora_A");
+  BOOST_TEST(stored::base_name(".weight") == ".weight");
 }
 
 BOOST_AUTO_TEST_CASE(companions_belong_to_their_layer) {
@@ -64,14 +64,14 @@ BOOST_AUTO_TEST_CASE(companions_belong_to_their_layer) {
                       {"b.scale_input", OCTAVO_F32, {}},
                       {"named.weight", OCTAVO_I8, {2, 2}},
                       {"plain.weight", OCTAVO_F32, {2, 2}}});
-  const auto layers = plan::quantized_layers(source);
-  BOOST_TEST(plan::owner_of("a.weight", layers) == "a");
-  BOOST_TEST(plan::owner_of("a.weight_scale", layers) == "a");
-  BOOST_TEST(plan::owner_of("a.bias", layers) == "");  // a bias is never quantized
-  BOOST_TEST(plan::owner_of("b.scale_input", layers) == "b");
-  BOOST_TEST(plan::owner_of("named.weight", layers) == "named");
-  BOOST_TEST(plan::owner_of("plain.weight", layers) == "");
-  const auto kept = plan::kept_quantization_metadata(source, {{"named", ""}});
+  const auto layers = stored::quantized_layers(source);
+  BOOST_TEST(stored::owner_of("a.weight", layers) == "a");
+  BOOST_TEST(stored::owner_of("a.weight_scale", layers) == "a");
+  BOOST_TEST(stored::owner_of("a.bias", layers) == "");  // a bias is never quantized
+  BOOST_TEST(stored::owner_of("b.scale_input", layers) == "b");
+  BOOST_TEST(stored::owner_of("named.weight", layers) == "named");
+  BOOST_TEST(stored::owner_of("plain.weight", layers) == "");
+  const auto kept = stored::kept_quantization_metadata(source, {{"named", ""}});
   BOOST_REQUIRE(kept.size() == 1u);
   BOOST_TEST(kept.at("named") == R"({"format":"x"})");
 }

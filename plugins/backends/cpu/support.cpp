@@ -67,7 +67,7 @@ std::string refusal(octavo_operation operation, const octavo_grid* grid,
   if (!operands.empty() && !is_source_dtype(operation, operands[0].dtype))
     return fmt::format("a source of dtype {}", operands[0].dtype);
   if (grid == nullptr) return {};
-  if (const std::string why = basis_refusal(operation, *grid); !why.empty()) return why;
+  if (std::string why = basis_refusal(operation, *grid); !why.empty()) return why;
   return needs_codes(operation) ? codes_refusal(operation, *grid) : std::string();
 }
 

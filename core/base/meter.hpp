@@ -1,7 +1,7 @@
 // Counts what is done and tells a listener, at most 20 times a second.
 #pragma once
 
-#include "run/progress.hpp"
+#include "base/progress.hpp"
 
 #include <chrono>
 #include <cstdint>
@@ -9,9 +9,9 @@
 #include <mutex>
 #include <string>
 
-namespace octavo::report {
+namespace octavo {
 
-using ProgressFunction = std::function<void(const run::Progress&)>;
+using ProgressFunction = std::function<void(const Progress&)>;
 
 // Members may be called from any thread.
 class Meter {
@@ -50,8 +50,8 @@ class Meter {
   const std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
   const ProgressFunction listener_;
   std::mutex mutex_;
-  run::Progress progress_;
+  Progress progress_;
   double next_seconds_ = 0;
 };
 
-}  // namespace octavo::report
+}  // namespace octavo

@@ -1,4 +1,4 @@
-#include "report/work_sharing.hpp"
+#include "base/work_sharing.hpp"
 
 #include <boost/asio/post.hpp>
 #include <boost/asio/thread_pool.hpp>
@@ -8,7 +8,7 @@
 #include <exception>
 #include <mutex>
 
-namespace octavo::report {
+namespace octavo {
 
 void share_out(size_t pieces, unsigned threads,
                const std::function<void(size_t piece, unsigned worker)>& work) {
@@ -33,4 +33,4 @@ void share_out(size_t pieces, unsigned threads,
   if (failure) std::rethrow_exception(failure);
 }
 
-}  // namespace octavo::report
+}  // namespace octavo

@@ -1,4 +1,4 @@
-#include "report/band_lane.hpp"
+#include "stored/band_lane.hpp"
 
 #include <octavo/grid.hpp>
 #include <octavo/tensor.hpp>
@@ -6,7 +6,7 @@
 #include <algorithm>
 #include <utility>
 
-namespace octavo::report {
+namespace octavo::stored {
 
 BandLane::BandLane(plugin::Lane lane) : lane_(std::move(lane)) {}
 
@@ -125,4 +125,4 @@ octavo_tensor LaneBuffer::upload(BandLane& lane, const octavo_tensor& host) {
   return view;
 }
 
-}  // namespace octavo::report
+}  // namespace octavo::stored

@@ -7,7 +7,7 @@
 #include <string>
 #include <string_view>
 
-namespace octavo::plan {
+namespace octavo::stored {
 
 // "a.b" of "a.b.weight"; a key without that ending is its own base.
 std::string_view base_name(std::string_view key);
@@ -25,4 +25,4 @@ std::string_view owner_of(std::string_view key,
 std::map<std::string, std::string> kept_quantization_metadata(
     const checkpoint::Checkpoint& source, const std::map<std::string, std::string, std::less<>>& kept_layers);
 
-}  // namespace octavo::plan
+}  // namespace octavo::stored

@@ -8,7 +8,7 @@
 #include <span>
 #include <string_view>
 
-namespace octavo::plugin {
+namespace octavo {
 
 // One block: four words of counter and two of key to four random words.
 std::array<std::uint32_t, 4> philox_block(std::array<std::uint32_t, 4> counter,
@@ -19,4 +19,4 @@ std::array<std::uint32_t, 4> philox_block(std::array<std::uint32_t, 4> counter,
 void random_words(std::uint64_t seed, std::string_view name, std::uint64_t first,
                   std::span<std::uint32_t> words);
 
-}  // namespace octavo::plugin
+}  // namespace octavo

@@ -1,8 +1,8 @@
-#include "plugin/philox.hpp"
+#include "base/philox.hpp"
 
 #include <xxhash.h>
 
-namespace octavo::plugin {
+namespace octavo {
 namespace {
 
 std::uint32_t low(std::uint64_t value) { return static_cast<std::uint32_t>(value); }
@@ -40,4 +40,4 @@ void random_words(std::uint64_t seed, std::string_view name, std::uint64_t first
   }
 }
 
-}  // namespace octavo::plugin
+}  // namespace octavo

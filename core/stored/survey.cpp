@@ -1,63 +1,63 @@
-#include "report/survey.hpp"
+#include "stored/survey.hpp"
 
 #include "plugin/header.hpp"
-#include "report/severity.hpp"
+#include "plugin/severity.hpp"
 
 #include <fmt/format.h>
 
 #include <algorithm>
 
-namespace octavo::report {
+namespace octavo::stored {
 namespace {
 
-StoredLayer stored(const checkpoint::Checkpoint& file, const plugin::Format& format,
-                   const plugin::RecognisedLayer& found) {
-  StoredLayer layer{.name = found.name,
-                    .format = &format,
-                    .grid = found.grid,
-                    .rows = found.rows,
-                    .cols = found.cols,
-                    .flags = found.flags,
-                    .entries = {}};
+Layer stored(const checkpoint::Checkpoint& file, const plugin::Format& format,
+             const plugin::RecognisedLayer& found) {
+  Layer layer{.name = found.name,
+              .format = &format,
+              .grid = found.grid,
+              .rows = found.rows,
+              .cols = found.cols,
+              .flags = found.flags,
+              .entries = {}};
   for (const plugin::RecognisedEntry& entry : found.entries) {
     layer.entries.push_back({entry.role, &file.tensors().at(entry.tensor)});
   }
   return layer;
 }
 
-void add_layer(Survey& result, StoredLayer layer, const checkpoint::Checkpoint& file) {
+void add_layer(Survey& result, Layer layer, const checkpoint::Checkpoint& file) {
   const checkpoint::TensorRef* codes = layer.find(OCTAVO_ROLE_CODES);
   const auto index_of = [&](const checkpoint::TensorRef* tensor) {
     return static_cast<size_t>(tensor - file.tensors().data());
   };
   if (codes != nullptr && result.owned[index_of(codes)]) {
-    result.findings.push_back({kWarning, "layer-claimed-twice", codes->info.name,
+    result.findings.push_back({plugin::kWarning, "layer-claimed-twice", codes->info.name,
                                fmt::format("format {} claims a layer that another one has recognised already",
                                            layer.format->id())});
     return;
   }
-  for (const StoredEntry& entry : layer.entries) result.owned[index_of(entry.tensor)] = true;
+  for (const Entry& entry : layer.entries) result.owned[index_of(entry.tensor)] = true;
   result.layers.push_back(std::move(layer));
 }
 
 }  // namespace
 
-const checkpoint::TensorRef* StoredLayer::find(octavo_role role) const {
-  const auto found = std::find_if(entries.begin(), entries.end(),
-                                  [&](const StoredEntry& entry) { return entry.role == role; });
+const checkpoint::TensorRef* Layer::find(octavo_role role) const {
+  const auto found =
+      std::find_if(entries.begin(), entries.end(), [&](const Entry& entry) { return entry.role == role; });
   return found == entries.end() ? nullptr : found->tensor;
 }
 
-uint64_t StoredLayer::bytes() const {
+uint64_t Layer::bytes() const {
   uint64_t sum = 0;
-  for (const StoredEntry& entry : entries) sum += entry.tensor->info.bytes();
+  for (const Entry& entry : entries) sum += entry.tensor->info.bytes();
   return sum;
 }
 
-const StoredLayer* Survey::find(std::string_view name) const {
+const Layer* Survey::find(std::string_view name) const {
   const auto found =
       std::lower_bound(layers.begin(), layers.end(), name,
-                       [](const StoredLayer& layer, std::string_view wanted) { return layer.name < wanted; });
+                       [](const Layer& layer, std::string_view wanted) { return layer.name < wanted; });
   return found == layers.end() || found->name != name ? nullptr : &*found;
 }
 
@@ -74,8 +74,8 @@ Survey survey(const checkpoint::Checkpoint& file, std::span<const std::unique_pt
   }
   header.check_markers();
   std::sort(result.layers.begin(), result.layers.end(),
-            [](const StoredLayer& a, const StoredLayer& b) { return a.name < b.name; });
+            [](const Layer& a, const Layer& b) { return a.name < b.name; });
   return result;
 }
 
-}  // namespace octavo::report
+}  // namespace octavo::stored

@@ -1,4 +1,4 @@
-#include "report/band_source.hpp"
+#include "stored/band_source.hpp"
 
 #include "base/error.hpp"
 #include "checkpoint/dtypes.hpp"
@@ -13,7 +13,7 @@
 #include <cstring>
 #include <span>
 
-namespace octavo::report {
+namespace octavo::stored {
 namespace {
 
 octavo_role scale_role(uint32_t level) { return level == 0 ? OCTAVO_ROLE_SCALES : OCTAVO_ROLE_OUTER_SCALES; }
@@ -30,7 +30,7 @@ void place(octavo_tensor& part, std::vector<std::byte>& bytes) {
 }
 
 // Rows of one band of scales or zero points, from the tensor of that role.
-void read_cells(const checkpoint::Checkpoint& file, const StoredLayer& layer, octavo_role role,
+void read_cells(const checkpoint::Checkpoint& file, const Layer& layer, octavo_role role,
                 const octavo_scale_level& level, const octavo_tensor& view, int64_t row_begin) {
   const checkpoint::TensorRef* tensor = layer.find(role);
   const ScaleShape whole = scale_shape(level, layer.grid.rows, layer.grid.cols);
@@ -58,7 +58,7 @@ int64_t band_rows(int64_t cols, int64_t multiple) {
   return (rows + multiple - 1) / multiple * multiple;
 }
 
-void read_stored(const checkpoint::Checkpoint& file, const StoredLayer& layer, octavo_tile& tile) {
+void read_stored(const checkpoint::Checkpoint& file, const Layer& layer, octavo_tile& tile) {
   if (layer.format->packs()) {
     plugin::Storage storage;
     storage.read = [&](octavo_role role, uint64_t offset, std::span<std::byte> bytes) {
@@ -82,7 +82,7 @@ void read_stored(const checkpoint::Checkpoint& file, const StoredLayer& layer, o
   }
 }
 
-std::vector<float> read_factors(const checkpoint::Checkpoint& file, const StoredLayer& layer) {
+std::vector<float> read_factors(const checkpoint::Checkpoint& file, const Layer& layer) {
   const checkpoint::TensorRef* tensor = layer.find(OCTAVO_ROLE_SMOOTH_FACTORS);
   if (tensor == nullptr) return {};
   std::vector<float> factors(static_cast<size_t>(layer.cols));
@@ -112,7 +112,7 @@ BandSource::BandSource(const checkpoint::Checkpoint& file, const checkpoint::Ten
   rows_ = cols_ == 0 ? 0 : static_cast<int64_t>(tensor.info.elements()) / cols_;
 }
 
-BandSource::BandSource(const checkpoint::Checkpoint& file, const StoredLayer& layer)
+BandSource::BandSource(const checkpoint::Checkpoint& file, const Layer& layer)
     : file_(file),
       tensor_(layer.find(OCTAVO_ROLE_CODES)),
       layer_(&layer),
@@ -222,4 +222,4 @@ octavo_tensor BandSource::read_codes(BandLane& lane, BandBuffers& buffers, int64
   return values;
 }
 
-}  // namespace octavo::report
+}  // namespace octavo::stored

@@ -3,7 +3,7 @@
 
 #include <cstdint>
 
-namespace octavo::report {
+namespace octavo::plugin {
 
 inline constexpr uint32_t kNote = 0;     // worth knowing
 inline constexpr uint32_t kWarning = 1;  // some loader may stumble, or something is odd
@@ -13,4 +13,4 @@ inline const char* severity_name(uint32_t severity) {
   return severity == kNote ? "note" : severity == kWarning ? "warning" : "error";
 }
 
-}  // namespace octavo::report
+}  // namespace octavo::plugin

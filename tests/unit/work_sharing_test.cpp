@@ -1,4 +1,4 @@
-#include "report/work_sharing.hpp"
+#include "base/work_sharing.hpp"
 
 #include <boost/test/unit_test.hpp>
 
@@ -7,7 +7,7 @@
 #include <stdexcept>
 #include <vector>
 
-using namespace octavo::report;
+using namespace octavo;
 
 BOOST_AUTO_TEST_SUITE(work_sharing)
 

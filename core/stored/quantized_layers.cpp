@@ -1,10 +1,10 @@
-#include "plan/source_layers.hpp"
+#include "stored/quantized_layers.hpp"
 
 #include <nlohmann/json.hpp>
 
 #include <array>
 
-namespace octavo::plan {
+namespace octavo::stored {
 namespace {
 
 using Json = nlohmann::ordered_json;
@@ -83,4 +83,4 @@ std::map<std::string, std::string> kept_quantization_metadata(const checkpoint::
   return kept;
 }
 
-}  // namespace octavo::plan
+}  // namespace octavo::stored

@@ -9,7 +9,7 @@
 #include <optional>
 #include <vector>
 
-namespace octavo::report {
+namespace octavo::stored {
 
 // A lane of a backend, or the reference operations. Used by one thread at a time.
 class BandLane {
@@ -68,4 +68,4 @@ uint64_t view_bytes(const octavo_tensor& view);
 octavo_tile tile_of(const octavo_layer& layer, const octavo_grid& grid, int64_t row_begin, int64_t rows,
                     int64_t cols);
 
-}  // namespace octavo::report
+}  // namespace octavo::stored

@@ -5,7 +5,7 @@
 #include <cstdint>
 #include <string>
 
-namespace octavo::run {
+namespace octavo {
 
 struct Progress {
   uint64_t bytes_done = 0;   // of the source
@@ -16,4 +16,4 @@ struct Progress {
   size_t tensors_total = 0;
 };
 
-}  // namespace octavo::run
+}  // namespace octavo

@@ -9,22 +9,22 @@
 #include <string>
 #include <vector>
 
-namespace octavo::report {
+namespace octavo::stored {
 
-struct StoredEntry {
+struct Entry {
   octavo_role role = OCTAVO_ROLE_CODES;
   const checkpoint::TensorRef* tensor = nullptr;
 };
 
 // A quantized layer of a file.
-struct StoredLayer {
+struct Layer {
   std::string name;  // base name
   const plugin::Format* format = nullptr;
   octavo_grid grid{};
   int64_t rows = 0;  // of the layer, before padding
   int64_t cols = 0;
   uint32_t flags = 0;  // OCTAVO_ENTRIES_*
-  std::vector<StoredEntry> entries;
+  std::vector<Entry> entries;
 
   const checkpoint::TensorRef* find(octavo_role role) const;  // nullptr where there is none
   uint64_t bytes() const;                                     // of all its tensors
@@ -32,15 +32,15 @@ struct StoredLayer {
 
 // Refers to the checkpoint and the formats, which outlive it.
 struct Survey {
-  std::vector<StoredLayer> layers;  // by name
+  std::vector<Layer> layers;  // by name
   std::vector<plugin::Finding> findings;
   std::vector<bool> owned;  // for each tensor of the checkpoint: it belongs to a layer
 
-  const StoredLayer* find(std::string_view name) const;  // nullptr where there is none
+  const Layer* find(std::string_view name) const;  // nullptr where there is none
 };
 
 // Asks every format, in the order given. A layer that two formats claim is the first one's, with a finding.
 // Throws Error as formats and reading markers do.
 Survey survey(const checkpoint::Checkpoint& file, std::span<const std::unique_ptr<plugin::Format>> formats);
 
-}  // namespace octavo::report
+}  // namespace octavo::stored

@@ -3,15 +3,15 @@
 #pragma once
 
 #include "checkpoint/reader.hpp"
-#include "report/band_lane.hpp"
-#include "report/survey.hpp"
+#include "stored/band_lane.hpp"
+#include "stored/survey.hpp"
 
 #include <array>
 #include <cstdint>
 #include <string>
 #include <vector>
 
-namespace octavo::report {
+namespace octavo::stored {
 
 // Rows of a band: about a million values, and a multiple of `multiple`.
 int64_t band_rows(int64_t cols, int64_t multiple = 1);
@@ -27,11 +27,11 @@ struct BandBuffers {
 // Reads the codes, scales and zero points of rows [tile.row_begin, + the codes' rows) of a layer into the
 // views of `tile`, which are in host memory and have the grid's dtypes. Throws Error bad_input where a part
 // is missing or has another shape than its format says.
-void read_stored(const checkpoint::Checkpoint& file, const StoredLayer& layer, octavo_tile& tile);
+void read_stored(const checkpoint::Checkpoint& file, const Layer& layer, octavo_tile& tile);
 
 // The factors that a layer's format stores because its codes are those of W diag(factors), f32 [cols]; empty
 // where there are none. Throws Error bad_input for factors that are not finite or 0.
-std::vector<float> read_factors(const checkpoint::Checkpoint& file, const StoredLayer& layer);
+std::vector<float> read_factors(const checkpoint::Checkpoint& file, const Layer& layer);
 
 // What multiplies values that are read: columns and rows, f32; empty: 1.
 struct Scaling {
@@ -48,7 +48,7 @@ class BandSource {
  public:
   // A float tensor of any rank, as rows x last dimension.
   BandSource(const checkpoint::Checkpoint& file, const checkpoint::TensorRef& tensor);
-  BandSource(const checkpoint::Checkpoint& file, const StoredLayer& layer);
+  BandSource(const checkpoint::Checkpoint& file, const Layer& layer);
 
   // The values are multiplied by `scaling`, which outlives the source.
   void scale_by(const Scaling& scaling) { scaling_ = &scaling; }
@@ -75,7 +75,7 @@ class BandSource {
 
   const checkpoint::Checkpoint& file_;
   const checkpoint::TensorRef* tensor_ = nullptr;  // the weight
-  const StoredLayer* layer_ = nullptr;
+  const Layer* layer_ = nullptr;
   octavo_layer boundary_layer_{};
   Scaling stored_scaling_;  // undoes the factors that the format stored
   const Scaling* scaling_ = nullptr;
@@ -83,4 +83,4 @@ class BandSource {
   int64_t cols_ = 0;
 };
 
-}  // namespace octavo::report
+}  // namespace octavo::stored
