@@ -41,7 +41,7 @@ void project_on_device(const Steps& steps, const at::Tensor& right, at::Tensor t
   at::mm_out(target, moves.view({rows, cols}), right);
 }
 
-void project_on_cpu(const Steps& steps, const at::Tensor& right, at::Tensor target) {
+void project_on_cpu(const Steps& steps, const at::Tensor& right, const at::Tensor& target) {
   target.zero_();
   const std::int64_t cols = right.size(0), width = right.size(1);
   const auto* const elements = steps.element.data_ptr<std::int64_t>();

@@ -17,6 +17,7 @@ inline bool on_device(const octavo_lane& lane) { return lane.memory == OCTAVO_ME
 
 // Where the lane's memory comes from; nullptr for a lane of no backend, whose memory is ordinary memory.
 inline const octavo_backend_api* backend_of(const octavo_lane& lane) {
+  // The size of a pointer is what is meant. NOLINTNEXTLINE(bugprone-sizeof-expression)
   return OCTAVO_HAS(&lane, octavo_lane, backend) ? lane.backend : nullptr;
 }
 

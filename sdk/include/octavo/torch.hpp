@@ -130,7 +130,7 @@ inline octavo_tensor view_of(const at::Tensor& matrix) {
   view.row_stride = matrix.stride(0);
   if (matrix.device().is_cuda()) {
     view.memory = OCTAVO_MEMORY_DEVICE;
-    view.device = matrix.device().index();
+    view.device = std::int32_t{matrix.device().index()};
   }
   return view;
 }
