@@ -1,5 +1,8 @@
 #include "plugin/backend.hpp"
 
+#include "plugin/fault.hpp"
+#include "plugin/versions.hpp"
+
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -11,12 +14,10 @@ namespace octavo::plugin {
 namespace {
 
 octavo_status report_missing(octavo_error* error, const char* operation) {
-  if (error != nullptr && OCTAVO_HAS(error, octavo_error, hint)) {
-    std::snprintf(error->message, sizeof error->message,
-                  "the backend has no %s, and the reference works on host memory only", operation);
-    error->hint[0] = '\0';
-  }
-  return OCTAVO_UNSUPPORTED;
+  char message[128];
+  std::snprintf(message, sizeof message, "the backend has no %s, and the reference works on host memory only",
+                operation);
+  return report(error, OCTAVO_UNSUPPORTED, message);
 }
 
 octavo_error* error_of(octavo_error* error) { return error; }
@@ -97,11 +98,8 @@ LaneMemory Lane::allocate(octavo_memory memory, std::uint64_t bytes) {
   call(state_->who, "allocate", [&](octavo_error* error) {
     return state_->api->allocate(&state_->lane, wanted, bytes, &data, error);
   });
-  if (data == nullptr && bytes != 0) {
-    throw Error(ErrorCode::failed,
-                fmt::format("[{}: allocate] the plugin answers with a null pointer", state_->who),
-                "this is a fault of the plugin; report it to its authors");
-  }
+  if (data == nullptr && bytes != 0)
+    throw_fault(state_->who, "allocate", "the plugin answers with a null pointer");
   LaneMemory made;
   made.bytes_ = bytes;
   made.data_ = {data, [state = state_.get(), wanted](void* released) {
@@ -150,15 +148,16 @@ Lane Backend::open_lane(const octavo_lane_request& request) const {
   state->open = true;  // from here on it is closed whatever happens
   Lane opened(std::move(state));
   const octavo_operations* own = lane.operations;
-  if (own != nullptr && own->struct_size < sizeof *own) {
+  constexpr std::size_t kFirstSize = OCTAVO_FIRST_SIZE(octavo_operations, row_metric);
+  if (own != nullptr && own->struct_size < kFirstSize) {
     throw Error(
         ErrorCode::unsupported,
         fmt::format(
             "[{}: open_lane] the table of operations has {} bytes, version 1.0 of the boundary has {}", id(),
-            own->struct_size, sizeof *own));
+            own->struct_size, kFirstSize));
   }
   octavo_operations& table = opened.state_->operations;
-  if (own != nullptr) table = *own;
+  if (own != nullptr) table = known_part(*own);
   table.struct_size = sizeof table;
   static constexpr octavo_operations kNone{};
   complete(table, lane.memory == OCTAVO_MEMORY_DEVICE ? kNone : *host_->reference);

@@ -1,6 +1,7 @@
 #include "plugin/catalog.hpp"
 
 #include "base/error.hpp"
+#include "plugin/fault.hpp"
 #include "plugin/library.hpp"
 #include "plugin/manifest.hpp"
 #include "plugin/spelling.hpp"
@@ -21,8 +22,10 @@ constexpr octavo_kind kKinds[] = {OCTAVO_KIND_OPTIMIZER, OCTAVO_KIND_FORMAT, OCT
 std::vector<fs::path> libraries_in(const fs::path& folder) {
   std::vector<fs::path> found;
   std::error_code failure;  // a folder that cannot be read has no plugins
-  for (const auto& entry : fs::directory_iterator(folder, failure)) {
-    if (entry.path().extension() == ".so" && !entry.is_directory()) found.push_back(entry.path());
+  for (fs::directory_iterator entry(folder, failure), end; !failure && entry != end;
+       entry.increment(failure)) {
+    std::error_code unknown;  // a link that leads nowhere is no folder: it is refused by name
+    if (entry->path().extension() == ".so" && !entry->is_directory(unknown)) found.push_back(entry->path());
   }
   std::sort(found.begin(), found.end());
   return found;
@@ -63,7 +66,8 @@ Catalog::Catalog(const SearchPath& path) : notes_(path.notes) {
 }
 
 std::vector<Catalog::Candidate> Catalog::candidates(const SearchRoot& root) {
-  if (!fs::is_directory(root.path)) return {{root.path, std::nullopt, root.named_by_user}};
+  std::error_code unknown;
+  if (!fs::is_directory(root.path, unknown)) return {{root.path, std::nullopt, root.named_by_user}};
   std::vector<Candidate> found;
   if (root.named_by_user) {
     for (const fs::path& path : libraries_in(root.path)) found.push_back({path, std::nullopt, true});
@@ -129,8 +133,7 @@ void Catalog::load(Entry& entry) {
   if (record.has_manifest) {
     const std::string differs = difference(record.descriptor, library.descriptor);
     if (!differs.empty()) {
-      throw Error(ErrorCode::unsupported, "its manifest is stale: " + differs,
-                  "rebuild the plugin, or run octavo-manifest on its library");
+      throw Error(ErrorCode::unsupported, "its manifest is stale: " + differs, kRenewManifest);
     }
   } else {
     record.descriptor = library.descriptor;

@@ -2,6 +2,7 @@
 
 #include "base/error.hpp"
 #include "plugin/params.hpp"
+#include "plugin/versions.hpp"
 
 #include <octavo/abi/backend.h>
 #include <octavo/abi/format.h>
@@ -99,12 +100,12 @@ void check_parameters(const Descriptor& descriptor) {
 }
 
 template <typename Api>
-const Api& table(const octavo_plugin& raw) {
+const Api& table(const octavo_plugin& raw, std::size_t first_size) {
   const auto* api = static_cast<const Api*>(raw.api);
   if (api == nullptr) refuse("its function table (api) is a null pointer");
-  if (api->struct_size < sizeof(Api)) {
+  if (api->struct_size < first_size) {
     refuse(fmt::format("its function table has {} bytes, version 1.0 of the boundary has {}",
-                       api->struct_size, sizeof(Api)));
+                       api->struct_size, first_size));
   }
   return *api;
 }
@@ -162,13 +163,14 @@ void check_backend(const octavo_backend_api& api) {
 void check_api(const octavo_plugin& raw) {
   switch (raw.kind) {
     case OCTAVO_KIND_FORMAT:
-      return check_format(table<octavo_format_api>(raw));
+      return check_format(table<octavo_format_api>(raw, OCTAVO_FIRST_SIZE(octavo_format_api, recognise)));
     case OCTAVO_KIND_OPTIMIZER:
-      return check_optimizer(table<octavo_optimizer_api>(raw));
+      return check_optimizer(
+          table<octavo_optimizer_api>(raw, OCTAVO_FIRST_SIZE(octavo_optimizer_api, release)));
     case OCTAVO_KIND_MODEL:
-      return check_model(table<octavo_model_api>(raw));
+      return check_model(table<octavo_model_api>(raw, OCTAVO_FIRST_SIZE(octavo_model_api, fold_target)));
     default:
-      return check_backend(table<octavo_backend_api>(raw));
+      return check_backend(table<octavo_backend_api>(raw, OCTAVO_FIRST_SIZE(octavo_backend_api, supports)));
   }
 }
 
@@ -178,9 +180,10 @@ void check_head(const octavo_plugin* raw) {
   if (!OCTAVO_HAS(raw, octavo_plugin, abi_minor))
     refuse(fmt::format("its descriptor has {} bytes and not even a version", raw->struct_size));
   check_version(raw->abi_major, raw->abi_minor);
-  if (!OCTAVO_HAS(raw, octavo_plugin, api)) {
+  constexpr std::size_t kFirstSize = OCTAVO_FIRST_SIZE(octavo_plugin, api);
+  if (raw->struct_size < kFirstSize) {
     refuse(fmt::format("its descriptor has {} bytes, version 1.0 of the boundary has {}", raw->struct_size,
-                       sizeof(octavo_plugin)));
+                       kFirstSize));
   }
   if (raw->kind < OCTAVO_KIND_FORMAT || raw->kind > OCTAVO_KIND_BACKEND)
     refuse(fmt::format("its kind is {}, 1 to 4 was expected", raw->kind));

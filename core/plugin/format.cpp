@@ -1,60 +1,21 @@
-// The host's functions that a format calls (sinks, storage) run below the plugin's frames. What they throw is
-// kept, the plugin is told OCTAVO_FAILED, and the exception goes on when the plugin has returned.
 #include "plugin/format.hpp"
 
 #include "checkpoint/dtypes.hpp"
+#include "plugin/carried.hpp"
+#include "plugin/fault.hpp"
 #include "plugin/grid_check.hpp"
+#include "plugin/versions.hpp"
 
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <exception>
 #include <utility>
 
 namespace octavo::plugin {
 namespace {
 
-[[noreturn]] void bad_plugin(const std::string& who, const char* operation, const std::string& what) {
-  throw Error(ErrorCode::failed, fmt::format("[{}: {}] {}", who, operation, what),
-              "this is a fault of the plugin; report it to its authors");
-}
-
-// The first exception of the host's own functions during one call of the plugin.
-class Carried {
- public:
-  template <typename Body>
-  octavo_status run(Body&& body) noexcept {
-    try {
-      body();
-      return OCTAVO_OK;
-    } catch (...) {
-      if (!failure_) failure_ = std::current_exception();
-      return OCTAVO_FAILED;
-    }
-  }
-  void rethrow() const {
-    if (failure_) std::rethrow_exception(failure_);
-  }
-
- private:
-  std::exception_ptr failure_;
-};
-
-// call(), but an exception that was carried past the plugin comes before the status that it made the plugin
-// return.
-template <typename Body>
-void call_carrying(const std::string& who, const char* operation, const Carried& carried, Body&& body) {
-  try {
-    call(who, operation, std::forward<Body>(body));
-  } catch (...) {
-    carried.rethrow();
-    throw;
-  }
-  carried.rethrow();
-}
-
 std::string required_text(const std::string& who, const char* operation, const char* text) {
-  if (text == nullptr) bad_plugin(who, operation, "a name is a null pointer");
+  if (text == nullptr) throw_fault(who, operation, "a name is a null pointer");
   return text;
 }
 
@@ -62,11 +23,11 @@ bool is_role(std::uint32_t role) { return role >= OCTAVO_ROLE_CODES && role <= O
 
 Entry checked_entry(const std::string& who, const octavo_entry& raw) {
   Entry made;
-  if (raw.struct_size < sizeof raw)
-    bad_plugin(who, "entries", fmt::format("an entry has {} bytes", raw.struct_size));
+  if (raw.struct_size < OCTAVO_FIRST_SIZE(octavo_entry, bytes_size))
+    throw_fault(who, "entries", fmt::format("an entry has {} bytes", raw.struct_size));
   made.key = required_text(who, "entries", raw.key);
   const auto refuse = [&](const std::string& what) {
-    bad_plugin(who, "entries", fmt::format("entry '{}' {}", printable(made.key), what));
+    throw_fault(who, "entries", fmt::format("entry '{}' {}", printable(made.key), what));
   };
   if (!is_role(raw.role)) refuse(fmt::format("has the role {}", raw.role));
   if (raw.dtype >= OCTAVO_DTYPE_COUNT) refuse(fmt::format("has the dtype {}", raw.dtype));
@@ -91,16 +52,16 @@ void check_entries(const std::string& who, const std::vector<Entry>& entries) {
   const auto is_codes = [](const Entry& entry) { return entry.role == OCTAVO_ROLE_CODES; };
   const auto codes = std::count_if(entries.begin(), entries.end(), is_codes);
   if (codes != 1)
-    bad_plugin(who, "entries", fmt::format("{} entries have the role codes, 1 was expected", codes));
+    throw_fault(who, "entries", fmt::format("{} entries have the role codes, 1 was expected", codes));
 }
 
 RecognisedLayer checked_layer(const std::string& who, const Header& header, const octavo_recognised& raw) {
   RecognisedLayer made;
-  if (raw.struct_size < sizeof raw)
-    bad_plugin(who, "recognise", fmt::format("a layer has {} bytes", raw.struct_size));
+  if (raw.struct_size < OCTAVO_FIRST_SIZE(octavo_recognised, entries_count))
+    throw_fault(who, "recognise", fmt::format("a layer has {} bytes", raw.struct_size));
   made.name = required_text(who, "recognise", raw.name);
   const auto refuse = [&](const std::string& what) {
-    bad_plugin(who, "recognise", fmt::format("layer '{}' {}", printable(made.name), what));
+    throw_fault(who, "recognise", fmt::format("layer '{}' {}", printable(made.name), what));
   };
   made.flags = raw.flags;
   made.rows = raw.rows;
@@ -133,14 +94,14 @@ struct RecognitionTarget {
   static octavo_status layer(void* context, const octavo_recognised* raw) {
     auto& target = *static_cast<RecognitionTarget*>(context);
     return target.carried.run(
-        [&] { target.made.layers.push_back(checked_layer(target.who, target.header, *raw)); });
+        nullptr, [&] { target.made.layers.push_back(checked_layer(target.who, target.header, *raw)); });
   }
   static octavo_status finding(void* context, const octavo_finding* raw) {
     auto& target = *static_cast<RecognitionTarget*>(context);
-    return target.carried.run([&] {
+    return target.carried.run(nullptr, [&] {
       const auto text = [&](const char* value) { return required_text(target.who, "recognise", value); };
-      target.made.findings.push_back(
-          {std::min(raw->severity, 2u), text(raw->code), text(raw->tensor), text(raw->message)});
+      target.made.findings.push_back({std::min<std::uint32_t>(raw->severity, OCTAVO_SEVERITY_ERROR),
+                                      text(raw->code), text(raw->tensor), text(raw->message)});
     });
   }
 };
@@ -152,7 +113,7 @@ struct EntryTarget {
 
   static octavo_status sink(void* context, const octavo_entry* raw) {
     auto& target = *static_cast<EntryTarget*>(context);
-    return target.carried.run([&] { target.made.push_back(checked_entry(target.who, *raw)); });
+    return target.carried.run(nullptr, [&] { target.made.push_back(checked_entry(target.who, *raw)); });
   }
 };
 
@@ -171,7 +132,7 @@ class StorageView {
   static octavo_status write(void* context, std::uint32_t role, std::uint64_t offset, const void* bytes,
                              std::uint64_t size) {
     auto& view = *static_cast<StorageView*>(context);
-    return view.carried_.run([&] {
+    return view.carried_.run(nullptr, [&] {
       view.storage_.write(static_cast<octavo_role>(role), offset,
                           {static_cast<const std::byte*>(bytes), size});
     });
@@ -179,7 +140,7 @@ class StorageView {
   static octavo_status read(void* context, std::uint32_t role, std::uint64_t offset, void* bytes,
                             std::uint64_t size) {
     auto& view = *static_cast<StorageView*>(context);
-    return view.carried_.run([&] {
+    return view.carried_.run(nullptr, [&] {
       view.storage_.read(static_cast<octavo_role>(role), offset, {static_cast<std::byte*>(bytes), size});
     });
   }
@@ -201,10 +162,11 @@ Placement Format::grid(const octavo_layer& layer) const {
       OCTAVO_REFUSED);
   Placement made{std::nullopt, raw.fallback != 0, text_of(raw.stored_as), text_of(raw.note)};
   if (status == OCTAVO_REFUSED) return made;
-  const std::string fault = grid_fault(raw.grid, layer.rows, layer.cols);
+  std::string fault = grid_fault(raw.grid, layer.rows, layer.cols);
+  if (fault.empty()) fault = quantize_fault(raw.grid);
   if (!fault.empty()) {
-    bad_plugin(id(), "grid",
-               fmt::format("the grid for layer '{}' cannot be: {}", printable(layer.name), fault));
+    throw_fault(id(), "grid",
+                fmt::format("the grid for layer '{}' cannot be: {}", printable(layer.name), fault));
   }
   made.grid = raw.grid;
   return made;

@@ -49,7 +49,7 @@ struct RecognisedLayer {
   std::vector<RecognisedEntry> entries;
 };
 
-// What is odd about the way a file stores a layer. severity: 0 note, 1 warning, 2 error.
+// What is odd about the way a file stores a layer. severity: octavo_severity.
 struct Finding {
   std::uint32_t severity = 0;
   std::string code;

@@ -78,4 +78,14 @@ std::string grid_fault(const octavo_grid& grid, std::int64_t rows, std::int64_t 
   return fault;
 }
 
+std::string quantize_fault(const octavo_grid& grid) {
+  constexpr std::int64_t kWidestGroup = 256;
+  if (grid.code == OCTAVO_CODE_CODEBOOK)
+    return "the codes are indices into a codebook, which no operation has";
+  if (grid.basis == OCTAVO_BASIS_CONVROT && grid.basis_group > kWidestGroup) {
+    return fmt::format("the convrot group is {}, at most {} was expected", grid.basis_group, kWidestGroup);
+  }
+  return {};
+}
+
 }  // namespace octavo::plugin

@@ -13,4 +13,7 @@ namespace octavo::plugin {
 // shape.
 std::string grid_fault(const octavo_grid& grid, std::int64_t rows, std::int64_t cols);
 
+// Why no operation quantizes to a grid that can be, and may be found in files; "" if some do.
+std::string quantize_fault(const octavo_grid& grid);
+
 }  // namespace octavo::plugin

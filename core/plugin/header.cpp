@@ -2,6 +2,7 @@
 #include "plugin/header.hpp"
 
 #include "checkpoint/reader.hpp"
+#include "plugin/versions.hpp"
 
 #include <algorithm>
 #include <exception>
@@ -58,15 +59,15 @@ void Header::check_markers() const {
 
 octavo_status Header::get_tensor(void* context, std::uint64_t index, octavo_header_tensor* tensor) {
   const Header& header = self(context);
-  if (tensor == nullptr || tensor->struct_size < sizeof *tensor || index >= header.tensors_.size())
+  if (tensor == nullptr || tensor->struct_size < OCTAVO_FIRST_SIZE(octavo_header_tensor, shape) ||
+      index >= header.tensors_.size())
     return OCTAVO_BAD_ARGUMENT;
-  const std::uint32_t size = tensor->struct_size;  // as the plugin knows the struct
-  *tensor = header.tensor(index);
-  tensor->struct_size = size;
+  write_known_part(header.tensor(index), *tensor);
   return OCTAVO_OK;
 }
 
 std::int64_t Header::find(void* context, const char* name) {
+  if (name == nullptr) return -1;
   const std::vector<HeaderEntry>& tensors = self(context).tensors_;
   const auto before = [](const HeaderEntry& entry, std::string_view wanted) { return entry.name < wanted; };
   const auto place = std::lower_bound(tensors.begin(), tensors.end(), std::string_view(name), before);
@@ -74,6 +75,7 @@ std::int64_t Header::find(void* context, const char* name) {
 }
 
 const char* Header::metadata(void* context, const char* key) {
+  if (key == nullptr) return nullptr;
   try {
     const auto& entries = self(context).metadata_;
     const auto place = entries.find(key);
@@ -84,6 +86,7 @@ const char* Header::metadata(void* context, const char* key) {
 }
 
 const std::uint8_t* Header::marker(void* context, std::uint64_t index, std::uint64_t* size) {
+  if (size == nullptr) return nullptr;
   Header& header = self(context);
   try {
     const std::vector<std::uint8_t>* bytes = header.read_marker(index);

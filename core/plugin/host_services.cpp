@@ -2,12 +2,12 @@
 #include "plugin/host_services.hpp"
 
 #include "base/philox.hpp"
+#include "plugin/fault.hpp"
 
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
-#include <cstdio>
 #include <string>
 #include <utility>
 
@@ -25,14 +25,6 @@ spdlog::level::level_enum log_level(std::uint32_t level) {
     default:
       return spdlog::level::err;
   }
-}
-
-octavo_status report(octavo_error* error, octavo_status status, const char* message) noexcept {
-  if (error != nullptr && OCTAVO_HAS(error, octavo_error, hint)) {
-    std::snprintf(error->message, sizeof error->message, "%s", message);
-    error->hint[0] = '\0';
-  }
-  return status;
 }
 
 // Control characters must not reach a terminal; a message may carry names from a file.
@@ -192,8 +184,14 @@ octavo_status HostServices::parallel(void* context, std::int64_t count, Parallel
   }
 }
 
-void HostServices::random(void*, std::uint64_t seed, const char* name, std::uint64_t first,
+void HostServices::random(void* context, std::uint64_t seed, const char* name, std::uint64_t first,
                           std::uint64_t count, std::uint32_t* words) {
+  if (words == nullptr) return;
+  if (name == nullptr) {  // there is no status to say it with; zeros are at least the same every time
+    log(context, OCTAVO_LOG_ERROR, "[random] the name of a stream is a null pointer");
+    std::fill_n(words, count, 0u);
+    return;
+  }
   random_words(seed, name, first, {words, count});
 }
 

@@ -1,5 +1,7 @@
 #include "plugin/instance.hpp"
 
+#include "plugin/fault.hpp"
+
 #include <fmt/format.h>
 
 namespace octavo::plugin {
@@ -36,17 +38,13 @@ void throw_status(const std::string& who, std::string_view operation, octavo_sta
 }
 
 void throw_foreign(const std::string& who, std::string_view operation, const char* what) {
-  throw Error(ErrorCode::failed,
-              fmt::format("[{}: {}] the plugin threw an exception across the boundary: {}", who, operation,
-                          printable(what)),
-              "this is a fault of the plugin; report it to its authors");
+  throw_fault(who, operation,
+              fmt::format("the plugin threw an exception across the boundary: {}", printable(what)));
 }
 
 void throw_control_word(const std::string& who, std::string_view operation) {
-  throw Error(ErrorCode::failed,
-              fmt::format("[{}: {}] the plugin changed the floating-point control word of its thread", who,
-                          operation),
-              "this is a fault of the plugin (fast-math?); report it to its authors");
+  throw_fault(who, operation,
+              "the plugin changed the floating-point control word of its thread (fast-math?)");
 }
 
 }  // namespace octavo::plugin

@@ -42,14 +42,13 @@ shared_library& load(const std::filesystem::path& path) {
     shared_library& kept = keep(std::move(library));
     if (control.restore()) {
       refuse(
-          "loading it changed the floating-point control word of the process (flush-to-zero): it, or a "
-          "library "
-          "that it links, was built with fast-math",
+          "loading it changed the floating-point control word: it, or what it links, was built with "
+          "fast-math",
           "build it without -ffast-math and -Ofast");
     }
     return kept;
-  } catch (
-      const std::system_error& error) {  // the loader's own sentence is in what(), the code means nothing
+  } catch (const std::system_error& error) {
+    // The loader's own sentence is in what(); the code means nothing.
     refuse(fmt::format("the system's loader refused it: {}", error.what()));
   }
 }

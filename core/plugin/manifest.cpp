@@ -1,12 +1,11 @@
 #include "plugin/manifest.hpp"
 
 #include "base/error.hpp"
+#include "base/file.hpp"
+#include "plugin/fault.hpp"
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
-
-#include <fstream>
-#include <iterator>
 
 namespace octavo::plugin {
 namespace {
@@ -16,18 +15,15 @@ using Json = nlohmann::json;
 constexpr const char* kSchema = "octavo.plugin/1";
 constexpr std::uint64_t kMaxBytes = 1 << 20;
 constexpr int kMaxDepth = 8;
-constexpr const char* kRebuild = "rebuild the plugin, or run octavo-manifest on its library";
 
-[[noreturn]] void refuse(const std::string& reason) { throw Error(ErrorCode::unsupported, reason, kRebuild); }
+[[noreturn]] void refuse(const std::string& reason) {
+  throw Error(ErrorCode::unsupported, reason, kRenewManifest);
+}
 
 std::string read_file(const std::filesystem::path& path) {
-  std::ifstream stream(path, std::ios::binary);
-  std::string text(kMaxBytes + 1, '\0');
-  stream.read(text.data(), static_cast<std::streamsize>(text.size()));
-  if (!stream.eof() && stream.fail()) throw Error(ErrorCode::io, "its manifest cannot be read");
-  text.resize(static_cast<std::size_t>(stream.gcount()));
-  if (text.size() > kMaxBytes) refuse(fmt::format("its manifest is larger than {} bytes", kMaxBytes));
-  return text;
+  const File file = File::open_to_read(path);
+  if (file.size() > kMaxBytes) refuse(fmt::format("its manifest is larger than {} bytes", kMaxBytes));
+  return read_text(file, kMaxBytes, "manifest");
 }
 
 // Parsing recurses once per level when the value is destroyed, so depth is limited while it is read.

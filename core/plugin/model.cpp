@@ -1,5 +1,7 @@
 #include "plugin/model.hpp"
 
+#include "plugin/fault.hpp"
+
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -32,10 +34,9 @@ Classification Model::classify(const ModelContext& context, std::uint64_t tensor
     return instance_.api().classify(instance_.self(), &raw, &view, &made, error);
   });
   if (made.decision < OCTAVO_DECISION_QUANTIZE || made.decision > OCTAVO_DECISION_REFUSE) {
-    throw Error(ErrorCode::failed,
-                fmt::format("[{}: classify] the decision for '{}' is {}, 1 to 5 was expected", id(),
-                            printable(view.name), made.decision),
-                "this is a fault of the plugin; report it to its authors");
+    throw_fault(
+        id(), "classify",
+        fmt::format("the decision for '{}' is {}, 1 to 5 was expected", printable(view.name), made.decision));
   }
   return {static_cast<octavo_decision>(made.decision), text_of(made.rule), text_of(made.reason)};
 }

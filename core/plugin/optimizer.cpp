@@ -1,38 +1,21 @@
 #include "plugin/optimizer.hpp"
 
-#include <fmt/format.h>
+#include "plugin/carried.hpp"
 
-#include <cstdio>
-#include <exception>
-#include <mutex>
+#include <utility>
 
 namespace octavo::plugin {
 namespace {
 
-// The layer's rows as a plugin reads them. What reading throws is kept until the plugin has returned.
+// The layer's rows as a plugin reads them.
 struct RowSource {
   const ReadRows& read_rows;
-  std::mutex mutex;
-  std::exception_ptr failure;
+  Carried carried;
 
   static octavo_status read(void* context, std::int64_t row_begin, octavo_tensor* target,
                             octavo_error* error) {
     auto& source = *static_cast<RowSource*>(context);
-    try {
-      source.read_rows(row_begin, *target);
-      return OCTAVO_OK;
-    } catch (const std::exception& thrown) {
-      if (error != nullptr && OCTAVO_HAS(error, octavo_error, hint))
-        std::snprintf(error->message, sizeof error->message, "%s", thrown.what());
-      source.keep();
-    } catch (...) {
-      source.keep();
-    }
-    return OCTAVO_FAILED;
-  }
-  void keep() {
-    const std::lock_guard lock(mutex);
-    if (!failure) failure = std::current_exception();
+    return source.carried.run(error, [&] { source.read_rows(row_begin, *target); });
   }
 };
 
@@ -69,22 +52,20 @@ Preparation Optimizer::prepare(octavo_lane& lane, const octavo_layer& layer, con
                                const OptimizerState& shared) const {
   const octavo_optimizer_api& api = instance_.api();
   if (api.prepare == nullptr) return {};
-  RowSource source{rows, {}, nullptr};
+  RowSource source{rows, {}};
   const octavo_rows raw_rows{sizeof raw_rows, 0, &source, RowSource::read};
   octavo_preparation raw{};
   raw.struct_size = sizeof raw;
-  void* state = nullptr;
-  try {
-    call(id(), "prepare", [&](octavo_error* error) {
-      return api.prepare(instance_.self(), &lane, &layer, &grid, &raw_rows, inputs, shared.get(), &state,
-                         &raw, error);
-    });
-  } catch (...) {
-    if (source.failure) std::rethrow_exception(source.failure);
-    throw;
-  }
+  OptimizerState made;
+  call_carrying(id(), "prepare", source.carried, [&](octavo_error* error) {
+    void* state = nullptr;
+    const octavo_status status = api.prepare(instance_.self(), &lane, &layer, &grid, &raw_rows, inputs,
+                                             shared.get(), &state, &raw, error);
+    if (status == OCTAVO_OK) made = own(state, api.release, "release");
+    return status;
+  });
   const auto verdict = raw.verdict == OCTAVO_VERDICT_GO ? OCTAVO_VERDICT_GO : OCTAVO_VERDICT_NEAREST;
-  return {own(state, api.release, "release"), verdict, text_of(raw.reason)};
+  return {std::move(made), verdict, text_of(raw.reason)};
 }
 
 void Optimizer::quantize(const OptimizerState& state, octavo_lane& lane, const octavo_tile& tile,

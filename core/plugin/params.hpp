@@ -18,9 +18,7 @@ struct Assignment {
   std::string value;
 };
 
-// A plugin that was asked for: "id" or "id:name=value,name=value". A value that contains a comma is given
-// with
-// `--set` instead.
+// A plugin that was asked for: "id" or "id:name=value,name=value". A value with a comma needs `--set`.
 struct Selection {
   std::string id;
   std::vector<Assignment> assignments;

@@ -67,7 +67,8 @@ class Int8Row final : public octavo::Format {
     const auto codes = header.find(base + ".weight");
     const auto scales = header.find(base + ".weight_scale");
     if (!codes || codes->dtype != OCTAVO_I8 || codes->shape.size() != 2 || !scales) {
-      found.finding({2, "layer-incomplete", base, "the marker has no INT8 weight with a scale beside it"});
+      found.finding({OCTAVO_SEVERITY_ERROR, "layer-incomplete", base,
+                     "the marker has no INT8 weight with a scale beside it"});
       return;
     }
     octavo_layer layer{};

@@ -72,6 +72,19 @@ BOOST_AUTO_TEST_CASE(a_refused_plugin_is_not_silently_replaced) {
              std::string::npos);
 }
 
+BOOST_AUTO_TEST_CASE(a_link_to_itself_is_one_refused_plugin) {
+  const TemporaryFolder folder;
+  copy_fixture("valid", folder.path());
+  std::filesystem::create_symlink(folder / "loop.so", folder / "loop.so");
+  const std::vector<Record> records = Catalog(places({folder.path()})).records();
+  BOOST_REQUIRE_EQUAL(records.size(), 2u);
+  BOOST_TEST(records[0].id == "loop");
+  BOOST_TEST((records[0].state == State::refused));
+  BOOST_TEST((records[1].state == State::loaded), records[1].reason);
+  // Also where it is the place that was named.
+  BOOST_TEST((test::only_record(folder / "loop.so").state == State::refused));
+}
+
 BOOST_AUTO_TEST_CASE(an_unknown_id_names_near_ones) {
   Catalog catalog(places({test::fixture("valid"), test::fixture("lane_backend")}));
   BOOST_CHECK_EXCEPTION(catalog.open(OCTAVO_KIND_FORMAT, "vaild"), Error,

@@ -96,7 +96,10 @@ BOOST_AUTO_TEST_CASE(grids_that_cannot_be_are_refused) {
   refused("group", "the convrot group is 8, a power of 4 was expected");
   refused("divide", "the convrot group 256 does not divide 320 columns");
   refused("shape", "it is 5 x 320 for a layer of 4 x 320");
+  refused("codebook", "the codes are indices into a codebook, which no operation has");
   refused("status", "[nonsense: grid] failed with status 99 and without a message");
+  BOOST_CHECK_EXCEPTION(format_of("nonsense", {{"what", "wide_group"}}).grid(layer_of(4, 1024)), Error,
+                        error_with(ErrorCode::failed, "the convrot group is 1024, at most 256 was expected"));
 }
 
 BOOST_AUTO_TEST_CASE(a_refused_layer_has_a_note_also_without_an_end) {

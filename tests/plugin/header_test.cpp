@@ -2,6 +2,8 @@
 
 #include "checkpoint/reader.hpp"
 #include "fixture.hpp"
+#include "plugin/versions.hpp"
+#include "reference/operations.hpp"
 
 #include <boost/test/unit_test.hpp>
 
@@ -47,6 +49,15 @@ BOOST_FIXTURE_TEST_CASE(a_plugin_sees_names_dtypes_and_shapes, Opened) {
   BOOST_TEST(tensor.shape[0] == 2);
   BOOST_TEST(tensor.shape[1] == 1);
   BOOST_TEST(raw.tensor(raw.context, 4, &tensor) == OCTAVO_BAD_ARGUMENT);
+  // Of a later minor version: what this octavo does not know stays as it is.
+  struct Longer {
+    octavo_header_tensor known{};
+    std::uint64_t unknown = 77;
+  } longer;
+  longer.known.struct_size = sizeof longer;
+  BOOST_TEST(raw.tensor(raw.context, 3, &longer.known) == OCTAVO_OK);
+  BOOST_TEST(longer.known.struct_size == sizeof longer);
+  BOOST_TEST(longer.unknown == 77u);
   tensor.struct_size = 8;
   BOOST_TEST(raw.tensor(raw.context, 0, &tensor) == OCTAVO_BAD_ARGUMENT);
 }
@@ -58,6 +69,37 @@ BOOST_FIXTURE_TEST_CASE(names_are_found, Opened) {
   BOOST_TEST(raw.find(raw.context, "z") == -1);
   BOOST_TEST(std::string(raw.metadata(raw.context, "kind")) == "test");
   BOOST_TEST(raw.metadata(raw.context, "other") == nullptr);
+}
+
+BOOST_FIXTURE_TEST_CASE(null_pointers_find_nothing, Opened) {
+  BOOST_TEST(raw.tensor(raw.context, 0, nullptr) == OCTAVO_BAD_ARGUMENT);
+  BOOST_TEST(raw.find(raw.context, nullptr) == -1);
+  BOOST_TEST(raw.metadata(raw.context, nullptr) == nullptr);
+  BOOST_TEST(raw.marker(raw.context, 0, nullptr) == nullptr);
+}
+
+BOOST_AUTO_TEST_CASE(structs_of_another_minor_version_are_used_as_far_as_they_go) {
+  // octavo_operations of a version that ended with round_feedback.
+  octavo_operations older{};
+  older.struct_size = OCTAVO_FIRST_SIZE(octavo_operations, round_feedback);
+  older.absmax = reference::operations().absmax;
+  older.matmul = reference::operations().matmul;  // not its memory
+  const octavo_operations seen = known_part(older);
+  BOOST_TEST(seen.absmax == older.absmax);
+  BOOST_TEST(seen.matmul == nullptr);
+  BOOST_TEST(seen.struct_size == sizeof seen);
+
+  // And a plugin's struct that has no room for what came later.
+  octavo_header_tensor shorter{};
+  shorter.struct_size = OCTAVO_FIRST_SIZE(octavo_header_tensor, name);
+  octavo_header_tensor made{};
+  made.struct_size = sizeof made;
+  made.name = "a";
+  made.rank = 2;
+  write_known_part(made, shorter);
+  BOOST_TEST(shorter.name == made.name);
+  BOOST_TEST(shorter.rank == 0u);
+  BOOST_TEST(shorter.struct_size == OCTAVO_FIRST_SIZE(octavo_header_tensor, name));
 }
 
 BOOST_FIXTURE_TEST_CASE(only_small_byte_tensors_can_be_read, Opened) {

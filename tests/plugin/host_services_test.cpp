@@ -51,6 +51,14 @@ BOOST_AUTO_TEST_CASE(a_stream_is_keyed_by_seed_and_name) {
   BOOST_TEST((words != others));
 }
 
+BOOST_AUTO_TEST_CASE(a_stream_without_a_name_is_zeros) {
+  const octavo_host& host = *test::services().host();
+  std::array<std::uint32_t, 4> words{1, 2, 3, 4};
+  host.random(host.context, 7, nullptr, 0, words.size(), words.data());
+  BOOST_TEST((words == std::array<std::uint32_t, 4>{}));
+  host.random(host.context, 7, "layer", 0, 4, nullptr);  // nowhere to write to
+}
+
 BOOST_AUTO_TEST_CASE(any_part_of_a_stream_can_be_asked_for) {
   const octavo_host& host = *test::services().host();
   std::array<std::uint32_t, 64> whole{};

@@ -12,10 +12,10 @@ namespace {
 using test::error_with;
 
 struct Opened {
-  Opened()
+  explicit Opened(const std::vector<Assignment>& assignments = {})
       : catalog(test::places({test::fixture("stateful")})),
         optimizer(test::open_only(catalog), test::services().host(),
-                  resolve(catalog.records().at(0).descriptor, {})) {
+                  resolve(catalog.records().at(0).descriptor, assignments)) {
     layer.struct_size = sizeof layer;
     layer.name = "a";
     layer.rows = 8;
@@ -77,6 +77,31 @@ BOOST_FIXTURE_TEST_CASE(what_reading_rows_throws_reaches_the_caller_as_it_is, Op
   };
   BOOST_CHECK_EXCEPTION(optimizer.prepare(lane, layer, grid, fails, nullptr, nullptr), Error,
                         error_with(ErrorCode::io, "[read] the disk is on fire"));
+}
+
+BOOST_AUTO_TEST_CASE(a_failed_read_that_a_plugin_ignores_reaches_the_caller_too) {
+  Opened opened(std::vector<Assignment>{{"looks", "false"}});
+  const ReadRows fails = [](std::int64_t, octavo_tensor&) -> void {
+    throw Error(ErrorCode::io, "[read] the disk is on fire", "leave");
+  };
+  const OptimizerState shared = opened.optimizer.prepare_inputs(opened.lane, opened.inputs, opened.grid);
+  BOOST_CHECK_EXCEPTION(
+      opened.optimizer.prepare(opened.lane, opened.layer, opened.grid, fails, &opened.inputs, shared), Error,
+      error_with(ErrorCode::io, "[read] the disk is on fire"));
+  BOOST_TEST(opened.alive(shared) == 1);  // the state that it made was released
+}
+
+BOOST_AUTO_TEST_CASE(what_wants_throws_fails_the_calls_after_it) {
+  Opened opened(std::vector<Assignment>{{"answers", "false"}});
+  BOOST_TEST(opened.alive(opened.optimizer.prepare_inputs(opened.lane, opened.inputs, opened.grid)) == 1);
+  opened.optimizer.wants(opened.layer, opened.grid, false);
+  const auto says_it = error_with(ErrorCode::unsupported, "a layer of no use");
+  BOOST_CHECK_EXCEPTION(opened.optimizer.prepare_inputs(opened.lane, opened.inputs, opened.grid), Error,
+                        says_it);
+  BOOST_CHECK_EXCEPTION(
+      opened.optimizer.prepare(opened.lane, opened.layer, opened.grid, read_rows, nullptr, nullptr), Error,
+      says_it);
+  BOOST_CHECK_EXCEPTION(opened.optimizer.quantize(nullptr, opened.lane, {}, opened.result), Error, says_it);
 }
 
 BOOST_FIXTURE_TEST_CASE(cancelled_is_its_own_code, Opened) {

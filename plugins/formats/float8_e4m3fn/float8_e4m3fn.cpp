@@ -8,8 +8,6 @@ namespace {
 
 using namespace octavo;
 
-constexpr std::uint32_t kWarning = 1;
-constexpr std::uint32_t kError = 2;
 constexpr int kLargest = 448;
 
 octavo_grid scaled_grid(std::int64_t rows, std::int64_t cols, octavo_granularity granularity) {
@@ -55,7 +53,7 @@ class Reader {
 
  private:
   void fail(const char* code, const std::string& message) {
-    recognition_.finding({kError, code, claim_.base + ".weight", message});
+    recognition_.finding({OCTAVO_SEVERITY_ERROR, code, claim_.base + ".weight", message});
   }
 
   bool read_scale(RecognisedLayer& found) {
@@ -66,18 +64,20 @@ class Reader {
       return false;
     }
     if (scale->dtype != OCTAVO_F32 && scale->dtype != OCTAVO_BF16 && scale->dtype != OCTAVO_F16) {
-      recognition_.finding({kError, "scale-dtype", key, "the scale is no float; expected F32"});
+      recognition_.finding(
+          {OCTAVO_SEVERITY_ERROR, "scale-dtype", key, "the scale is no float; expected F32"});
       return false;
     }
     const bool one = scale->shape.empty() || scale->shape == std::vector<std::int64_t>{1};
     const bool rows = scale->shape == std::vector<std::int64_t>{found.rows, 1};
     if (!one && !rows) {
-      recognition_.finding({kError, "scale-shape", key, "the scale is neither one number nor one for a row"});
+      recognition_.finding(
+          {OCTAVO_SEVERITY_ERROR, "scale-shape", key, "the scale is neither one number nor one for a row"});
       return false;
     }
     if (rows && !one) {
-      recognition_.finding(
-          {kWarning, "scale-shape", key, "one scale for a row keeps loaders off their FP8 kernels"});
+      recognition_.finding({OCTAVO_SEVERITY_WARNING, "scale-shape", key,
+                            "one scale for a row keeps loaders off their FP8 kernels"});
     }
     found.grid = scaled_grid(found.rows, found.cols, one ? OCTAVO_PER_TENSOR : OCTAVO_PER_ROW);
     found.grid.scales[0].dtype = static_cast<std::uint32_t>(scale->dtype);

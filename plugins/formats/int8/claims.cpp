@@ -15,7 +15,6 @@ constexpr std::string_view kMarkerSuffix = ".comfy_quant";
 constexpr std::string_view kLegacySuffix = ".scale_weight";
 constexpr const char* kMetadataKey = "_quantization_metadata";
 constexpr std::size_t kMetadataLimit = std::size_t{16} << 20;
-constexpr std::uint32_t kError = 2;
 // ComfyUI reads the metadata again after it has cut the prefix of the diffusion model off.
 constexpr const char* kDiffusionPrefixes[] = {"model.diffusion_model.", "model.model.", "net."};
 
@@ -86,7 +85,7 @@ class Collector {
   };
 
   void unreadable(const std::string& code, const std::string& tensor, const std::string& message) {
-    claims_.unreadable.push_back({kError, code, tensor, message});
+    claims_.unreadable.push_back({OCTAVO_SEVERITY_ERROR, code, tensor, message});
   }
 
   void read_markers() {
@@ -135,12 +134,12 @@ class Collector {
       said.tensor = baked->second.tensor;
       said.by = baked->second.by;
       if (baked->second.reading.fault) {
-        said.findings.push_back(
-            {kError, baked->second.reading.fault->code, said.by, baked->second.reading.fault->message});
+        said.findings.push_back({OCTAVO_SEVERITY_ERROR, baked->second.reading.fault->code, said.by,
+                                 baked->second.reading.fault->message});
       }
       const std::optional<Marker>& marker = baked->second.reading.marker;
       if (marker && said.reading.marker && !(*marker == *said.reading.marker)) {
-        said.findings.push_back({kError, "metadata-disagrees", said.by,
+        said.findings.push_back({OCTAVO_SEVERITY_ERROR, "metadata-disagrees", said.by,
                                  "_quantization_metadata says otherwise than the marker: ComfyUI follows the "
                                  "metadata, stable-diffusion.cpp the marker"});
       }
@@ -171,7 +170,8 @@ class Collector {
     Claim claim{Layout::plain,        base,        said.by, weight_key(header_, base),
                 *said.reading.marker, said.tensor, false,   std::move(said.findings)};
     if (said.reading.fault) {
-      claim.findings.push_back({kError, said.reading.fault->code, said.by, said.reading.fault->message});
+      claim.findings.push_back(
+          {OCTAVO_SEVERITY_ERROR, said.reading.fault->code, said.by, said.reading.fault->message});
     }
     // Files without `format` exist (comfy-quants, early INT8-Fast); beside I8 codes they mean one thing.
     if (claim.marker.format.empty() && is_i8(header_, claim.weight)) claim.marker.format = kTensorwise;

@@ -7,9 +7,6 @@
 namespace octavo::int8 {
 namespace {
 
-constexpr std::uint32_t kNote = 0;
-constexpr std::uint32_t kWarning = 1;
-constexpr std::uint32_t kError = 2;
 constexpr std::int64_t kDefaultGroup = 256;  // ComfyUI's, where the marker names none
 
 // Powers of 4 from 4: the sizes of the regular Hadamard matrix.
@@ -34,7 +31,7 @@ class Reader {
 
  private:
   bool fail(const char* code, const std::string& tensor, const std::string& message) {
-    recognition_.finding({kError, code, tensor, message});
+    recognition_.finding({OCTAVO_SEVERITY_ERROR, code, tensor, message});
     return false;
   }
 
@@ -44,7 +41,7 @@ class Reader {
     }
     const HeaderTensor weight = *header_.find(claim_.weight);
     if (weight.shape.size() == 3 && weight.dtype == OCTAVO_I8) {
-      recognition_.finding({kNote, "weight-shape", claim_.weight,
+      recognition_.finding({OCTAVO_SEVERITY_NOTE, "weight-shape", claim_.weight,
                             "a bank of experts, " + shape_text(weight.shape) + ": copied as it is"});
       return false;
     }
@@ -92,7 +89,7 @@ class Reader {
     std::int64_t group = claim_.marker.convrot_groupsize;
     if (group == 0) {
       group = kDefaultGroup;
-      recognition_.finding({kWarning, "convrot-group-missing", claim_.said_by,
+      recognition_.finding({OCTAVO_SEVERITY_WARNING, "convrot-group-missing", claim_.said_by,
                             "the marker names no convrot_groupsize; ComfyUI takes 256, stable-diffusion.cpp "
                             "refuses the layer"});
     }
@@ -114,8 +111,8 @@ class Reader {
     if (const std::optional<HeaderTensor> input_scale = header_.find(key)) {
       found_.flags |= OCTAVO_ENTRIES_INPUT_SCALE;
       add_entry(OCTAVO_ROLE_INPUT_SCALE, *input_scale);
-      recognition_.finding(
-          {kNote, "input-scale", key, "no INT8 loader reads it; ComfyUI lists it as unexpected"});
+      recognition_.finding({OCTAVO_SEVERITY_NOTE, "input-scale", key,
+                            "no INT8 loader reads it; ComfyUI lists it as unexpected"});
     }
   }
 

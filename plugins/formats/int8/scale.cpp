@@ -3,8 +3,6 @@
 namespace octavo::int8 {
 namespace {
 
-constexpr std::uint32_t kWarning = 1;
-constexpr std::uint32_t kError = 2;
 constexpr std::int64_t kDefaultEdge = 128;
 
 using Shape = std::vector<std::int64_t>;
@@ -19,7 +17,8 @@ ScaleReading remark(octavo_granularity granularity, std::uint32_t severity, cons
 
 ScaleReading misfit(const Shape& shape, const std::string& expected) {
   return {std::nullopt,
-          {kError, "scale-shape", "scale " + shape_text(shape) + " does not fit; expected " + expected}};
+          {OCTAVO_SEVERITY_ERROR, "scale-shape",
+           "scale " + shape_text(shape) + " does not fit; expected " + expected}};
 }
 
 // int8_tensorwise with and without rotation: [] and [rows, 1]; ComfyUI computes with one number or with
@@ -28,20 +27,20 @@ ScaleReading read_tensorwise(bool rotated, std::int64_t rows, const Shape& shape
   if (shape == Shape{rows, 1}) return fits(OCTAVO_PER_ROW);
   if (shape.empty()) {
     if (!rotated) return fits(OCTAVO_PER_TENSOR);
-    return remark(OCTAVO_PER_TENSOR, kWarning, shape,
+    return remark(OCTAVO_PER_TENSOR, OCTAVO_SEVERITY_WARNING, shape,
                   "one scale for a rotated layer is read by ComfyUI only; other loaders want [rows, 1]");
   }
   if (shape == Shape{1}) {
-    return remark(OCTAVO_PER_TENSOR, kWarning, shape,
+    return remark(OCTAVO_PER_TENSOR, OCTAVO_SEVERITY_WARNING, shape,
                   "ComfyUI cannot patch such a layer with a LoRA in place; expected [] or [rows, 1]");
   }
   if (shape == Shape{1, 1}) {
-    return remark(OCTAVO_PER_TENSOR, kError, shape,
+    return remark(OCTAVO_PER_TENSOR, OCTAVO_SEVERITY_ERROR, shape,
                   "the CUDA kernels of comfy-kitchen refuse it; expected [] or [rows, 1]");
   }
   if (shape == Shape{rows}) {
     return remark(
-        OCTAVO_PER_ROW, kError, shape,
+        OCTAVO_PER_ROW, OCTAVO_SEVERITY_ERROR, shape,
         "dequantizing broadcasts it along the columns, which is an error or silently wrong; expected "
         "[rows, 1]");
   }
@@ -50,7 +49,8 @@ ScaleReading read_tensorwise(bool rotated, std::int64_t rows, const Shape& shape
 
 ScaleReading read_axiswise(std::int64_t rows, const Shape& shape) {
   if (shape == Shape{rows} || (shape.empty() && rows == 1)) return fits(OCTAVO_PER_ROW);
-  if (shape == Shape{rows, 1}) return remark(OCTAVO_PER_ROW, kWarning, shape, "int8_axiswise stores [rows]");
+  if (shape == Shape{rows, 1})
+    return remark(OCTAVO_PER_ROW, OCTAVO_SEVERITY_WARNING, shape, "int8_axiswise stores [rows]");
   return misfit(shape, shape_text({rows}));
 }
 
@@ -58,7 +58,7 @@ ScaleReading read_blockwise(const Marker& marker, std::int64_t rows, std::int64_
   const std::int64_t edge = marker.group_size > 0 ? marker.group_size : kDefaultEdge;
   if (rows % edge != 0 || cols % edge != 0) {
     return {std::nullopt,
-            {kError, "block-size",
+            {OCTAVO_SEVERITY_ERROR, "block-size",
              "blocks of " + std::to_string(edge) + " do not divide " + shape_text({rows, cols})}};
   }
   const Shape expected{rows / edge, cols / edge};
@@ -92,10 +92,10 @@ ScaleReading read_scale_dtype(octavo_dtype dtype) {
   if (dtype == OCTAVO_F32) return {level, {}};
   if (dtype == OCTAVO_F16 || dtype == OCTAVO_BF16) {
     return {level,
-            {kWarning, "scale-dtype",
+            {OCTAVO_SEVERITY_WARNING, "scale-dtype",
              "a scale of 16 bits keeps ComfyUI off its CUDA kernels and costs precision; expected F32"}};
   }
-  return {std::nullopt, {kError, "scale-dtype", "the scale is not F32"}};
+  return {std::nullopt, {OCTAVO_SEVERITY_ERROR, "scale-dtype", "the scale is not F32"}};
 }
 
 }  // namespace octavo::int8

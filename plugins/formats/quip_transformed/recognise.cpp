@@ -11,9 +11,6 @@
 namespace octavo::quip_transformed {
 namespace {
 
-constexpr std::uint32_t kNote = 0;
-constexpr std::uint32_t kError = 2;
-
 std::string base_of(std::string_view name, std::string_view ending) {
   return name.size() > ending.size() && name.ends_with(ending)
              ? std::string(name.substr(0, name.size() - ending.size()))
@@ -41,7 +38,7 @@ class Reader {
 
  private:
   bool fail(const char* code, const std::string& tensor, const std::string& message) {
-    recognition_.finding({kError, code, tensor, message});
+    recognition_.finding({OCTAVO_SEVERITY_ERROR, code, tensor, message});
     return false;
   }
 
@@ -74,7 +71,7 @@ class Reader {
       const int8::MarkerReading reading = int8::read_marker(bytes.value_or(""));
       if (!reading.marker || reading.marker->format != kFormat) {
         recognition_.finding(
-            {kError, "marker-value", base_ + kMarker,
+            {OCTAVO_SEVERITY_ERROR, "marker-value", base_ + kMarker,
              "the layer is transformed, which its marker does not say: loaders compute garbage"});
       }
       if (reading.marker && reading.marker->full_precision)
@@ -124,8 +121,8 @@ class Reader {
       found_.cols = (*shape)[1];
       return;
     }
-    recognition_.finding(
-        {kNote, "original-shape", base_ + kShape, "it is no shape of this weight: read as padded"});
+    recognition_.finding({OCTAVO_SEVERITY_NOTE, "original-shape", base_ + kShape,
+                          "it is no shape of this weight: read as padded"});
   }
 
   void add(octavo_role role, const char* ending) {
@@ -148,7 +145,7 @@ void report_bare_markers(const HeaderView& header, const Recognition& recognitio
     const auto reading = int8::read_marker(header.marker(i).value_or(""));
     if (reading.marker && reading.marker->format == kFormat) {
       recognition.finding(
-          {kError, "hadamard-missing", std::string(tensor.name),
+          {OCTAVO_SEVERITY_ERROR, "hadamard-missing", std::string(tensor.name),
            "'" + base + kHadamard + "' and the signs are missing: nobody can undo the transform"});
     }
   }

@@ -48,8 +48,7 @@ class Layer {
   std::vector<float> rows_of_band(std::int64_t number) const {
     std::vector<double> sums(static_cast<std::size_t>(band_ * cols_), 0.0);
     const std::int64_t bands = rows_ / band_;
-    for (std::int64_t other = 0; other < bands; ++other)
-      add_band(other, is_negative(number, other), sums);
+    for (std::int64_t other = 0; other < bands; ++other) add_band(other, is_negative(number, other), sums);
     hadamard(sums.data(), band_, cols_, cols_);
     const double factor = 1 / std::sqrt(static_cast<double>(bands));
     std::vector<float> made(sums.size());

@@ -1,9 +1,17 @@
 #include "work.hpp"
 
+#include <octavo/lane.hpp>
+
+#include <ATen/ops/empty.h>
+
 #include <utility>
 
 namespace octavo::descent {
 namespace {
+
+std::uint64_t bytes_of_view(const octavo_tensor& view) {
+  return static_cast<std::uint64_t>(view.shape[0] * view.shape[1]) * bytes_of(view.dtype);
+}
 
 struct Loop {
   const Work* work;
@@ -25,6 +33,29 @@ octavo_status run_task(void* context, std::int64_t index, octavo_error* error) {
 
 Work::Work(const Host& host, octavo_lane& lane, std::string layer)
     : host_(host), lane_(lane), layer_(std::move(layer)), device_(TorchScope(lane).device()) {}
+
+at::Tensor Work::fetch(const octavo_tensor& view) const {
+  if (sees(view)) {
+    wait_for(lane_);
+    at::Tensor copy = as_tensor(view).clone();
+    finish_torch(device_);  // the caller may give the lane's memory back
+    return copy;
+  }
+  at::Tensor copy =
+      at::empty({view.shape[0], view.shape[1]}, at::TensorOptions().dtype(torch_dtype(view.dtype)));
+  copy_bytes(lane_, copy.data_ptr(), OCTAVO_MEMORY_HOST, view.data, view.memory, bytes_of_view(view));
+  wait_for(lane_);
+  return copy;
+}
+
+void Work::put(const at::Tensor& values, const octavo_tensor& view) const {
+  if (sees(view)) {
+    as_tensor(view).copy_(values);
+    return;
+  }
+  copy_bytes(lane_, view.data, view.memory, values.data_ptr(), OCTAVO_MEMORY_HOST, bytes_of_view(view));
+  wait_for(lane_);
+}
 
 void Work::for_each(std::int64_t count, const std::function<void(std::int64_t)>& body) const {
   struct Tasks {
@@ -55,12 +86,5 @@ void Work::stop_if_cancelled() const {
 }
 
 void Work::debug(const std::string& text) const { host_.log(OCTAVO_LOG_DEBUG, layer_ + ": " + text); }
-
-Lease::Lease(const Host& host, std::uint64_t bytes) : host_(host), bytes_(bytes) {
-  octavo_error error = empty_error();
-  check(host_.raw()->lease_bytes(host_.raw()->context, bytes_, &error), error);
-}
-
-Lease::~Lease() { host_.raw()->return_bytes(host_.raw()->context, bytes_); }
 
 }  // namespace octavo::descent

@@ -19,6 +19,15 @@ class Work {
   const Host& host() const { return host_; }
   const std::string& layer() const { return layer_; }
 
+  // A copy of what the lane has in a view, once the lane is done with it, on device().
+  at::Tensor fetch(const octavo_tensor& view) const;
+  // The other way. The lane may use the view once finish_torch() or a read of a tensor has waited.
+  void put(const at::Tensor& values, const octavo_tensor& view) const;
+  // The CPU's LibTorch cannot see device memory.
+  bool sees(const octavo_tensor& view) const {
+    return view.memory != OCTAVO_MEMORY_DEVICE || device_.is_cuda();
+  }
+
   // body(0) ... body(count - 1), over idle lanes where the tensors are on the CPU. Each may use LibTorch.
   // What they write must not depend on their order. Looks at cancellation before each.
   void for_each(std::int64_t count, const std::function<void(std::int64_t)>& body) const;
@@ -33,19 +42,6 @@ class Work {
   octavo_lane& lane_;
   std::string layer_;
   at::Device device_;
-};
-
-// Bytes under --max-ram, held as long as it lives.
-class Lease {
- public:
-  Lease(const Host& host, std::uint64_t bytes);
-  ~Lease();
-  Lease(const Lease&) = delete;
-  Lease& operator=(const Lease&) = delete;
-
- private:
-  Host host_;
-  std::uint64_t bytes_;
 };
 
 }  // namespace octavo::descent

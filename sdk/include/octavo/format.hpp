@@ -61,8 +61,8 @@ class HeaderView {
 struct Placement {
   std::optional<octavo_grid> grid;  // nothing: refused
   std::string stored_as;            // the format's name in the marker
-  std::string note;                 // why it is refused, or not as asked for
-  bool fallback = false;            // not as asked for: counted and named in the report
+  std::string note;                 // why it is refused, or what is out of the ordinary: in the report
+  bool fallback = false;            // not as asked for; the note says why
 };
 
 // A tensor that a layer makes in the file.
@@ -85,7 +85,7 @@ struct RecognisedLayer {
 };
 
 struct Finding {
-  std::uint32_t severity;  // 0 note, 1 warning, 2 error
+  std::uint32_t severity;  // octavo_severity
   std::string code;
   std::string tensor;
   std::string message;

@@ -8,10 +8,17 @@
 #include <octavo/tensor.hpp>
 
 #include <cstdint>
+#include <exception>
 #include <memory>
+#include <mutex>
 #include <string>
 
 namespace octavo {
+
+namespace detail {
+template <typename Plugin>
+struct OptimizerTrampolines;
+}
 
 // State of one prepared layer, or of one group of shared inputs. quantize() of several tiles reads it at
 // once.
@@ -56,21 +63,44 @@ class Optimizer {
   // Writes the tile's codes and scales, and the sums of what it wrote.
   virtual void quantize(const OptimizerState* state, octavo_lane& lane, const octavo_tile& tile,
                         octavo_tile_result& result) const = 0;
+
+ private:
+  template <typename Plugin>
+  friend struct detail::OptimizerTrampolines;
+
+  // wants() has no status: what it throws is kept, and every later call fails with it.
+  void keep_failure() const noexcept {
+    const std::lock_guard lock(mutex_);
+    if (!failure_) failure_ = std::current_exception();
+  }
+  void rethrow_failure() const {
+    const std::lock_guard lock(mutex_);
+    if (failure_) std::rethrow_exception(failure_);
+  }
+
+  mutable std::mutex mutex_;
+  mutable std::exception_ptr failure_;
 };
 
 namespace detail {
 
 template <typename Plugin>
 struct OptimizerTrampolines {
+  static const Optimizer& as_optimizer(void* self) { return *static_cast<const Plugin*>(self); }
+
   static std::uint32_t wants(void* self, const octavo_layer* layer, const octavo_grid* grid,
                              std::uint32_t has_inputs) noexcept {
-    std::uint32_t answer = OCTAVO_WANTS_ROWS;
-    guard(nullptr, [&] { answer = static_cast<const Plugin*>(self)->wants(*layer, *grid, has_inputs != 0); });
-    return answer;
+    try {
+      return static_cast<const Plugin*>(self)->wants(*layer, *grid, has_inputs != 0);
+    } catch (...) {
+      as_optimizer(self).keep_failure();
+      return OCTAVO_WANTS_ROWS;
+    }
   }
   static octavo_status prepare_inputs(void* self, octavo_lane* lane, const octavo_inputs* inputs,
                                       const octavo_grid* grid, void** shared, octavo_error* error) noexcept {
     return guard(error, [&] {
+      as_optimizer(self).rethrow_failure();
       *shared = static_cast<const Plugin*>(self)->prepare_inputs(*lane, *inputs, *grid).release();
     });
   }
@@ -79,6 +109,7 @@ struct OptimizerTrampolines {
                                void* shared, void** state, octavo_preparation* preparation,
                                octavo_error* error) noexcept {
     return guard(error, [&] {
+      as_optimizer(self).rethrow_failure();
       const PrepareRequest request{*lane, *layer, *grid,
                                    *rows, inputs, static_cast<const OptimizerState*>(shared)};
       Preparation made = static_cast<const Plugin*>(self)->prepare(request);
@@ -90,6 +121,7 @@ struct OptimizerTrampolines {
   static octavo_status quantize(void* self, void* state, octavo_lane* lane, const octavo_tile* tile,
                                 octavo_tile_result* result, octavo_error* error) noexcept {
     return guard(error, [&] {
+      as_optimizer(self).rethrow_failure();
       static_cast<const Plugin*>(self)->quantize(static_cast<const OptimizerState*>(state), *lane, *tile,
                                                  *result);
     });

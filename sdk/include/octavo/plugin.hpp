@@ -19,6 +19,7 @@
 #include <stdexcept>
 #include <string>
 #include <string_view>
+#include <utility>
 
 namespace octavo {
 
@@ -112,6 +113,40 @@ class Host {
 
  private:
   const octavo_host* host_;
+};
+
+// Bytes that count against --max-ram as long as it lives.
+class Lease {
+ public:
+  Lease() = default;
+  // Waits until they fit. Throws PluginError OCTAVO_CANCELLED when the run stops. Of no host (a lane that a
+  // test made): no limit.
+  Lease(const Host& host, std::uint64_t bytes) : host_(host.raw()), bytes_(bytes) {
+    if (host_ == nullptr) return;
+    octavo_error error = empty_error();
+    check(host_->lease_bytes(host_->context, bytes_, &error), error);
+  }
+  Lease(Lease&& other) noexcept
+      : host_(std::exchange(other.host_, nullptr)), bytes_(std::exchange(other.bytes_, 0)) {}
+  Lease& operator=(Lease&& other) noexcept {
+    std::swap(host_, other.host_);
+    std::swap(bytes_, other.bytes_);
+    return *this;
+  }
+  ~Lease() {
+    if (host_ != nullptr) host_->return_bytes(host_->context, bytes_);
+  }
+
+  // Gives part of them back early.
+  void shrink_to(std::uint64_t bytes) {
+    if (host_ == nullptr || bytes >= bytes_) return;
+    host_->return_bytes(host_->context, bytes_ - bytes);
+    bytes_ = bytes;
+  }
+
+ private:
+  const octavo_host* host_ = nullptr;
+  std::uint64_t bytes_ = 0;
 };
 
 namespace detail {

@@ -97,7 +97,7 @@ inline std::uint16_t to_f16(float value) {
   return static_cast<std::uint16_t>(sign | (rounded >> 13));
 }
 
-// f32 of an 8-bit float. `exponent_bits` 4 or 5; fnuz: bias one higher, 0x80 is the only NaN, no infinities.
+// f32 of an 8-bit float of one of four dtypes. FNUZ: bias one higher, 0x80 is the only NaN, no infinities.
 // E4M3 has no infinities: 0x7f and 0xff are NaN.
 inline float from_f8(std::uint8_t bits, std::uint32_t dtype) {
   const bool wide_exponent = dtype == OCTAVO_F8_E5M2 || dtype == OCTAVO_F8_E5M2FNUZ;

@@ -65,6 +65,14 @@ inline bool load_torch_for_cuda() {
 
 }  // namespace detail
 
+// Returns when LibTorch is done with everything it was given on a device: before memory of a lane that it
+// reads or writes is given back, or work on it is issued to the lane.
+inline void finish_torch(const at::Device& device) {
+  if (!device.is_cuda()) return;
+  const auto* cuda = c10::impl::getDeviceGuardImpl(c10::DeviceType::CUDA);
+  cuda->synchronizeStream(cuda->getDefaultStream(device));
+}
+
 // While it lives, the calling thread may use LibTorch for work on a lane: without gradients, with one thread
 // (lanes are what runs in parallel, and no result may depend on how many there are). On a GPU LibTorch works
 // on the device's default stream, which no lane has: before it reads what was issued to the lane, wait for
@@ -78,10 +86,8 @@ class TorchScope {
   }
 
   ~TorchScope() {
-    if (!device_.is_cuda()) return;
     try {
-      const auto* cuda = c10::impl::getDeviceGuardImpl(c10::DeviceType::CUDA);
-      cuda->synchronizeStream(cuda->getDefaultStream(device_));
+      finish_torch(device_);
     } catch (...) {  // a device that is lost is found so by the next operation
     }
   }
@@ -106,6 +112,11 @@ auto torch_call(Work work) -> decltype(work()) {
     throw PluginError(OCTAVO_NO_MEMORY, error.what_without_backtrace());
   } catch (const c10::AcceleratorError& error) {
     throw PluginError(OCTAVO_DEVICE_LOST, error.what_without_backtrace());
+  } catch (const c10::Error& error) {
+    // cuBLAS and cuSOLVER say so in their own way when they find no memory for their handles.
+    const std::string what = error.what_without_backtrace();
+    if (what.find("STATUS_ALLOC_FAILED") == std::string::npos) throw;
+    throw PluginError(OCTAVO_NO_MEMORY, what);
   }
 }
 

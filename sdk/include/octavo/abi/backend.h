@@ -8,8 +8,9 @@
  *
  * Class A operations (quantize_nearest, absmax, to_basis, from_basis, dequantize, cast, merge_low_rank) give
  * the bits of the reference, whatever the hardware: f32, round to nearest even, division as by IEEE, no
- * contraction of a multiplication and an addition except where that gives the same bits. Sums (error_sum,
- * signal_sum) are not class A. */
+ * contraction of a multiplication and an addition except where that gives the same bits. The others
+ * (round_feedback, matmul, matmul_int8, gram, error_sums, row_metric) and the sums of a tile (error_sum,
+ * signal_sum) are class B: the same bits each time on one machine, close to the reference's. */
 #ifndef OCTAVO_ABI_BACKEND_H
 #define OCTAVO_ABI_BACKEND_H
 
@@ -93,7 +94,8 @@ typedef enum octavo_precision {
   OCTAVO_PRECISION_BF16 = 2 /* operands rounded to bf16, accumulated in f32 */
 } octavo_precision;
 
-/* c = op(a) op(b), plus c if accumulate. a, b: f32, bf16 or f16; c: f32. */
+/* c = op(a) op(b), plus c if accumulate; op transposes where transpose_a or transpose_b is not 0. op(a)
+ * [rows, inner] and op(b) [inner, cols], each f32, bf16 or f16; c f32 [rows, cols]. */
 typedef struct octavo_matmul {
   uint32_t struct_size;
   uint32_t transpose_a;
@@ -136,7 +138,7 @@ typedef struct octavo_cast_result {
 } octavo_cast_result;
 
 /* All in the lane's memory; results are host structs, valid after wait(). An entry may be NULL in a backend.
- */
+ * Class B where nothing else is said. */
 typedef struct octavo_operations {
   uint32_t struct_size;
   uint32_t reserved;
@@ -144,8 +146,8 @@ typedef struct octavo_operations {
    */
   octavo_status (*quantize_nearest)(octavo_lane* lane, const octavo_tile* tile, octavo_tile_result* result,
                                     octavo_error* error);
-  /* Class A. Largest magnitude of `source` in the grid's basis, and what is not finite in it. `grid` may be
-   * NULL: plain basis. flags: OCTAVO_TILE_ZERO_NONFINITE. */
+  /* Class A. Largest magnitude of `source` (any float dtype) in the grid's basis, and what is not finite in
+   * it. `grid` may be NULL: plain basis. flags: OCTAVO_TILE_ZERO_NONFINITE. */
   octavo_status (*absmax)(octavo_lane* lane, const octavo_grid* grid, const octavo_tensor* source,
                           uint32_t flags, octavo_absmax_result* result, octavo_error* error);
   /* Class A. source (any float dtype) -> f32 in the grid's basis, and f32 back. May work in place for f32. */
@@ -163,6 +165,7 @@ typedef struct octavo_operations {
   /* h (f32 [cols, cols]) = x^T x, plus h if accumulate; x f32 or bf16 [samples, cols]. Both triangles. */
   octavo_status (*gram)(octavo_lane* lane, const octavo_tensor* x, octavo_tensor* h, uint32_t accumulate,
                         octavo_error* error);
+  /* a and b: any float dtypes, of one shape. */
   octavo_status (*error_sums)(octavo_lane* lane, const octavo_tensor* a, const octavo_tensor* b,
                               octavo_error_sums* sums, octavo_error* error);
   /* Class A. Between F64, F32, BF16, F16 and 8-bit floats, half to even. flags: OCTAVO_TILE_CLAMP_OVERFLOW,

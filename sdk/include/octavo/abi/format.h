@@ -27,6 +27,7 @@ typedef struct octavo_header {
   uint32_t reserved;
   void* context;
   uint64_t count;
+  /* The caller sets tensor->struct_size. OCTAVO_BAD_ARGUMENT for an index that is not below `count`. */
   octavo_status (*tensor)(void* context, uint64_t index, octavo_header_tensor* tensor);
   int64_t (*find)(void* context, const char* name);        /* index, or -1 */
   const char* (*metadata)(void* context, const char* key); /* NULL if there is none */
@@ -71,13 +72,16 @@ typedef octavo_status (*octavo_entry_sink)(void* context, const octavo_entry* en
 /* grid(): how the format stores this layer. */
 typedef struct octavo_placement {
   uint32_t struct_size;
-  uint32_t fallback; /* 1: not as asked for (counted and named in the report), `note` says why */
+  uint32_t fallback; /* 1: not as asked for, `note` says why */
   octavo_grid grid;
   char stored_as[64]; /* format name in the marker, "" if there is none */
-  char note[256];     /* with OCTAVO_REFUSED: the reason */
+  char note[256];     /* what is out of the ordinary: layers are counted and named by it in the report, "" for
+                         most; with OCTAVO_REFUSED the reason */
 } octavo_placement;
 
-/* Random access to the stored tensors of one layer, for formats that pack, swizzle or transpose. */
+/* Random access to the stored tensors of one layer, for formats that pack, swizzle or transpose. `role` is
+ * one that entries() named; `offset` counts bytes from the start of that tensor, and nothing beyond its end
+ * may be asked for. encode() only writes, decode() only reads. */
 typedef struct octavo_storage {
   uint32_t struct_size;
   uint32_t reserved;
@@ -105,12 +109,17 @@ typedef struct octavo_recognised {
   uint64_t entries_count;
 } octavo_recognised;
 
-/* A finding about the way a file stores a layer ("marker without scale"). severity: 0 note, 1 warning, 2
- * error. */
+typedef enum octavo_severity {
+  OCTAVO_SEVERITY_NOTE = 0,    /* worth knowing */
+  OCTAVO_SEVERITY_WARNING = 1, /* some loader may stumble, or something is odd */
+  OCTAVO_SEVERITY_ERROR = 2    /* the file is wrong */
+} octavo_severity;
+
+/* A finding about the way a file stores a layer ("marker without scale"). */
 typedef struct octavo_finding {
   uint32_t struct_size;
-  uint32_t severity;
-  const char* code; /* short, stable: "scale-missing" */
+  uint32_t severity; /* octavo_severity */
+  const char* code;  /* short, stable: "scale-missing" */
   const char* tensor;
   const char* message;
 } octavo_finding;

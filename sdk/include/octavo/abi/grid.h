@@ -32,7 +32,7 @@ typedef enum octavo_code {
   OCTAVO_CODE_E4M3 = 3,         /* largest magnitude 448 */
   OCTAVO_CODE_E5M2 = 4,         /* 57344 */
   OCTAVO_CODE_E2M1 = 5,         /* 0, .5, 1, 1.5, 2, 3, 4, 6 */
-  OCTAVO_CODE_CODEBOOK = 6,     /* an index into octavo_grid.codebook */
+  OCTAVO_CODE_CODEBOOK = 6,     /* an index into octavo_grid.codebook; reserved: no operation has it yet */
   OCTAVO_CODE_CAST = 7          /* the value itself in stored_dtype; no scales */
 } octavo_code;
 
@@ -62,10 +62,10 @@ typedef struct octavo_scale_level {
 
 typedef enum octavo_basis {
   OCTAVO_BASIS_PLAIN = 0,
-  /* Columns in groups of `basis_group` (a power of 4) times the regular Hadamard matrix kron(H4, ..., H4) /
-   * sqrt(group), H4 = [+ + + -; + + - +; + - + +; - + + +]. In f32, radix-4 stages at strides 1, 4, 16, 64 in
-   * this order: t = (a+b)+(c+d); a-2d... i.e. t-2d, t-2c, t-2b, t-2a; one exact factor 1/sqrt(group) at the
-   * end. Symmetric and its own inverse. */
+  /* Columns in groups of `basis_group` (a power of 4, at most 256) times the regular Hadamard matrix kron(H4,
+   * ..., H4) / sqrt(group), H4 = [+ + + -; + + - +; + - + +; - + + +]. In f32, radix-4 stages at strides 1,
+   * 4, 16, 64 in this order: t = (a+b)+(c+d); a-2d... i.e. t-2d, t-2c, t-2b, t-2a; one exact factor
+   * 1/sqrt(group) at the end. Symmetric and its own inverse. */
   OCTAVO_BASIS_CONVROT = 1,
   /* Rows and columns padded to powers of two: Hd diag(row signs) W diag(column signs) Hd, Hd the Sylvester
    * matrix / sqrt(n); signs from host.random keyed by basis_seed, which a format makes of its seed and the
@@ -79,6 +79,8 @@ typedef struct octavo_grid {
   uint32_t struct_size;
   uint32_t code;         /* octavo_code */
   uint32_t stored_dtype; /* octavo_dtype of one code as quantize writes it (before a format packs it) */
+  /* INTEGER and INTEGER_ZERO: the range of codes. Float codes: minus and plus their largest magnitude, by
+   * which the host divides the absmax of a layer with one scale. */
   int32_t qmin;
   int32_t qmax;
   uint32_t scale_levels; /* 0, 1 or 2 */
@@ -112,10 +114,9 @@ typedef struct octavo_tile {
   uint32_t slot;            /* the lane's slot that the views belong to */
 } octavo_tile;
 
+/* octavo_tile.flags: or-ed. */
 #define OCTAVO_TILE_ZERO_NONFINITE 1u /* NaN, infinity (and >= 2^118 in a rotated basis) count as 0 */
-#define OCTAVO_TILE_CLAMP_OVERFLOW                                         \
-  2u /* CAST: values beyond the stored dtype become its largest finite one \
-      */
+#define OCTAVO_TILE_CLAMP_OVERFLOW 2u /* CAST: overflow becomes the stored dtype's largest finite value */
 
 /* What was found while a tile was quantized. Valid once the lane's slot has been waited for. The caller sets
  * struct_size and the two row pointers; the callee overwrites the rest. */
@@ -130,9 +131,10 @@ typedef struct octavo_tile_result {
   int64_t underflow_count; /* CAST: non-zero values that became zero */
   int64_t floored_rows;    /* rows (blocks) with 0 < absmax / qmax < floor: all their codes are 0 or nearly */
   int64_t rows_sent_back;  /* rows in which an optimizer stored nearest because it was no better */
-  double* row_metric; /* [tile rows] of host memory or NULL: the optimizer's own metric, lower is better */
-  double*
-      row_nearest_metric; /* the same for nearest; NaN, as the host fills it: nothing is said of this row */
+  /* [tile rows] of host memory or NULL: the optimizer's own metric, lower is better; and the same for
+   * nearest. NaN, as the host fills them: nothing is said of this row. */
+  double* row_metric;
+  double* row_nearest_metric;
   char note[256];
 } octavo_tile_result;
 

@@ -57,8 +57,8 @@ typedef struct octavo_model_api {
                             octavo_error* error);
   /* Key of the weight of the norm or linear whose output is the input of layer `name` (its key without
    * ".weight"), so that the inverse of SmoothQuant's factors can be folded into it: written to `target`,
-   * which is left empty if there is none. To name a target is a promise: all layers that read its output name
-   * it, and nothing else reads it. NULL: never. */
+   * which is left empty if there is none; `target_size` counts its NUL. To name a target is a promise: all
+   * layers that read its output name it, and nothing else reads it. NULL: never. */
   octavo_status (*fold_target)(void* self, const octavo_model_context* context, const char* name,
                                char* target, uint64_t target_size, octavo_error* error);
 } octavo_model_api;
