@@ -1,9 +1,11 @@
 #include "run/slot.hpp"
 
-#include <octavo/grid.hpp>
+#include "stored/band_lane.hpp"
+
 #include <octavo/tensor.hpp>
 
 namespace octavo::run {
+
 Slot::Slot(plugin::Lane& lane, uint32_t number, uint64_t bytes)
     : lane_(lane), number_(number), usual_bytes_(bytes) {
   grow(bytes);
@@ -21,22 +23,14 @@ void Slot::shrink() {
 octavo_tile Slot::tile(const plan::PlannedLayer& layer, int64_t row_begin, int64_t rows) {
   const octavo_grid& grid = layer.grid;
   const plan::TileOffsets at = plan::tile_offsets(layer, rows);
-  const int64_t coded = plan::coded_rows(layer, rows);
-  octavo_tile tile{};
-  tile.struct_size = sizeof tile;
-  tile.layer = &layer.layer;
-  tile.grid = &grid;
-  tile.row_begin = row_begin;
+  octavo_tile tile = stored::tile_of(layer.layer, grid, row_begin, plan::coded_rows(layer, rows), grid.cols);
+  const auto place = [&](octavo_tensor& part, uint64_t offset) {
+    if (part.rank != 0) part = view(offset, part.dtype, part.shape[0], part.shape[1]);
+  };
   tile.source = view(0, layer.layer.dtype, rows, layer.layer.cols);
-  tile.codes = view(at.codes, grid.stored_dtype, coded, grid.cols);
-  for (uint32_t level = 0; level < grid.scale_levels; ++level) {
-    const octavo::ScaleShape shape = octavo::scale_shape(grid.scales[level], coded, grid.cols);
-    tile.scales[level] = view(at.scales[level], grid.scales[level].dtype, shape.rows, shape.cols);
-  }
-  if (grid.code == OCTAVO_CODE_INTEGER_ZERO) {
-    const octavo::ScaleShape shape = octavo::scale_shape(grid.scales[0], coded, grid.cols);
-    tile.zero_points = view(at.zero_points, grid.zero_point_dtype, shape.rows, shape.cols);
-  }
+  place(tile.codes, at.codes);
+  for (uint32_t level = 0; level < grid.scale_levels; ++level) place(tile.scales[level], at.scales[level]);
+  place(tile.zero_points, at.zero_points);
   tile.slot = number_;
   return tile;
 }
@@ -63,8 +57,9 @@ void Slot::copy_out(uint64_t begin, uint64_t end) {
 void Slot::grow(uint64_t bytes) {
   host_ = {};  // before the larger one is asked for
   device_ = {};
-  host_ = lane_.allocate(lane_.on_host() ? OCTAVO_MEMORY_HOST : OCTAVO_MEMORY_PINNED, bytes);
+  // The device's first, which may fail: that the slot has room is read off host_.
   if (!lane_.on_host()) device_ = lane_.allocate(OCTAVO_MEMORY_DEVICE, bytes);
+  host_ = lane_.allocate(lane_.on_host() ? OCTAVO_MEMORY_HOST : OCTAVO_MEMORY_PINNED, bytes);
 }
 
 }  // namespace octavo::run

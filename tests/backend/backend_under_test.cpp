@@ -147,33 +147,29 @@ void BackendUnderTest::finish() {
   require_ok(api_->wait(&lane_, 0, &error), error);
 }
 
-LaneTensor::LaneTensor(const HostTensor& tensor) : size_(tensor.bytes.size()) {
-  BackendUnderTest& backend = BackendUnderTest::get();
+LaneTensor::LaneTensor(const HostTensor& tensor)
+    : backend_(BackendUnderTest::get()), size_(tensor.bytes.size()) {
   view_ = const_cast<HostTensor&>(tensor).view();
-  view_.memory = backend.lane()->memory;
-  view_.device = backend.lane()->device;
+  view_.memory = backend_.lane()->memory;
+  view_.device = backend_.lane()->device;
   octavo_error error = empty_error();
-  require_ok(backend.api().allocate(backend.lane(), view_.memory, std::max<std::size_t>(size_, 1),
-                                    &view_.data, &error),
+  require_ok(backend_.api().allocate(backend_.lane(), view_.memory, std::max<std::size_t>(size_, 1),
+                                     &view_.data, &error),
              error);
-  require_ok(backend.api().copy(backend.lane(), view_.data, view_.memory, tensor.bytes.data(),
-                                OCTAVO_MEMORY_HOST, size_, &error),
+  require_ok(backend_.api().copy(backend_.lane(), view_.data, view_.memory, tensor.bytes.data(),
+                                 OCTAVO_MEMORY_HOST, size_, &error),
              error);
 }
 
-LaneTensor::~LaneTensor() {
-  BackendUnderTest& backend = BackendUnderTest::get();
-  backend.api().release(backend.lane(), view_.memory, view_.data);
-}
+LaneTensor::~LaneTensor() { backend_.api().release(backend_.lane(), view_.memory, view_.data); }
 
 std::vector<std::uint8_t> LaneTensor::bytes() const {
-  BackendUnderTest& backend = BackendUnderTest::get();
   std::vector<std::uint8_t> all(size_);
   octavo_error error = empty_error();
-  require_ok(backend.api().copy(backend.lane(), all.data(), OCTAVO_MEMORY_HOST, view_.data, view_.memory,
-                                size_, &error),
+  require_ok(backend_.api().copy(backend_.lane(), all.data(), OCTAVO_MEMORY_HOST, view_.data, view_.memory,
+                                 size_, &error),
              error);
-  backend.finish();
+  backend_.finish();
   return all;
 }
 

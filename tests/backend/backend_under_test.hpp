@@ -72,6 +72,7 @@ class LaneTensor {
   std::vector<std::uint8_t> bytes() const;
 
  private:
+  BackendUnderTest& backend_;
   octavo_tensor view_{};
   std::size_t size_ = 0;
 };

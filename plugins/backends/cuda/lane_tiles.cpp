@@ -63,11 +63,12 @@ bool is_128_square(const octavo_scale_level& level) {
 }
 
 // What the INT8 kernels can do with this tile; the others take any.
-bool takes_int8_path(const octavo_tile& tile, std::int64_t group, bool row_errors) {
+bool takes_int8_path(const octavo_tile& tile, const Residency& residency, bool row_errors) {
+  const std::int64_t group = basis_group(*tile.grid, kNearest);
   const octavo_grid& grid = *tile.grid;
   const View source = view_of(tile.source), codes = view_of(tile.codes);
   if (!is_int8(grid) || source.rows != codes.rows || source.cols != codes.cols || source.rows == 0 ||
-      source.cols == 0 || source.cols > kWidestRow)
+      source.cols == 0 || source.cols > widest_row(residency, group))
     return false;
   const octavo_scale_level& level = grid.scales[0];
   if (is_128_square(level)) return group == 0 && source.cols % 128 == 0 && !row_errors;
@@ -119,7 +120,7 @@ void CudaLane::quantize_nearest(const octavo_tile& tile, octavo_tile_result& res
   report(rows, tile_delivery(result, rows), [&](const Launch& launch, double* row_errors) {
     if (is_cast)
       cast_tile(tile, launch, row_errors);
-    else if (takes_int8_path(tile, basis_group(*tile.grid, kNearest), row_errors != nullptr))
+    else if (takes_int8_path(tile, launch.residency, row_errors != nullptr))
       nearest_int8(tile, launch, row_errors);
     else
       nearest_any(tile, launch, row_errors);

@@ -15,17 +15,25 @@ Residency::Residency(int device) {
         "shared memory");
   shared_limit_ = static_cast<std::size_t>(count);
   check(cudaDeviceGetAttribute(&count, cudaDevAttrComputeCapabilityMajor, device), "lane", "capability");
-  overlaps_launches_ = count >= 9;
+  has_programmatic_launches_ = count >= 9;
+}
+
+bool Residency::overlaps(const void* kernel) {
+  if (!has_programmatic_launches_) return false;
+  if (const auto found = overlapping_.find(kernel); found != overlapping_.end()) return found->second;
+  cudaFuncAttributes attributes{};
+  check(cudaFuncGetAttributes(&attributes, kernel), "launch", "architecture");
+  return overlapping_[kernel] = attributes.ptxVersion >= 90;  // older code does not wait (reduce.cuh)
 }
 
 unsigned Residency::blocks(const void* kernel, unsigned threads, std::size_t shared_bytes) {
   const auto key = std::make_tuple(kernel, threads, shared_bytes);
   if (const auto found = known_.find(key); found != known_.end()) return found->second;
-  constexpr std::size_t kUsualLimit = 48 * 1024;
-  if (shared_bytes > kUsualLimit) {
+  constexpr std::size_t kUsualLimit = 48 * 1024;  // of what a kernel declares and what a launch adds
+  cudaFuncAttributes attributes{};
+  check(cudaFuncGetAttributes(&attributes, kernel), "launch", "shared memory");
+  if (attributes.sharedSizeBytes + shared_bytes > kUsualLimit) {
     // The limit belongs to the kernel, for all lanes of the device: never less than another lane may need.
-    cudaFuncAttributes attributes{};
-    check(cudaFuncGetAttributes(&attributes, kernel), "launch", "shared memory");
     check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
                                static_cast<int>(shared_limit_ - attributes.sharedSizeBytes)),
           "launch", "shared memory");
@@ -53,7 +61,7 @@ void launch_overlapping(const Launch& launch, const void* kernel, unsigned block
   config.dynamicSmemBytes = shared_bytes;
   config.stream = launch.stream;
   config.attrs = &overlap;
-  config.numAttrs = launch.residency.overlaps_launches() ? 1 : 0;
+  config.numAttrs = launch.residency.overlaps(kernel) ? 1 : 0;
   void* parameters[] = {const_cast<void*>(parameter)};
   check(cudaLaunchKernelExC(&config, kernel, parameters), "launch", "launch");
 }

@@ -23,14 +23,16 @@ class Residency {
   unsigned multiprocessors() const { return multiprocessors_; }
   // The most shared memory that a block can have.
   std::size_t shared_limit() const { return shared_limit_; }
-  // Whether a launch may begin before the one ahead of it in its stream has ended (Hopper and later).
-  bool overlaps_launches() const { return overlaps_launches_; }
+  // Whether a launch of the kernel may begin before the one ahead of it in its stream has ended (Hopper and
+  // later, for code that was made for them).
+  bool overlaps(const void* kernel);
 
  private:
   unsigned multiprocessors_ = 1;
   std::size_t shared_limit_ = 0;
-  bool overlaps_launches_ = false;
+  bool has_programmatic_launches_ = false;
   std::map<std::tuple<const void*, unsigned, std::size_t>, unsigned> known_;
+  std::map<const void*, bool> overlapping_;
 };
 
 // What every kernel launcher is given.

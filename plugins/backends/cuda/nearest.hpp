@@ -26,8 +26,9 @@ struct NearestJob {
   double* row_errors;        // pinned, for each row; or nullptr
 };
 
-// The widest row that nearest_rows takes.
-constexpr std::int64_t kWidestRow = 32768;
+// The widest row that nearest_rows takes: 32768 columns, fewer in a rotated basis where a block cannot have
+// the shared memory for them (64 KB before Ampere, 99 KB on consumer GPUs since).
+std::int64_t widest_row(const Residency& residency, std::int64_t basis_group);
 
 // A scale for each row, or one that is given. Reports errors, nonfinite values and floored rows.
 void nearest_rows(const Launch& launch, const NearestJob& job);

@@ -406,6 +406,14 @@ float root_of(std::int64_t group) {
 
 }  // namespace
 
+std::int64_t widest_row(const Residency& residency, std::int64_t basis_group) {
+  constexpr std::int64_t kWidest = kMostWarps * kPanel;
+  if (basis_group == 0) return kWidest;
+  constexpr std::size_t kDeclared = 2048;  // more than the kernel declares itself
+  const std::size_t panels = (residency.shared_limit() - kDeclared) / (kExchange * sizeof(float));
+  return std::min(kWidest, static_cast<std::int64_t>(panels) * kPanel);
+}
+
 void nearest_rows(const Launch& launch, const NearestJob& job) {
   const Rows args{static_cast<const std::byte*>(job.source.data),
                   job.source.stride * bytes_of_source(job.source.dtype),

@@ -27,6 +27,14 @@ __device__ inline double warp_sum(double value) {
   return value;
 }
 
+// The warp's sums of two values in hardly more rounds than one takes: of `a` in lane 0, of `b` in lane 16.
+__device__ inline double warp_sums(double a, double b) {
+  const bool is_first = threadIdx.x % 32 < 16;
+  double value = (is_first ? a : b) + __shfl_xor_sync(kAllLanes, is_first ? b : a, 16);
+  for (int distance = 8; distance > 0; distance /= 2) value += __shfl_xor_sync(kAllLanes, value, distance);
+  return value;
+}
+
 // The block's sum, in every thread. All threads of the block call it; the block has whole warps.
 __device__ inline double block_sum(double value) {
   __shared__ double warps[32];
@@ -89,20 +97,17 @@ __device__ inline void write_record(Tally& tally, const Gathered& gathered, Reco
   __shared__ double warps[2][32];
   const unsigned lane = threadIdx.x % 32, warp = threadIdx.x / 32;
   const unsigned largest = warp_max(__float_as_uint(gathered.max_error));
-  const double error = warp_sum(gathered.error), signal = warp_sum(gathered.signal);
-  if (lane == 0) {
-    if (largest != 0) atomicMax(&tally.max_error, largest);
-    warps[0][warp] = error;
-    warps[1][warp] = signal;
-  }
+  double sums = warp_sums(gathered.error, gathered.signal);
+  if (lane % 16 == 0) warps[lane / 16][warp] = sums;
+  if (lane == 0 && largest != 0) atomicMax(&tally.max_error, largest);
   __syncthreads();
   if (warp != 0) return;
   const bool is_there = lane < blockDim.x / 32;
-  const double errors = warp_sum(is_there ? warps[0][lane] : 0.0);
-  const double signals = warp_sum(is_there ? warps[1][lane] : 0.0);
+  sums = warp_sums(is_there ? warps[0][lane] : 0.0, is_there ? warps[1][lane] : 0.0);
+  const double signal = __shfl_sync(kAllLanes, sums, 16);
   if (lane != 0) return;
-  record = {errors,
-            signals,
+  record = {sums,
+            signal,
             tally.first == kNoIndex ? -1 : static_cast<long long>(tally.first),
             __uint_as_float(tally.max_error),
             __uint_as_float(tally.absmax),

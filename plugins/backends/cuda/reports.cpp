@@ -42,9 +42,10 @@ Record* Reports::take_total() {
 
 Record* Reports::take_records(unsigned blocks, cudaStream_t stream) {
   if (room_ - used_ < blocks) {
-    room_ = std::max({blocks, kLeastRecords, 2 * room_});
+    const unsigned room = std::max({blocks, kLeastRecords, 2 * room_});
+    records_.emplace_back(stream, room, "lane");  // throws where there is no memory
+    room_ = room;
     used_ = 0;
-    records_.emplace_back(stream, room_, "lane");
   }
   Record* const first = records_.back().get() + used_;
   used_ += blocks;

@@ -17,6 +17,7 @@ namespace {
 constexpr std::uint64_t kHugePage = std::uint64_t{2} << 20;
 constexpr std::uint64_t kPage = 4096;
 constexpr unsigned kTouchers = 8;
+constexpr std::uint64_t kMostSpare = std::uint64_t{256} << 20;
 
 std::uint64_t round_up(std::uint64_t value, std::uint64_t multiple) {
   return (value + multiple - 1) / multiple * multiple;
@@ -54,10 +55,13 @@ void register_memory(std::byte* data, std::uint64_t bytes) {
 
 PinnedRing::~PinnedRing() {
   unmap_ring();
-  for (const auto& [data, bytes] : own_) {
-    cudaHostUnregister(data);
-    munmap(data, bytes);
-  }
+  for (const auto& [data, bytes] : own_) unmap({data, bytes});
+  for (const Mapping& mapping : spare_) unmap(mapping);
+}
+
+void PinnedRing::unmap(const Mapping& mapping) noexcept {
+  cudaHostUnregister(mapping.data);
+  munmap(mapping.data, mapping.bytes);
 }
 
 void PinnedRing::map(std::uint32_t blocks, std::uint64_t block_bytes) {
@@ -95,6 +99,7 @@ void* PinnedRing::allocate(std::uint64_t bytes) {
     }
   }
   const std::uint64_t whole = round_up(std::max<std::uint64_t>(bytes, 1), kPage);
+  if (std::byte* const spare = take_spare(whole)) return spare;
   std::byte* data = map_memory(whole);
   try {
     touch(data, whole);
@@ -115,11 +120,29 @@ void PinnedRing::release(void* data) noexcept {
     free_.push_back(bytes);
     return;
   }
-  const auto found = own_.find(data);
+  const auto found = own_.find(bytes);
   if (found == own_.end()) return;
-  cudaHostUnregister(data);
-  munmap(data, found->second);
+  const Mapping mapping{bytes, found->second};
   own_.erase(found);
+  spare_.push_back(mapping);
+  spare_bytes_ += mapping.bytes;
+  while (spare_bytes_ > kMostSpare) {  // the oldest go
+    unmap(spare_.front());
+    spare_bytes_ -= spare_.front().bytes;
+    spare_.erase(spare_.begin());
+  }
+}
+
+std::byte* PinnedRing::take_spare(std::uint64_t bytes) {
+  const std::lock_guard lock(mutex_);
+  const auto fits = [&](const Mapping& spare) { return spare.bytes >= bytes && spare.bytes / 2 <= bytes; };
+  const auto found = std::find_if(spare_.begin(), spare_.end(), fits);
+  if (found == spare_.end()) return nullptr;
+  const Mapping mapping = *found;
+  spare_.erase(found);
+  spare_bytes_ -= mapping.bytes;
+  own_.emplace(mapping.data, mapping.bytes);
+  return mapping.data;
 }
 
 void PinnedRing::unmap_ring() noexcept {

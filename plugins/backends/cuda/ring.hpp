@@ -37,6 +37,9 @@ class PinnedRing {
     std::uint64_t bytes = 0;
   };
   void unmap_ring() noexcept;
+  static void unmap(const Mapping& mapping) noexcept;
+  // One of the spare mappings for `bytes`, or nullptr.
+  std::byte* take_spare(std::uint64_t bytes);
 
   std::mutex mutex_;
   Mapping ring_;
@@ -44,7 +47,11 @@ class PinnedRing {
   std::uint64_t block_bytes_ = 0;
   std::uint32_t blocks_ = 0;
   std::vector<std::byte*> free_;
-  std::map<void*, std::uint64_t> own_;  // mappings outside of the ring
+  std::map<std::byte*, std::uint64_t> own_;  // mappings outside of the ring that are in use
+  // Those that were given back last. Whole layers are as large as one another, and making one anew takes
+  // longer than copying a layer in.
+  std::vector<Mapping> spare_;
+  std::uint64_t spare_bytes_ = 0;
 };
 
 }  // namespace octavo::cuda

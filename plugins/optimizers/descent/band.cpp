@@ -22,33 +22,6 @@ bool is_supported(const octavo_grid& grid) {
          grid.scales[0].dtype == OCTAVO_F32;
 }
 
-// The CPU's LibTorch cannot see device memory: views of it are copied.
-bool is_visible(const Work& work, const octavo_tensor& view) {
-  return view.memory != OCTAVO_MEMORY_DEVICE || work.device().is_cuda();
-}
-
-std::uint64_t bytes_of_view(const octavo_tensor& view) {
-  return static_cast<std::uint64_t>(view.shape[0] * view.shape[1]) * bytes_of(view.dtype);
-}
-
-at::Tensor fetch(const Work& work, const octavo_tensor& view) {
-  if (is_visible(work, view)) return as_tensor(view).clone();
-  at::Tensor copy =
-      at::empty({view.shape[0], view.shape[1]}, at::TensorOptions().dtype(torch_dtype(view.dtype)));
-  copy_bytes(work.lane(), copy.data_ptr(), OCTAVO_MEMORY_HOST, view.data, view.memory, bytes_of_view(view));
-  wait_for(work.lane());
-  return copy;
-}
-
-void put(const Work& work, const at::Tensor& values, const octavo_tensor& view) {
-  if (is_visible(work, view)) {
-    as_tensor(view).copy_(values);
-    return;
-  }
-  copy_bytes(work.lane(), view.data, view.memory, values.data_ptr(), OCTAVO_MEMORY_HOST, bytes_of_view(view));
-  wait_for(work.lane());
-}
-
 // The source as f32, what is not finite being 0, as nearest has taken it.
 LaneMatrix finite_source(const Work& work, const octavo_tile& tile) {
   octavo_lane& lane = work.lane();
@@ -57,9 +30,10 @@ LaneMatrix finite_source(const Work& work, const octavo_tile& tile) {
   result.struct_size = sizeof result;
   issue(lane, &octavo_operations::cast, &tile.source, &source.view(), OCTAVO_TILE_ZERO_NONFINITE, &result);
   wait_for(lane, tile.slot);
-  if (tile.grid->basis == OCTAVO_BASIS_CONVROT && is_visible(work, source.view())) {
+  if (tile.grid->basis == OCTAVO_BASIS_CONVROT && work.sees(source.view())) {
     at::Tensor values = as_tensor(source.view());
     values.masked_fill_(values.abs().ge(kRotatedLimit), 0);
+    finish_torch(work.device());
   }
   return source;
 }
@@ -71,13 +45,12 @@ at::Tensor in_basis(const Work& work, const octavo_tile& tile) {
   LaneMatrix values(work.lane(), OCTAVO_F32, tile.codes.shape[0], tile.codes.shape[1]);
   issue(work.lane(), &octavo_operations::to_basis, tile.grid, replaced ? &finite.view() : &tile.source,
         &values.view());
-  wait_for(work.lane(), tile.slot);
-  return fetch(work, values.view());
+  return work.fetch(values.view());
 }
 
 at::Tensor level_scales(const Work& work, const octavo_tile& tile) {
   const octavo_grid& grid = *tile.grid;
-  if (grid.scales[0].granularity != OCTAVO_PER_TENSOR) return fetch(work, tile.scales[0]);
+  if (grid.scales[0].granularity != OCTAVO_PER_TENSOR) return work.fetch(tile.scales[0]);
   const float scale = scale_of(tile.absmax, grid.qmax, grid.scales[0].floor);
   return at::full({1, 1}, scale, at::TensorOptions().dtype(at::kFloat).device(work.device()));
 }
@@ -88,8 +61,7 @@ GridTile::GridTile(const Work& work, const octavo_tile& tile) : work_(work), til
   if (!is_supported(*tile.grid))
     throw PluginError(OCTAVO_UNSUPPORTED,
                       work.layer() + ": learned rounding is for INT8 codes with one level of F32 scales");
-  wait_for(work.lane(), tile.slot);
-  codes_ = fetch(work, tile.codes);
+  codes_ = work.fetch(tile.codes);
   values_ = in_basis(work, tile);
   scales_ = level_scales(work, tile);
   unit_ = std::exp2(std::ilogb(scales_.max().item<float>()));
@@ -104,7 +76,7 @@ GridTile::GridTile(const Work& work, const octavo_tile& tile) : work_(work), til
 
 void GridTile::reset_codes() { take_codes(tile_->codes); }
 
-void GridTile::take_codes(const octavo_tensor& codes) { codes_.copy_(fetch(work_, codes)); }
+void GridTile::take_codes(const octavo_tensor& codes) { codes_.copy_(work_.fetch(codes)); }
 
 at::Tensor GridTile::residual() const {
   at::Tensor residual = at::empty_like(weights_);
@@ -151,7 +123,7 @@ std::vector<Band> GridTile::bands() const {
 }
 
 void GridTile::store(octavo_tile_result& result) {
-  put(work_, codes_, tile_->codes);
+  work_.put(codes_, tile_->codes);
   const std::vector<Band> all = bands();
   std::vector<double> sums(all.size()), largest(all.size());
   work_.for_each(static_cast<std::int64_t>(all.size()), [&](std::int64_t i) {

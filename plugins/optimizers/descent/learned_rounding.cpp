@@ -123,6 +123,11 @@ std::uint32_t LearnedRounding::wants(const octavo_layer&, const octavo_grid& gri
 std::unique_ptr<OptimizerState> LearnedRounding::prepare_inputs(octavo_lane& lane,
                                                                 const octavo_inputs& inputs,
                                                                 const octavo_grid& grid) const {
+  return torch_call([&] { return make_inputs(lane, inputs, grid); });
+}
+
+std::unique_ptr<OptimizerState> LearnedRounding::make_inputs(octavo_lane& lane, const octavo_inputs& inputs,
+                                                             const octavo_grid& grid) const {
   const TorchScope scope(lane);
   const Work work(host_, lane, "inputs");
   if (minimises_output(true)) {
@@ -138,7 +143,7 @@ std::unique_ptr<OptimizerState> LearnedRounding::prepare_inputs(octavo_lane& lan
   }
   auto made = std::make_unique<ProjectedInputs>(host_, matrix_bytes(inputs.samples.shape[0], grid.cols));
   const feedback::Samples samples(lane, inputs, grid);
-  if (samples.refusal().empty()) made->samples = as_tensor(samples.all()).clone();
+  if (samples.refusal().empty()) made->samples = work.fetch(samples.all());
   return made;
 }
 
@@ -155,7 +160,8 @@ Preparation LearnedRounding::prepare(const PrepareRequest& request) const {
     state->inputs = state->own.get();
   }
   if (has_inputs && minimises_output(true)) {
-    const Preparation judged = judge(request, static_cast<const OutputInputs&>(*state->inputs));
+    const Preparation judged =
+        torch_call([&] { return judge(request, static_cast<const OutputInputs&>(*state->inputs)); });
     if (judged.verdict == OCTAVO_VERDICT_NEAREST) return {nullptr, judged.verdict, judged.reason};
     made.reason = judged.reason;
   }

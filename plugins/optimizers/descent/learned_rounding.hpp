@@ -31,6 +31,8 @@ class LearnedRounding : public Optimizer {
 
  private:
   bool minimises_output(bool has_inputs) const;
+  std::unique_ptr<OptimizerState> make_inputs(octavo_lane& lane, const octavo_inputs& inputs,
+                                              const octavo_grid& grid) const;
   Preparation judge(const PrepareRequest& request, const OutputInputs& inputs) const;
   void learn_projected(const ProjectedInputs* inputs, const Work& work, const octavo_tile& tile,
                        octavo_tile_result& result) const;

@@ -215,15 +215,15 @@ std::optional<Factor> Hessian::attempt(const octavo_lane& lane, Use use, const F
 double expected_share(octavo_lane& lane, const Factor& factor, const octavo_tensor& x) {
   const TorchScope scope(lane);
   wait_for(lane);
-  const at::Tensor& lower = tensor_of(factor.lower);
-  at::Tensor rows = on_device(lane) && lower.device().is_cpu() ? to_host(lane, x) : as_tensor(x);
-  if (!factor.order.empty()) rows = rows.index_select(1, indices_on(rows, factor.order));
-  const at::Tensor left = torch_call([&] {
-    return at::linalg_solve_triangular(lower.mT(), rows, /*upper=*/true, /*left=*/false,
-                                       /*unitriangular=*/true);
+  return torch_call([&] {
+    const at::Tensor& lower = tensor_of(factor.lower);
+    at::Tensor rows = on_device(lane) && lower.device().is_cpu() ? to_host(lane, x) : as_tensor(x);
+    if (!factor.order.empty()) rows = rows.index_select(1, indices_on(rows, factor.order));
+    const at::Tensor left = at::linalg_solve_triangular(lower.mT(), rows, /*upper=*/true, /*left=*/false,
+                                                        /*unitriangular=*/true);
+    const double before = rows.square().sum(at::kDouble).item<double>();
+    return before > 0 ? left.square().sum(at::kDouble).item<double>() / before : 1.0;
   });
-  const double before = rows.square().sum(at::kDouble).item<double>();
-  return before > 0 ? left.square().sum(at::kDouble).item<double>() / before : 1.0;
 }
 
 }  // namespace octavo::feedback

@@ -52,7 +52,7 @@ std::optional<double> searched_damping(octavo_lane& lane, Hessian& hessian, cons
 
 }  // namespace
 
-void InputState::shrink_lease(std::int64_t bytes, std::int64_t bytes_afterwards) {
+void InputState::shrink_lease(std::uint64_t bytes, std::uint64_t bytes_afterwards) {
   lease_.shrink_to(bytes);
   bytes_afterwards_ = bytes_afterwards;
 }
@@ -67,10 +67,10 @@ void InputState::one_was_judged() const {
 
 std::unique_ptr<InputState> prepare_input_state(octavo_lane& lane, const octavo_inputs& inputs,
                                                 const octavo_grid& grid, const Settings& settings) {
-  const std::int64_t matrix = grid.cols * grid.cols * static_cast<std::int64_t>(sizeof(float));
+  const std::uint64_t matrix = static_cast<std::uint64_t>(grid.cols * grid.cols) * sizeof(float);
   const bool keeps = settings.passes > 0 && !on_device(lane);
   const bool searches = settings.damping_rule == DampingRule::search;
-  auto state = std::make_unique<InputState>(inputs.layers, Lease(lane.host, (keeps ? 3 : 2) * matrix));
+  auto state = std::make_unique<InputState>(inputs.layers, Lease(Host(lane.host), (keeps ? 3 : 2) * matrix));
   const Samples samples(lane, inputs, grid);
   state->refusal = samples.refusal();
   if (!state->refusal.empty()) return state;

@@ -3,11 +3,11 @@
 #pragma once
 
 #include "feedback/factor.hpp"
-#include "feedback/lease.hpp"
 #include "feedback/settings.hpp"
 
 #include <octavo/abi/grid.h>
 #include <octavo/optimizer.hpp>
+#include <octavo/plugin.hpp>
 
 #include <cstdint>
 #include <mutex>
@@ -28,14 +28,14 @@ class InputState final : public OptimizerState {
   // `layers` are to be judged; 0: nobody knows how many. `lease`: of the memory of all that is here.
   InputState(std::uint32_t layers, Lease lease) : layers_(layers), lease_(std::move(lease)) {}
   // What is here takes so many bytes, and once every layer has been judged so many.
-  void shrink_lease(std::int64_t bytes, std::int64_t bytes_afterwards);
+  void shrink_lease(std::uint64_t bytes, std::uint64_t bytes_afterwards);
   void one_was_judged() const;
 
  private:
   mutable std::mutex mutex_;
   mutable std::uint32_t layers_;
   mutable Lease lease_;
-  std::int64_t bytes_afterwards_ = 0;
+  std::uint64_t bytes_afterwards_ = 0;
 };
 
 // Never throws for what the inputs are: that is in `refusal`.
