@@ -127,8 +127,6 @@ void measure(benchmark::State& state, double elements, double bytes, Body body) 
 
 constexpr double kElements = static_cast<double>(kRows / kThreads * kCols);
 
-void require(octavo_status status, const octavo_error& error) { octavo::check(status, error); }
-
 struct Tile {
   octavo_grid grid{};
   octavo_tensor source{}, codes{}, scales{};
@@ -167,8 +165,9 @@ void nearest(benchmark::State& state, std::uint32_t dtype, octavo_scale_level le
   octavo_tile_result result{};
   result.struct_size = sizeof result;
   octavo_error error = octavo::empty_error();
-  measure(state, kElements, kElements * (static_cast<double>(octavo::bytes_of(dtype)) + 1.0),
-          [&] { require(lane.operations().quantize_nearest(lane.raw(), &view, &result, &error), error); });
+  measure(state, kElements, kElements * (static_cast<double>(octavo::bytes_of(dtype)) + 1.0), [&] {
+    octavo::check(lane.operations().quantize_nearest(lane.raw(), &view, &result, &error), error);
+  });
 }
 
 void copy(benchmark::State& state) {
@@ -189,7 +188,7 @@ void absmax(benchmark::State& state, std::uint32_t dtype) {
   result.struct_size = sizeof result;
   octavo_error error = octavo::empty_error();
   measure(state, kElements, kElements * static_cast<double>(octavo::bytes_of(dtype)), [&] {
-    require(lane.operations().absmax(lane.raw(), nullptr, &source, 0, &result, &error), error);
+    octavo::check(lane.operations().absmax(lane.raw(), nullptr, &source, 0, &result, &error), error);
   });
 }
 
@@ -200,7 +199,7 @@ void dequantize(benchmark::State& state, std::int64_t rotation) {
   octavo_tensor target = lane.matrix(OCTAVO_F32, kRows / kThreads, kCols);
   octavo_error error = octavo::empty_error();
   measure(state, kElements, kElements * 5.0,
-          [&] { require(lane.operations().dequantize(lane.raw(), &view, 1, &target, &error), error); });
+          [&] { octavo::check(lane.operations().dequantize(lane.raw(), &view, 1, &target, &error), error); });
 }
 
 void from_basis(benchmark::State& state) {
@@ -209,7 +208,7 @@ void from_basis(benchmark::State& state) {
   octavo_tensor target = lane.matrix(OCTAVO_F32, kRows / kThreads, kCols);
   octavo_error error = octavo::empty_error();
   measure(state, kElements, kElements * 8.0, [&] {
-    require(lane.operations().from_basis(lane.raw(), &tile.grid, &tile.source, &target, &error), error);
+    octavo::check(lane.operations().from_basis(lane.raw(), &tile.grid, &tile.source, &target, &error), error);
   });
 }
 
@@ -219,8 +218,9 @@ void cast(benchmark::State& state, std::uint32_t dtype) {
   octavo_tensor target = lane.matrix(OCTAVO_F16, kRows / kThreads, kCols);
   octavo_cast_result result{};
   octavo_error error = octavo::empty_error();
-  measure(state, kElements, kElements * (static_cast<double>(octavo::bytes_of(dtype)) + 2.0),
-          [&] { require(lane.operations().cast(lane.raw(), &source, &target, 0, &result, &error), error); });
+  measure(state, kElements, kElements * (static_cast<double>(octavo::bytes_of(dtype)) + 2.0), [&] {
+    octavo::check(lane.operations().cast(lane.raw(), &source, &target, 0, &result, &error), error);
+  });
 }
 
 void error_sums(benchmark::State& state) {
@@ -230,7 +230,7 @@ void error_sums(benchmark::State& state) {
   octavo_error_sums sums{};
   octavo_error error = octavo::empty_error();
   measure(state, kElements, kElements * 6.0,
-          [&] { require(lane.operations().error_sums(lane.raw(), &a, &b, &sums, &error), error); });
+          [&] { octavo::check(lane.operations().error_sums(lane.raw(), &a, &b, &sums, &error), error); });
 }
 
 // Elements are multiply-adds here and below.
@@ -243,7 +243,8 @@ void merge_low_rank(benchmark::State& state) {
   octavo_tensor target = lane.matrix(OCTAVO_F32, kRows / kThreads, kCols);
   octavo_error error = octavo::empty_error();
   measure(state, kElements * kRank, kElements * 6.0, [&] {
-    require(lane.operations().merge_low_rank(lane.raw(), &source, &up, &down, 0.5f, &target, &error), error);
+    octavo::check(lane.operations().merge_low_rank(lane.raw(), &source, &up, &down, 0.5f, &target, &error),
+                  error);
   });
 }
 
@@ -265,7 +266,7 @@ void round_feedback(benchmark::State& state) {
   feedback.residual = lane.matrix(OCTAVO_F32, kBlockRows, kBlock);
   octavo_error error = octavo::empty_error();
   measure(state, double{kBlockRows} * kBlock * kBlock / 2, double{kBlockRows} * kBlock * 13,
-          [&] { require(lane.operations().round_feedback(lane.raw(), &feedback, &error), error); });
+          [&] { octavo::check(lane.operations().round_feedback(lane.raw(), &feedback, &error), error); });
 }
 
 void matmul(benchmark::State& state, std::uint32_t dtype) {
@@ -279,7 +280,7 @@ void matmul(benchmark::State& state, std::uint32_t dtype) {
   product.c = lane.matrix(OCTAVO_F32, kSide, kSide);
   octavo_error error = octavo::empty_error();
   measure(state, double{kSide} * kSide * kSide, double{kSide} * kSide * 8,
-          [&] { require(lane.operations().matmul(lane.raw(), &product, &error), error); });
+          [&] { octavo::check(lane.operations().matmul(lane.raw(), &product, &error), error); });
 }
 
 void matmul_int8(benchmark::State& state, std::int64_t rotation) {
@@ -303,7 +304,7 @@ void matmul_int8(benchmark::State& state, std::int64_t rotation) {
   product.y = lane.matrix(OCTAVO_BF16, kTokens, kOut);
   octavo_error error = octavo::empty_error();
   measure(state, double{kTokens} * kOut * kCols, double{kTokens} * kCols * 4,
-          [&] { require(lane.operations().matmul_int8(lane.raw(), &product, &error), error); });
+          [&] { octavo::check(lane.operations().matmul_int8(lane.raw(), &product, &error), error); });
 }
 
 void gram(benchmark::State& state, std::uint32_t dtype) {
@@ -313,7 +314,7 @@ void gram(benchmark::State& state, std::uint32_t dtype) {
   octavo_tensor h = lane.matrix(OCTAVO_F32, kCols, kCols);
   octavo_error error = octavo::empty_error();
   measure(state, double{kSamples} * kCols * kCols / 2, double{kCols} * kCols * 4,
-          [&] { require(lane.operations().gram(lane.raw(), &x, &h, 0, &error), error); });
+          [&] { octavo::check(lane.operations().gram(lane.raw(), &x, &h, 0, &error), error); });
 }
 
 template <typename Function, typename... Arguments>

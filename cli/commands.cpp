@@ -18,6 +18,7 @@ const std::vector<Command>& commands() {
       calibrate_from_lora_command(),  //
       completion_command(),           //
       help_command(),                 //
+      version_command(),              //
   };
   return table;
 }

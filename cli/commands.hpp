@@ -17,5 +17,6 @@ Command plugins_command();
 Command doctor_command();
 Command completion_command();
 Command help_command();
+Command version_command();
 
 }  // namespace octavo::cli

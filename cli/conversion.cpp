@@ -4,6 +4,8 @@
 #include "layer_options.hpp"
 #include "lora_options.hpp"
 #include "original_flags.hpp"
+#include "plan/open_plugin.hpp"
+#include "plan/opened_treatments.hpp"
 #include "plan/output_names.hpp"
 #include "plugin_settings.hpp"
 #include "session.hpp"
@@ -18,24 +20,31 @@ namespace {
 constexpr uint64_t kSmallestTile = 4096;  // every piece of a file is an item of work
 constexpr const char* kDefaultFormat = "int8_convrot";
 
-plugin::Selection with_settings(plugin::Selection selection, const std::vector<plugin::Setting>& set) {
-  const auto more = settings_of(set, selection.id);
-  selection.assignments.insert(selection.assignments.end(), more.begin(), more.end());
-  return selection;
+// --int8 and --fp16 name a format as --format does, so that two of them have to agree.
+[[noreturn]] void refuse_both(std::string_view one, std::string_view other) {
+  throw Error(ErrorCode::usage, fmt::format("[options] {} and {} contradict each other", one, other),
+              "leave one of them out");
 }
 
-// --int8 and --fp16 name a format as --format does, so that two of them have to agree.
 void refuse_contradicting_formats(const Arguments& arguments, const std::string& format) {
-  const auto refuse = [](std::string_view one, std::string_view other) {
-    throw Error(ErrorCode::usage, fmt::format("[options] {} and {} contradict each other", one, other),
-                "leave one of them out");
-  };
-  const bool int8 = arguments.flag("int8"), fp16 = arguments.flag("fp16");
-  if (int8 && fp16) refuse("--int8", "--fp16");
-  if (format.empty()) return;
-  if (fp16 && format != "fp16") refuse("--fp16", "--format " + printable(format));
-  if (int8 && (format.starts_with("fp") || format.starts_with("float")))
-    refuse("--int8", "--format " + printable(format));
+  const bool fp16 = arguments.flag("fp16");
+  if (arguments.flag("int8") && fp16) refuse_both("--int8", "--fp16");
+  if (fp16 && !format.empty() && format != "fp16") refuse_both("--fp16", "--format " + printable(format));
+}
+
+bool is_int8(const octavo_grid& grid) {
+  return grid.stored_dtype == OCTAVO_I8 &&
+         (grid.code == OCTAVO_CODE_INTEGER || grid.code == OCTAVO_CODE_INTEGER_ZERO);
+}
+
+// What a format is, its grid says and not its name.
+void refuse_int8_with_another_format(const Arguments& arguments, const plan::Settings& settings,
+                                     Session& session) {
+  if (!arguments.flag("int8") || !arguments.has("format")) return;
+  const auto format = plan::open_plugin<plugin::Format>(
+      session.catalog(), OCTAVO_KIND_FORMAT, settings.format, settings.set, session.services().host());
+  const std::optional<octavo_grid> grid = plan::usual_grid(format.handle);
+  if (grid && !is_int8(*grid)) refuse_both("--int8", "--format " + printable(settings.format.id));
 }
 
 plugin::Selection asked_format(const Arguments& arguments, const std::string& optimizer) {
@@ -60,14 +69,13 @@ void read_plugins(const Arguments& arguments, Conversion& conversion) {
   for (const std::string& text : arguments.texts("set"))
     conversion.set.push_back(plugin::parse_setting(text));
   plan::Settings& settings = conversion.settings;
-  settings.optimizer =
-      with_settings(plugin::parse_selection(optimizer_by_flags(arguments), "--optimizer"), conversion.set);
+  settings.optimizer = plugin::parse_selection(optimizer_by_flags(arguments), "--optimizer");
   settings.default_format = kDefaultFormat;
   settings.format = asked_format(arguments, settings.optimizer.id);
   settings.set = conversion.set;
   settings.models = asked_models(arguments);
-  // Casting leaves nothing to choose, and the name of the output does not promise what did not happen.
-  if (settings.format.id == "fp16") settings.optimizer = {"nearest", {}};
+  // Classes of layers inherit it; that of a format that only casts is nearest, whatever its name.
+  if (settings.format.id == "fp16") settings.optimizer = {plan::kNearest, {}};
 }
 
 // -1 draws a seed.
@@ -100,6 +108,13 @@ void read_policies(const Arguments& arguments, Conversion& conversion) {
   settings.save_quant_metadata = arguments.flag("save-quant-metadata");
 }
 
+// Both are read and written at offsets, which a stream does not have.
+void refuse_stream(const std::string& path, std::string_view what) {
+  if (path != "-") return;
+  throw Error(ErrorCode::usage, fmt::format("[options] the {} is '-', a file was expected", what),
+              "octavo reads and writes no streams; a file of that name is ./-");
+}
+
 void read_output(const Arguments& arguments, Conversion& conversion) {
   const auto input = arguments.text("input");
   if (!input) {
@@ -108,15 +123,19 @@ void read_output(const Arguments& arguments, Conversion& conversion) {
   if (arguments.texts("input").size() > 1) {
     throw Error(ErrorCode::usage, "[options] several inputs are given; convert takes one");
   }
+  refuse_stream(*input, "input");
   conversion.input = *input;
-  if (const auto output = arguments.text("output")) conversion.output = *output;
+  if (const auto output = arguments.text("output")) {
+    refuse_stream(*output, "output");
+    conversion.output = *output;
+  }
   conversion.force = arguments.flag("force");
   const auto shards = arguments.integer("shards", 1, 99999);
   const auto shard_size = arguments.size("shard-size");
   if (shards && shard_size)
     throw Error(ErrorCode::usage, "[options] --shards and --shard-size exclude each other");
   if (shards || shard_size) {
-    conversion.shards =
+    conversion.settings.shards =
         checkpoint::ShardRule{static_cast<uint64_t>(shards.value_or(0)), shard_size.value_or(0)};
   }
   const std::string verify = arguments.text("verify").value_or("sampled");
@@ -132,14 +151,6 @@ void read_output(const Arguments& arguments, Conversion& conversion) {
 }
 
 }  // namespace
-
-std::vector<plugin::Assignment> settings_of(const std::vector<plugin::Setting>& set, const std::string& id) {
-  std::vector<plugin::Assignment> found;
-  for (const plugin::Setting& setting : set) {
-    if (setting.id == id) found.push_back(setting.assignment);
-  }
-  return found;
-}
 
 Conversion read_conversion(const Arguments& arguments) {
   Conversion conversion;
@@ -167,7 +178,8 @@ Conversion read_conversion(const Arguments& arguments) {
 }
 
 void complete_conversion(Conversion& conversion, const Arguments& arguments, Session& session) {
-  for (const auto& lines : {check_settings(conversion, session.catalog()),
+  refuse_int8_with_another_format(arguments, conversion.settings, session);
+  for (const auto& lines : {check_settings(conversion, session),
                             apply_original_flags(arguments, conversion.settings, session.catalog())}) {
     conversion.notes.insert(conversion.notes.end(), lines.begin(), lines.end());
   }
@@ -176,7 +188,7 @@ void complete_conversion(Conversion& conversion, const Arguments& arguments, Ses
 
 std::filesystem::path output_path(const Conversion& conversion, const plan::Plan& plan) {
   if (conversion.output) return *conversion.output;
-  return plan::default_output(conversion.input, plan, conversion.shards.has_value());
+  return plan::default_output(conversion.input, plan, plan.settings.shards.has_value());
 }
 
 }  // namespace octavo::cli

@@ -3,7 +3,6 @@
 
 #include "calibration_options.hpp"
 #include "checkpoint/byte_sink.hpp"
-#include "checkpoint/shards.hpp"
 #include "checkpoint/write_log.hpp"
 #include "lora/merge_plan.hpp"
 #include "options.hpp"
@@ -30,7 +29,6 @@ struct Conversion {
   plan::Settings settings;
   lora::Request loras;
   CalibrationRequest calibration;
-  std::optional<checkpoint::ShardRule> shards;
   checkpoint::VerifyLevel verify = checkpoint::VerifyLevel::sampled;
   bool discard = false;
   bool durable = true;
@@ -51,16 +49,14 @@ std::vector<Option> conversion_options();
 // Throws Error usage for values that are wrong or contradict one another.
 Conversion read_conversion(const Arguments& arguments);
 
-// What needs the installed plugins: flags that are parameters of an optimizer. Says the notes, and one line
-// for every flag without effect. Throws Error usage for a wrong value.
+// What needs the installed plugins: flags that are parameters of an optimizer, and what --int8 agrees with.
+// Says the notes, and one line for every flag without effect. Throws Error usage for a wrong value.
 void complete_conversion(Conversion& conversion, const Arguments& arguments, Session& session);
-
-// The parameters that --set gives to one plugin.
-std::vector<plugin::Assignment> settings_of(const std::vector<plugin::Setting>& set, const std::string& id);
 
 std::filesystem::path output_path(const Conversion& conversion, const plan::Plan& plan);
 
-// `octavo plan`, and `octavo convert --dry-run`. Returns the exit code.
-int show_plan(Conversion conversion, const Arguments& arguments, Terminal& terminal);
+// `octavo plan`, and `octavo convert --dry-run`. Returns the exit code. `checks_output`: fails as convert
+// would for its output, once the plan is printed.
+int show_plan(Conversion conversion, bool checks_output, const Arguments& arguments, Terminal& terminal);
 
 }  // namespace octavo::cli

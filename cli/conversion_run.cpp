@@ -1,7 +1,8 @@
 #include "conversion_run.hpp"
 
 #include "base/error.hpp"
-#include "checkpoint/preflight.hpp"
+#include "base/sqnr.hpp"
+#include "conversion_output.hpp"
 #include "fixed_plan.hpp"
 #include "judged_outputs.hpp"
 #include "report/recorded_rows.hpp"
@@ -14,39 +15,13 @@
 #include <chrono>
 #include <cmath>
 #include <filesystem>
+#include <memory>
 #include <optional>
 #include <utility>
 #include <vector>
 
 namespace octavo::cli {
 namespace {
-
-checkpoint::OutputOptions options_of_output(const Conversion& conversion, const ConversionSources& sources,
-                                            const checkpoint::Checkpoint& source) {
-  checkpoint::OutputOptions options;
-  options.force = conversion.force;
-  options.verify = conversion.verify;
-  options.inputs = source.identities();
-  for (const auto& others : {sources.other_inputs(), conversion.option_files})
-    options.inputs.insert(options.inputs.end(), others.begin(), others.end());
-  options.durable = conversion.durable;
-  options.discard = conversion.discard;
-  options.sink = conversion.sink;
-  return options;
-}
-
-// A page is refused before anything is written: where an input, the output or its folder of shards is.
-void check_page(const std::filesystem::path& page, const std::filesystem::path& output,
-                const checkpoint::OutputOptions& options) {
-  const std::filesystem::path at = std::filesystem::weakly_canonical(page);
-  const std::filesystem::path made = std::filesystem::weakly_canonical(output);
-  if (at == made || at.parent_path() == made) {
-    throw Error(ErrorCode::usage,
-                fmt::format("[html] {} is the output or lies in it", printable(page.string())),
-                "choose another file for the page");
-  }
-  checkpoint::check_target(page, checkpoint::OutputKind::file, options.force, options.inputs);
-}
 
 // Hardware that is not there is worth a line for who asks (-v), hardware that cannot be used a warning; what
 // is noted afterwards happened on the way.
@@ -58,6 +33,41 @@ void note_choice(run::ChosenDevice& chosen, std::vector<std::string>& notes) {
   notes.push_back(std::exchange(chosen.note, {}));
 }
 
+// Chooses the device when it is first asked for, and says the choice. `notes` outlives it.
+GetDevice device_when_asked(const Conversion& conversion, Session& session, std::vector<std::string>& notes) {
+  const auto chosen = std::make_shared<std::optional<run::ChosenDevice>>();
+  return [&conversion, &session, &notes, chosen]() -> run::ChosenDevice& {
+    if (!*chosen) {
+      *chosen =
+          run::choose_device(conversion.device, conversion.set, session.catalog(), session.services().host());
+      note_choice(**chosen, notes);
+    }
+    return **chosen;
+  };
+}
+
+// For who asks (-v).
+void say_layers(const run::RunReport& report) {
+  for (const run::LayerResult& layer : report.layers) {
+    spdlog::debug("{}: {} by {}, {}", printable(layer.name), layer.format, layer.optimizer,
+                  decibel_text(layer.error_sum, layer.signal_sum));
+  }
+}
+
+// How the outputs of the layers changed, on the rows that the calibration recorded.
+void judge_outputs(Outcome& outcome, const Conversion& conversion, const ConversionSources& sources,
+                   const checkpoint::Checkpoint& source, Session& session, run::ChosenDevice& device,
+                   const run::RunOptions& options) {
+  const calibration::Calibration* calibration = sources.calibration();
+  if (!conversion.judges_outputs || calibration == nullptr || !report::has_recorded_rows(*calibration))
+    return;
+  const auto check_stop = [&] {
+    run::StopSignals::check(fmt::format("{} is complete", printable(outcome.path.string())));
+  };
+  outcome.outputs =
+      judged_outputs(outcome.plan, source, outcome.path, *calibration, session, device, options, check_stop);
+}
+
 }  // namespace
 
 Outcome convert(const Conversion& conversion, const ConversionSources& sources,
@@ -65,33 +75,25 @@ Outcome convert(const Conversion& conversion, const ConversionSources& sources,
   const auto start = std::chrono::steady_clock::now();
   const run::StopSignals signals;
   Outcome outcome;
-  std::optional<run::ChosenDevice> chosen;
-  const GetDevice device = [&]() -> run::ChosenDevice& {
-    if (!chosen) {
-      chosen =
-          run::choose_device(conversion.device, conversion.set, session.catalog(), session.services().host());
-      note_choice(*chosen, outcome.notes);
-    }
-    return *chosen;
-  };
+  const GetDevice device = device_when_asked(conversion, session, outcome.notes);
   run::RunOptions options = conversion.run;
   options.progress = [&](const Progress& now) { progress.update(now); };
 
   outcome.plan = fixed_plan(conversion, sources, source, session, device, options);
   for (const std::string& warning : outcome.plan.warnings) Session::note(warning);
-  outcome.path = output_path(conversion, outcome.plan);
-  run::Output output(outcome.plan, outcome.path, conversion.shards ? &*conversion.shards : nullptr);
+  run::Output output = output_of(conversion, outcome.plan);
+  outcome.path = output.path();
   outcome.file_bytes = output.file_bytes();
-  const checkpoint::OutputOptions output_options = options_of_output(conversion, sources, source);
-  if (conversion.page) check_page(*conversion.page, outcome.path, output_options);
   // Before the device is asked for: the output's blocks are allocated while a GPU's driver starts.
-  output.begin(output_options);
+  output.begin(options_of_output(conversion, sources, source));
   if (!conversion.discard) run::StopSignals::watch(output.temporary_paths());
   outcome.report =
       run::run(outcome.plan, {source, sources.calibration()}, device(), session.services(), output, options);
   outcome.device = device().id;
   source.verify_unchanged();
+  sources.verify_unchanged();
   progress.finish();
+  say_layers(outcome.report);
   if (const std::string& happened = device().note; !happened.empty()) {
     Session::note(happened);
     outcome.notes.push_back(happened);
@@ -99,11 +101,7 @@ Outcome convert(const Conversion& conversion, const ConversionSources& sources,
   output.commit();
   run::StopSignals::watch({});
   outcome.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  const calibration::Calibration* calibration = sources.calibration();
-  if (conversion.judges_outputs && calibration != nullptr && report::has_recorded_rows(*calibration)) {
-    outcome.outputs =
-        judged_outputs(outcome.plan, source, outcome.path, *calibration, session, device(), options);
-  }
+  judge_outputs(outcome, conversion, sources, source, session, device(), options);
   return outcome;
 }
 
@@ -116,13 +114,13 @@ Total total_of(const run::RunReport& report) {
   return total;
 }
 
-nlohmann::ordered_json decibel_json(double error, double signal) {
-  if (error == 0) return nullptr;  // nothing was lost
-  return 10 * std::log10(signal / error);
+void add_sqnr(nlohmann::ordered_json& json, double error, double signal) {
+  const std::optional<double> sqnr = sqnr_db(signal, error);
+  const bool has_value = sqnr && std::isfinite(*sqnr);
+  json["sqnr_db"] = has_value ? nlohmann::ordered_json(*sqnr) : nullptr;
+  json["exact"] = !sqnr;
 }
 
-std::string decibel_text(double error, double signal) {
-  return error == 0 ? "exact" : fmt::format("{:.2f} dB", 10 * std::log10(signal / error));
-}
+std::string decibel_text(double error, double signal) { return sqnr_text(sqnr_db(signal, error)); }
 
 }  // namespace octavo::cli

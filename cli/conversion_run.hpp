@@ -32,7 +32,7 @@ struct Outcome {
 
 // The outcome refers to `source` and `sources`. Says what the plan warns about. Throws what planning, the
 // device, the run and the output throw, and Error interrupted or terminated after a signal; nothing is left
-// behind then.
+// behind then, but for an output that is complete and whose layers were being judged.
 Outcome convert(const Conversion& conversion, const ConversionSources& sources,
                 const checkpoint::Checkpoint& source, Session& session, ProgressReporter& progress);
 
@@ -44,8 +44,9 @@ struct Total {
 
 Total total_of(const run::RunReport& report);
 
-// SQNR in dB: null and "exact" where nothing was lost.
-nlohmann::ordered_json decibel_json(double error, double signal);
+// `sqnr_db` in dB: null where nothing was lost, which `exact` then says, or where the sums are not finite.
+void add_sqnr(nlohmann::ordered_json& json, double error, double signal);
+// "exact" where nothing was lost.
 std::string decibel_text(double error, double signal);
 
 }  // namespace octavo::cli

@@ -2,12 +2,14 @@
 
 #include "base/error.hpp"
 #include "base/words.hpp"
+#include "consumers/consumers.hpp"
 #include "installed_formats.hpp"
 #include "stored/quantized_layers.hpp"
 
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <utility>
 
 namespace octavo::cli {
 ConversionSources::ConversionSources(const Conversion& conversion, const checkpoint::Checkpoint& source,
@@ -42,6 +44,10 @@ std::vector<FileIdentity> ConversionSources::other_inputs() const {
     all.insert(all.end(), more.begin(), more.end());
   }
   return all;
+}
+
+void ConversionSources::verify_unchanged() const {
+  if (calibration_) calibration_->verify_unchanged();
 }
 
 nlohmann::ordered_json ConversionSources::calibration_json(const plan::Plan& plan) const {
@@ -99,6 +105,8 @@ plan::Plan make_plan(const ConversionSources& sources, const checkpoint::Checkpo
   const std::vector<std::string> notes = sources.notes();
   plan.notes.insert(plan.notes.begin(), notes.begin(), notes.end());
   plan.warnings.insert(plan.warnings.begin(), sources.warnings().begin(), sources.warnings().end());
+  for (std::string& warning : loading_warnings(planned_file(plan, source)))
+    plan.warnings.push_back(std::move(warning));
   return plan;
 }
 

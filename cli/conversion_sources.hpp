@@ -36,6 +36,8 @@ class ConversionSources {
 
   // Files that are read beside the checkpoint.
   std::vector<FileIdentity> other_inputs() const;
+  // Looks again at those of them that are read while the run goes on (Calibration::verify_unchanged).
+  void verify_unchanged() const;
   // One sentence for each LoRA, and for entries that are left out.
   std::vector<std::string> notes() const;
   const std::vector<std::string>& warnings() const { return warnings_; }
@@ -54,7 +56,7 @@ class ConversionSources {
   std::vector<std::string> warnings_;
 };
 
-// The plan, with the notes of the sources.
+// The plan, with the notes of the sources, and a warning where programs do not load what it makes.
 plan::Plan make_plan(const ConversionSources& sources, const checkpoint::Checkpoint& source, Session& session,
                      const plan::Unfit* unfit = nullptr);
 

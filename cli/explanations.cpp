@@ -60,10 +60,22 @@ constexpr std::array kRows = {
     Row{"block-size", "The scale's grid and the marker's group_size do not fit the weight."},
     Row{"convrot-group", "The group of the rotation is a power of 4 that divides the columns."},
     Row{"convrot-group-missing", "stable-diffusion.cpp takes a missing group for 0 and refuses the layer."},
+    Row{"signs-missing", "The transform flips signs; without them it cannot be undone."},
+    Row{"signs-shape",
+        "The signs are F32, one for each row or column of the stored weight; others undo nothing."},
+    Row{"factors-missing",
+        "The layer's inputs are divided by these factors; without them its outputs are wrong."},
+    Row{"factors-shape", "SmoothQuant's factors are F32, one for each column of the stored weight."},
+    Row{"hadamard-missing",
+        "The marker names the transformed format, and what undoes the transform is not in the file. Convert "
+        "the "
+        "float checkpoint again."},
+    Row{"original-shape",
+        "It says what was padded before the transform; where it fits no weight, the layer is read with its "
+        "padding."},
     Row{"input-scale", "INT8 loaders quantize activations themselves; the tensor can be removed."},
     Row{"nan", "NaN spreads through everything that is computed with it."},
     Row{"infinity", "Attention masks may hold infinities; weights may not."},
-    Row{"reading", "The storage failed. Nothing can be said about the rest of the file."},
 };
 
 }  // namespace

@@ -5,6 +5,7 @@
 
 #include "base/file.hpp"
 #include "checkpoint/output_lock.hpp"
+#include "conversion_output.hpp"
 #include "judged_outputs.hpp"
 #include "plan/fragile.hpp"
 #include "report/output_error.hpp"
@@ -24,6 +25,8 @@
 
 namespace octavo::cli {
 namespace {
+
+constexpr auto kCheckStop = [] { run::StopSignals::check(); };
 
 std::vector<plan::MeasuredLayer> measured_layers(const run::RunReport& report) {
   std::vector<plan::MeasuredLayer> layers;
@@ -73,6 +76,8 @@ class PlanFixer {
 
   plan::Plan fix() {
     plan::Plan plan = made_plan(nullptr);
+    check_output(conversion_, options_of_output(conversion_, sources_, source_), plan,
+                 output_of(conversion_, plan));
     if (!plan.size_exact) {
       unfit_ = run::measure(plan, source_, device_(), session_.services(), options_);
       plan = made_plan(&unfit_);
@@ -94,12 +99,13 @@ class PlanFixer {
   // for.
   void find_smooth_factors(plan::Plan& plan) {
     if (plan.smoothings.empty()) return;
-    smoothing::find_factors(plan, sources_of_run(), lanes_for_reports(device_(), options_.lanes));
+    report::CompareOptions lanes = lanes_for_reports(device_(), options_.lanes);
+    lanes.check_stop = kCheckStop;
+    smoothing::find_factors(plan, sources_of_run(), lanes);
   }
 
   plan::Plan without_fragile(plan::Plan plan) {
-    const checkpoint::ShardRule* shards = conversion_.shards ? &*conversion_.shards : nullptr;
-    const uint64_t file_bytes = run::Output(plan, output_path(conversion_, plan), shards).file_bytes();
+    const uint64_t file_bytes = output_of(conversion_, plan).file_bytes();
     find_smooth_factors(plan);
     std::vector<plan::MeasuredLayer> layers = measured(std::move(plan));
     const size_t count = layers.size();
@@ -122,8 +128,8 @@ class PlanFixer {
     }
     const HiddenFile stored(output_path(conversion_, plan));
     std::vector<plan::MeasuredLayer> layers = measured_layers(store(plan, stored.path()));
-    replace_by_outputs(
-        layers, judged_outputs(plan, source_, stored.path(), *calibration, session_, device_(), options_));
+    replace_by_outputs(layers, judged_outputs(plan, source_, stored.path(), *calibration, session_, device_(),
+                                              options_, kCheckStop));
     return layers;
   }
 
@@ -134,6 +140,7 @@ class PlanFixer {
     checkpoint::OutputOptions options;
     options.durable = false;
     options.verify = checkpoint::VerifyLevel::header;
+    options.check_stop = kCheckStop;
     output.begin(options);
     std::vector<std::string> paths = output.temporary_paths();
     paths.push_back(path.string());

@@ -17,8 +17,9 @@ namespace octavo::cli {
 using GetDevice = std::function<run::ChosenDevice&()>;
 
 // Plans are made until no decision needs the data: first what must stay as it is (--nonfinite keep and its
-// like) is found by reading, then the layers that would lose the most by a rehearsal. Throws as planning and
-// running do, and Error unsupported for a --target-size that cannot be met.
+// like) is found by reading, then the layers that would lose the most by a rehearsal. The output is checked
+// before the data is read. Throws as planning and running do, what check_output throws, and Error unsupported
+// for a --target-size that cannot be met.
 plan::Plan fixed_plan(const Conversion& conversion, const ConversionSources& sources,
                       const checkpoint::Checkpoint& source, Session& session, const GetDevice& device,
                       const run::RunOptions& options);

@@ -24,7 +24,8 @@ std::set<std::string> merged_layers(const plan::Plan& plan) {
 report::OutputReport judged_outputs(const plan::Plan& plan, const checkpoint::Checkpoint& source,
                                     const std::filesystem::path& written,
                                     const calibration::Calibration& calibration, Session& session,
-                                    const run::ChosenDevice& device, const run::RunOptions& options) {
+                                    const run::ChosenDevice& device, const run::RunOptions& options,
+                                    const CheckStop& check_stop) {
   const std::set<std::string> merged = merged_layers(plan);
   const checkpoint::Checkpoint stored = checkpoint::Checkpoint::open(written);
   const auto formats = installed_formats(session);
@@ -32,6 +33,7 @@ report::OutputReport judged_outputs(const plan::Plan& plan, const checkpoint::Ch
   const stored::Survey after = stored::survey(stored, formats);
   report::CompareOptions lanes = lanes_for_reports(device, options.lanes);
   lanes.progress = options.progress;
+  lanes.check_stop = check_stop;
   const report::FindInputs find = [&](const std::string& layer) -> std::shared_ptr<const report::InputRows> {
     if (merged.contains(layer)) return nullptr;
     return report::recorded_rows(calibration, layer, report::kJudgingRows);

@@ -2,6 +2,7 @@
 
 #include "base/error.hpp"
 #include "plan/layer_config.hpp"
+#include "plan/opened_treatments.hpp"
 
 #include <fmt/format.h>
 
@@ -15,7 +16,6 @@ namespace {
 
 constexpr const char* kLayers = "Layers";
 constexpr const char* kFp16 = "fp16";
-constexpr const char* kPlain = "nearest";
 constexpr std::array<std::string_view, 3> kLearned = {"adaptive", "adamw", "radam"};
 
 std::vector<Option> config_options() {
@@ -101,7 +101,7 @@ plan::Treatment inherited(const plan::Settings& settings) {
 }
 
 void make_simple(plan::Treatment& treatment) {
-  treatment.optimizer = {kPlain, {}};
+  treatment.optimizer = {plan::kNearest, {}};
   treatment.bias_correction = false;
 }
 
@@ -186,8 +186,8 @@ plan::ConfiguredLayers read_entry(const plan::LayerConfig& config, const plan::L
     if (has_pattern) made.pattern = plan::Pattern(entry.name, origin);
     return made;
   } catch (const Error& error) {
-    throw Error(ErrorCode::bad_input, fmt::format("[layer config] {}: {}", origin, error.what()),
-                error.hint());
+    throw Error(ErrorCode::bad_input,
+                fmt::format("[layer config] {}: {}", origin, without_operation(error.what())), error.hint());
   }
 }
 
@@ -229,7 +229,7 @@ std::vector<std::string> read_layer_options(const Arguments& arguments, plan::Se
   settings.heuristic = arguments.flag("heur");
   // Methods that compensate errors still run: for them it only turns the correction of biases off.
   const bool learned = std::find(kLearned.begin(), kLearned.end(), settings.optimizer.id) != kLearned.end();
-  if (arguments.flag("simple") && learned) settings.optimizer = {kPlain, {}};
+  if (arguments.flag("simple") && learned) settings.optimizer = {plan::kNearest, {}};
   settings.rules.custom = read_custom(arguments, settings);
   if (const auto pattern = arguments.text("exclude-layers"))
     settings.rules.exclude = plan::Pattern(*pattern, "--exclude-layers");

@@ -315,7 +315,7 @@ const std::vector<Option>& global_options() {
       {.name = "quiet", .letter = 'q', .help = "errors only on standard error; -qq: nothing"},
       {.name = "verbose",
        .value = "LEVEL",
-       .help = "more on standard error; -vv and -vvv: everything",
+       .help = "more on standard error, of conversions every layer; -vv and -vvv: everything",
        .choices = {"minimal", "normal", "verbose", "debug"},
        .bare = "verbose",
        .also = {{"-v"}, {"-vv", "debug"}, {"-vvv", "debug"}}},

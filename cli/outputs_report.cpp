@@ -1,6 +1,7 @@
 #include "outputs_report.hpp"
 
 #include "base/error.hpp"
+#include "base/sqnr.hpp"
 #include "table.hpp"
 
 #include <fmt/format.h>
@@ -81,7 +82,7 @@ void print_outputs(Terminal& terminal, const Outputs& outputs, const QualityPage
                layer->is_nearest ? "is nearest"
                : nearest > 0     ? fmt::format("{:.3f}", std::sqrt(total / nearest))
                                  : "",
-               entry->sqnr_db ? fmt::format("{:.2f} dB", *entry->sqnr_db) : "exact", layer->format});
+               sqnr_text(entry->sqnr_db), layer->format});
   }
   if (!table.empty()) terminal.print("\n" + table.text());
 }

@@ -3,6 +3,7 @@
 #include "base/bytes.hpp"
 #include "base/cpus.hpp"
 #include "base/error.hpp"
+#include "base/words.hpp"
 #include "checkpoint/dtypes.hpp"
 #include "plan/tile_shape.hpp"
 #include "smoothing_report.hpp"
@@ -15,6 +16,8 @@
 
 namespace octavo::cli {
 namespace {
+
+using Json = nlohmann::ordered_json;
 
 struct Count {
   size_t tensors = 0;
@@ -33,11 +36,27 @@ std::map<plan::Decision, Count> count(const plan::Plan& plan) {
   return counts;
 }
 
+// In place: a model has thousands of them.
+void fill(Json& entry, const plan::PlannedTensor& tensor) {
+  const checkpoint::TensorInfo& info = tensor.source->info;
+  entry["name"] = info.name;
+  entry["dtype"] = checkpoint::name(info.dtype);
+  entry["shape"] = info.shape;
+  entry["decision"] = plan::name(tensor.verdict.decision);
+  entry["rule"] = tensor.verdict.rule;
+  entry["reason"] = tensor.verdict.reason;
+  entry["format"] = tensor.format;
+  entry["optimizer"] = tensor.optimizer;
+  entry["bytes_in"] = info.bytes();
+  entry["bytes_out"] = tensor.bytes_out;
+  if (tensor.smoothing) entry["smoothing"] = smoothing_json(*tensor.smoothing);
+}
+
 void print_tensors(const plan::Plan& plan, Terminal& terminal) {
   Table table({{"tensor"}, {"dtype"}, {"shape"}, {"decision"}, {"stored as"}, {"rule"}, {"reason"}});
   for (const plan::PlannedTensor& tensor : plan.tensors) {
     const checkpoint::TensorInfo& info = tensor.source->info;
-    table.add({printable(info.name), checkpoint::name(info.dtype), format_shape(info.shape),
+    table.add({printable(info.name), checkpoint::name(info.dtype), shape_text(info.shape),
                plan::name(tensor.verdict.decision), tensor.format, printable(tensor.verdict.rule),
                printable(tensor.verdict.reason)});
   }
@@ -63,7 +82,6 @@ PlannedMemory planned_memory(const Conversion& conversion, const plan::Plan& pla
 }
 
 nlohmann::ordered_json plan_json(const Conversion& conversion, const plan::Plan& plan, uint64_t file_bytes) {
-  using Json = nlohmann::ordered_json;
   const PlannedMemory memory = planned_memory(conversion, plan);
   Json json = {
       {"schema", "octavo.plan/1"},
@@ -85,21 +103,7 @@ nlohmann::ordered_json plan_json(const Conversion& conversion, const plan::Plan&
   for (const std::string& warning : plan.warnings) json["warnings"].push_back(warning);
   Json& tensors = json["tensors"];
   tensors.get_ref<Json::array_t&>().reserve(plan.tensors.size());
-  for (const plan::PlannedTensor& tensor : plan.tensors) {
-    const checkpoint::TensorInfo& info = tensor.source->info;
-    Json& entry = tensors.emplace_back(Json::object());
-    entry["name"] = info.name;
-    entry["dtype"] = checkpoint::name(info.dtype);
-    entry["shape"] = info.shape;
-    entry["decision"] = plan::name(tensor.verdict.decision);
-    entry["rule"] = tensor.verdict.rule;
-    entry["reason"] = tensor.verdict.reason;
-    entry["format"] = tensor.format;
-    entry["optimizer"] = tensor.optimizer;
-    entry["bytes_in"] = info.bytes();
-    entry["bytes_out"] = tensor.bytes_out;
-    if (tensor.smoothing) entry["smoothing"] = smoothing_json(*tensor.smoothing);
-  }
+  for (const plan::PlannedTensor& tensor : plan.tensors) fill(tensors.emplace_back(Json::object()), tensor);
   return json;
 }
 

@@ -2,15 +2,15 @@
 #pragma once
 
 #include "conversion.hpp"
-#include "plugin/catalog.hpp"
+#include "session.hpp"
 
 #include <string>
 #include <vector>
 
 namespace octavo::cli {
 
-// Throws Error usage for an id that no plugin has. Returns a line for every optimizer that is set and not
-// used.
-std::vector<std::string> check_settings(const Conversion& conversion, const plugin::Catalog& catalog);
+// Throws Error usage for an id that no plugin has, for a parameter that the plugin does not have, and for a
+// wrong value. Returns a line for every plugin that is set and not used.
+std::vector<std::string> check_settings(const Conversion& conversion, Session& session);
 
 }  // namespace octavo::cli

@@ -67,14 +67,17 @@ void find_command_in(const std::string& program, const std::vector<std::string>&
   invocation.tokens.erase(invocation.tokens.begin() + static_cast<std::ptrdiff_t>(i));
 }
 
-void print_version(Terminal& terminal, bool json) {
-  if (!json) return terminal.print("octavo " OCTAVO_VERSION "\n");
-  terminal.print_json({{"schema", "octavo.version/1"}, {"version", OCTAVO_VERSION}});
+// One line, or the document of `octavo version`, with the options that it takes.
+int print_version(std::vector<std::string> tokens, bool json, Terminal& terminal) {
+  if (!json) return terminal.print("octavo " OCTAVO_VERSION "\n"), 0;
+  std::erase_if(tokens, [](const std::string& token) { return with_hyphens(token) == "--version"; });
+  const Command& command = *find_command("version");
+  return command.run(parse_options(all_options(command), command.positional, tokens), terminal);
 }
 
 int run_without_command(const std::vector<std::string>& tokens, Terminal& terminal) {
   const bool json = contains(tokens, "--json");
-  if (contains(tokens, "--version")) return print_version(terminal, json), 0;
+  if (contains(tokens, "--version")) return print_version(tokens, json, terminal);
   if (contains(tokens, "--help") || contains(tokens, "-h") || contains(tokens, "--help-all")) {
     return json ? terminal.print_json(program_help_json()) : terminal.print(program_help()), 0;
   }

@@ -86,7 +86,8 @@ void ProgressReporter::update(const Progress& progress) {
   if (style_ == ProgressStyle::none) return;
   const std::lock_guard lock(mutex_);
   last_ = progress;
-  if (progress.seconds < next_seconds_) return;
+  shows_last_ = progress.seconds >= next_seconds_;
+  if (!shows_last_) return;
   next_seconds_ = progress.seconds + interval(style_);
   if (style_ == ProgressStyle::bar) {
     terminal_.status_line().show(progress_bar(progress, terminal_.error_width() - 1));
@@ -100,7 +101,8 @@ void ProgressReporter::update(const Progress& progress) {
 void ProgressReporter::finish() {
   const std::lock_guard lock(mutex_);
   if (style_ == ProgressStyle::bar) terminal_.status_line().clear();
-  if (style_ == ProgressStyle::json) terminal_.status_line().message(progress_json(last_) + "\n");
+  if (style_ == ProgressStyle::json && !shows_last_)
+    terminal_.status_line().message(progress_json(last_) + "\n");
 }
 
 std::string progress_text(const Progress& progress) {

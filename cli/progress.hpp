@@ -36,6 +36,7 @@ class ProgressReporter {
   Terminal& terminal_;
   std::mutex mutex_;
   Progress last_;
+  bool shows_last_ = false;
   double next_seconds_;
 };
 

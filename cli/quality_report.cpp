@@ -1,6 +1,7 @@
 #include "quality_report.hpp"
 
 #include "base/error.hpp"
+#include "base/sqnr.hpp"
 #include "table.hpp"
 
 #include <fmt/format.h>
@@ -56,14 +57,13 @@ void print_quality(const run::RunReport& report, double threshold, Terminal& ter
     const double values = static_cast<double>(layer->rows) * static_cast<double>(layer->cols);
     const double sqnr = layer->sqnr_db();
     table.add({printable(layer->name), fmt::format("{:.8f}", layer->error_sum / values),
-               layer->error_sum == 0 ? "exact" : fmt::format("{:.2f} dB", sqnr),
+               sqnr_text(sqnr_db(layer->signal_sum, layer->error_sum)),
                fmt::format("{:.4f}", layer->max_error), sqnr < threshold ? "low" : ""});
   }
   terminal.print(table.text("  "));
   const Quality quality = quality_of(report, threshold);
   terminal.print(fmt::format("  layers   {}, {} exact, {} below {} dB; mean {}\n", report.layers.size(),
-                             quality.exact, quality.below.size(), threshold,
-                             quality.mean ? fmt::format("{:.2f} dB", *quality.mean) : "exact"));
+                             quality.exact, quality.below.size(), threshold, sqnr_text(quality.mean)));
 }
 
 nlohmann::ordered_json quality_json(const run::RunReport& report, double threshold) {

@@ -61,7 +61,4 @@ nlohmann::ordered_json error_json(const Error& error);
 // "1.2 s", "340 ms", "2 min 5 s", "3 h 20 min".
 std::string format_duration(double seconds);
 
-// "[768, 3072]"; "[]" for rank 0.
-std::string format_shape(const std::vector<uint64_t>& shape);
-
 }  // namespace octavo::cli

@@ -14,7 +14,7 @@ namespace {
 namespace fs = std::filesystem;
 
 fs::path folder_of_input(const fs::path& input) {
-  const fs::path folder = (input.filename().empty() ? input.parent_path() : input).parent_path();
+  const fs::path folder = plan::file_beside(input, "").parent_path();
   return folder.empty() ? fs::path(".") : folder;
 }
 

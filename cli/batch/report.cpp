@@ -53,7 +53,7 @@ nlohmann::ordered_json item_json(const BatchItem& item) {
     json["file_bytes"] = item.file_bytes;
     json["size_exact"] = item.size_exact;
   }
-  if (item.quality) json["sqnr_db"] = decibel_json(item.quality->error, item.quality->signal);
+  if (item.quality) add_sqnr(json, item.quality->error, item.quality->signal);
   if (item.status != BatchStatus::not_started) json["seconds"] = item.seconds;
   if (item.failure) {
     json["error"] = {

@@ -2,8 +2,7 @@
 
 #include "base/error.hpp"
 #include "base/file.hpp"
-
-#include <nlohmann/json.hpp>
+#include "base/json.hpp"
 
 #include <algorithm>
 #include <optional>
@@ -72,8 +71,8 @@ std::string out_of_date(const std::filesystem::path& path, const plan::Plan& pla
     const checkpoint::Checkpoint output = checkpoint::Checkpoint::open(path);
     const auto stored = output.metadata().find(kProvenance);
     if (stored == output.metadata().end()) return "octavo did not make it";
-    std::string reason =
-        difference(json::parse(stored->second, nullptr, false), json::parse(plan.metadata.at(kProvenance)));
+    std::string reason = difference(parse_untrusted<json>(stored->second).value_or(json()),
+                                    json::parse(plan.metadata.at(kProvenance)));
     if (!reason.empty()) return reason;
     if (!holds(output, plan)) return "it holds other tensors";
     return is_newer(source, output) ? "the source is newer" : "";

@@ -8,8 +8,10 @@
 #include "batch/output_template.hpp"
 #include "batch/report.hpp"
 #include "batch/up_to_date.hpp"
+#include "checkpoint/preflight.hpp"
 #include "commands.hpp"
 #include "conversion.hpp"
+#include "conversion_output.hpp"
 #include "conversion_run.hpp"
 #include "conversion_sources.hpp"
 #include "original_flags.hpp"
@@ -46,7 +48,7 @@ OutputParts output_parts(const Conversion& conversion, Session& session) {
   plan::TreatmentOpener opener(settings, session.catalog(), session.services().host());
   const plan::OpenedTreatment opened = opener.open(
       {.format = settings.format, .optimizer = settings.optimizer, .block_size = settings.block_size});
-  return {{}, opened.format.plugin.id, opened.optimizer.plugin.id, conversion.shards.has_value()};
+  return {{}, opened.format.plugin.id, opened.optimizer.plugin.id, settings.shards.has_value()};
 }
 
 // An earlier output, or a LoRA of another model, is no model: a second run in the same folder finds them.
@@ -179,7 +181,7 @@ class BatchRun {
     const ConversionSources sources(conversion, source, session_);
     const plan::Plan plan = make_plan(sources, source, session_);
     if (const auto refusal = plan::refusal_of(plan)) throw *refusal;
-    const run::Output output(plan, item.output, conversion.shards ? &*conversion.shards : nullptr);
+    const run::Output output = output_of(conversion, plan);
     item.bytes_in = source.source_bytes();
     item.file_bytes = output.file_bytes();
     item.size_exact = plan.size_exact;
@@ -192,6 +194,9 @@ class BatchRun {
       check_existing(batch_, item, reason);
     }
     if (batch_.dry_run) {
+      // A folder that is not there will be made.
+      if (fs::exists(checkpoint::folder_of(item.output)))
+        check_output(conversion, options_of_output(conversion, sources, source), plan, output);
       item.status = BatchStatus::planned;
       return;
     }

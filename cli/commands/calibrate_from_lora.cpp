@@ -3,6 +3,7 @@
 // --damping adds to the Hessian exactly.
 #include "base/bytes.hpp"
 #include "base/error.hpp"
+#include "base/words.hpp"
 #include "calibration/file_contents.hpp"
 #include "calibration/lora_inputs.hpp"
 #include "checkpoint/layout.hpp"
@@ -107,11 +108,13 @@ void print(const Written& written, Terminal& terminal) {
     least = std::min(least, rows.rows);
     most = std::max(most, rows.rows);
   }
-  const std::string rows = least == most ? fmt::format("{}", least) : fmt::format("{} to {}", least, most);
-  terminal.print(fmt::format("  {} layers with {} rows each\n", layers.size(), rows));
+  const std::string rows =
+      least == most ? plural(static_cast<uint64_t>(most), "row") : fmt::format("{} to {} rows", least, most);
+  terminal.print(fmt::format("  {} with {} each\n", plural(layers.size(), "layer"), rows));
   if (!written.inputs.left_out.empty()) {
-    terminal.print(fmt::format("  {} layers are left out: their updates have no down matrix ({}{})\n",
-                               written.inputs.left_out.size(), printable(written.inputs.left_out.front()),
+    terminal.print(fmt::format("  {} left out, with updates that have no down matrix ({}{})\n",
+                               plural(written.inputs.left_out.size(), "layer is", "layers are"),
+                               printable(written.inputs.left_out.front()),
                                written.inputs.left_out.size() > 1 ? ", ..." : ""));
   }
   terminal.print(fmt::format(

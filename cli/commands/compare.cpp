@@ -3,11 +3,14 @@
 #include "report/compare.hpp"
 
 #include "base/error.hpp"
+#include "base/sqnr.hpp"
+#include "base/words.hpp"
 #include "calibration/calibration.hpp"
 #include "checkpoint/preflight.hpp"
 #include "checkpoint/reader.hpp"
 #include "checkpoint/text_file.hpp"
 #include "commands.hpp"
+#include "conversion_run.hpp"
 #include "installed_formats.hpp"
 #include "outputs_report.hpp"
 #include "progress.hpp"
@@ -33,13 +36,14 @@ using nlohmann::ordered_json;
 using report::LayerComparison;
 
 ordered_json difference_json(const report::Difference& difference) {
-  const auto sqnr = difference.sqnr_db();
-  return {{"sqnr_db", sqnr ? ordered_json(*sqnr) : ordered_json(nullptr)},
-          {"relative_error", difference.relative_error()},
-          {"max_abs_error", difference.max_error},
-          {"error_sum", difference.error_sum},
-          {"signal_sum", difference.signal_sum},
-          {"elements", difference.elements}};
+  ordered_json json;
+  add_sqnr(json, difference.error_sum, difference.signal_sum);
+  json["relative_error"] = difference.relative_error();
+  json["max_abs_error"] = difference.max_error;
+  json["error_sum"] = difference.error_sum;
+  json["signal_sum"] = difference.signal_sum;
+  json["elements"] = difference.elements;
+  return json;
 }
 
 // What is known about two files: their values, and (with inputs) what they do to outputs.
@@ -103,14 +107,9 @@ ordered_json document(const report::Comparison& comparison, std::optional<double
   return json;
 }
 
-std::string decibel(const report::Difference& difference) {
-  const auto sqnr = difference.sqnr_db();
-  return sqnr ? fmt::format("{:.2f} dB", *sqnr) : "exact";
-}
+std::string decibel(const report::Difference& difference) { return sqnr_text(difference.sqnr_db()); }
 
-double order_of(const LayerComparison& layer) {
-  return layer.difference.sqnr_db().value_or(std::numeric_limits<double>::infinity());
-}
+double order_of(const LayerComparison& layer) { return sqnr_order(layer.difference.sqnr_db()); }
 
 void print_layers(Terminal& terminal, std::vector<LayerComparison> layers, size_t shown) {
   if (layers.empty() || shown == 0) return;
@@ -145,11 +144,11 @@ void print_names(Terminal& terminal, const std::string& heading, const std::vect
 void print_text(Terminal& terminal, const report::Comparison& comparison, size_t shown) {
   print_layers(terminal, comparison.layers, shown);
   if (!comparison.layers.empty()) {
-    terminal.print(fmt::format("\ntotal {} over {} layers\n",
+    terminal.print(fmt::format("\ntotal {} over {}\n",
                                terminal.styled(Style::bold, decibel(comparison.total)),
-                               comparison.layers.size()));
+                               plural(comparison.layers.size(), "layer")));
   }
-  terminal.print(fmt::format("{} other tensors are equal\n", comparison.equal));
+  terminal.print(fmt::format("{} equal\n", plural(comparison.equal, "other tensor is", "other tensors are")));
   std::vector<std::string> names;
   for (const report::ChangedTensor& tensor : comparison.changed) {
     names.push_back(tensor.name + " " + tensor.dtype +
@@ -178,10 +177,12 @@ size_t count_below(const report::Comparison& comparison, double least) {
 // Why a comparison does not show that every layer is as good as asked for; "" if it does.
 std::string below_least(const report::Comparison& comparison, double least) {
   if (const size_t below = count_below(comparison, least); below != 0)
-    return fmt::format("{} of {} layers are below {} dB", below, comparison.layers.size(), least);
+    return fmt::format("{} of {} {} below {} dB", below, plural(comparison.layers.size(), "layer"),
+                       below == 1 ? "is" : "are", least);
   if (comparison.layers.empty()) return "no layer could be compared, so none is known to reach --min-sqnr";
   if (!comparison.incomparable.empty())
-    return fmt::format("{} layers could not be compared with --min-sqnr", comparison.incomparable.size());
+    return fmt::format("{} could not be compared with --min-sqnr",
+                       plural(comparison.incomparable.size(), "layer"));
   return "";
 }
 

@@ -1,5 +1,6 @@
 #include "base/bytes.hpp"
 #include "base/error.hpp"
+#include "base/sqnr.hpp"
 #include "base/words.hpp"
 #include "checkpoint/text_file.hpp"
 #include "commands.hpp"
@@ -25,7 +26,6 @@
 
 #include <algorithm>
 #include <chrono>
-#include <cmath>
 
 namespace octavo::cli {
 namespace {
@@ -34,14 +34,11 @@ constexpr size_t kShownOutputs = 20;
 constexpr const char* kEdit = "Edit mode of convert_to_quant";
 
 nlohmann::ordered_json layer_json(const run::LayerResult& layer) {
-  nlohmann::ordered_json json = {{"name", layer.name},
-                                 {"format", layer.format},
-                                 {"optimizer", layer.optimizer},
-                                 {"shape", {layer.rows, layer.cols}},
-                                 {"bytes_in", layer.bytes_in},
-                                 {"bytes_out", layer.bytes_out},
-                                 {"sqnr_db", decibel_json(layer.error_sum, layer.signal_sum)},
-                                 {"max_abs_error_in_basis", layer.max_error}};
+  nlohmann::ordered_json json = {{"name", layer.name},           {"format", layer.format},
+                                 {"optimizer", layer.optimizer}, {"shape", {layer.rows, layer.cols}},
+                                 {"bytes_in", layer.bytes_in},   {"bytes_out", layer.bytes_out}};
+  add_sqnr(json, layer.error_sum, layer.signal_sum);
+  json["max_abs_error_in_basis"] = layer.max_error;
   if (layer.zeroed != 0) json["nonfinite_zeroed"] = layer.zeroed;
   if (layer.overflow != 0) json["overflow_clamped"] = layer.overflow;
   if (layer.underflow != 0) json["underflow_to_zero"] = layer.underflow;
@@ -60,18 +57,16 @@ QualityPage page_of(const Conversion& conversion, const Outcome& outcome) {
   const Total total = total_of(outcome.report);
   QualityPage page{.judged = outcome.path.filename().string(),
                    .reference = conversion.input.filename().string(),
-                   .total_db = {},
+                   .total_db = sqnr_db(total.signal, total.error),
                    .layers = {}};
-  if (total.error > 0) page.total_db = 10 * std::log10(total.signal / total.error);
   for (const run::LayerResult& layer : outcome.report.layers) {
     PageLayer entry{.name = layer.name,
                     .format = layer.format,
                     .rows = layer.rows,
                     .cols = layer.cols,
-                    .sqnr_db = {},
+                    .sqnr_db = sqnr_db(layer.signal_sum, layer.error_sum),
                     .max_error = layer.max_error,
                     .outputs = {}};
-    if (layer.error_sum > 0) entry.sqnr_db = layer.sqnr_db();
     if (const report::LayerOutputs* judged = outputs_of(outcome.outputs, layer.name))
       entry.outputs = page_outputs(*judged);
     page.layers.push_back(std::move(entry));
@@ -96,7 +91,7 @@ void print_json(const Conversion& conversion, const ConversionSources& sources, 
       outcome.seconds > 0 ? static_cast<double>(outcome.report.bytes_read) / outcome.seconds : 0.0;
   json["peak_memory"] = outcome.report.peak_memory;
   const Total total = total_of(outcome.report);
-  json["sqnr_db"] = decibel_json(total.error, total.signal);
+  add_sqnr(json, total.error, total.signal);
   json["layers"] = nlohmann::ordered_json::array();
   for (const run::LayerResult& layer : outcome.report.layers) json["layers"].push_back(layer_json(layer));
   if (conversion.quality_threshold)
@@ -196,7 +191,7 @@ int run(const Arguments& arguments, Terminal& terminal) {
   note_edit_flags(arguments, conversion);
   const std::string dry_run = arguments.text("dry-run").value_or("");
   if (dry_run == "create-template") return write_layer_template(std::move(conversion), arguments, terminal);
-  if (!dry_run.empty()) return show_plan(std::move(conversion), arguments, terminal);
+  if (!dry_run.empty()) return show_plan(std::move(conversion), true, arguments, terminal);
   conversion.judges_outputs = !conversion.discard && (conversion.quality_threshold || conversion.page);
   Session session(arguments, conversion.max_ram);
   complete_conversion(conversion, arguments, session);
@@ -234,7 +229,8 @@ std::vector<Option> options() {
   }
   all.push_back({.name = "dry-run",
                  .value = "WHAT",
-                 .help = "Show the plan and write nothing, or write a layer config that says the same",
+                 .help = "Show the plan and write nothing, failing where convert would, or write a layer "
+                         "config that says the same",
                  .choices = {"analyze", "create-template"},
                  .bare = "analyze"});
   return all;

@@ -2,6 +2,7 @@
 // problem.
 #include "base/bytes.hpp"
 #include "base/error.hpp"
+#include "build.hpp"
 #include "commands.hpp"
 #include "machine.hpp"
 #include "plan/open_plugin.hpp"
@@ -20,12 +21,6 @@
 
 namespace octavo::cli {
 namespace {
-
-#if defined(__clang__)
-constexpr const char* kCompiler = __VERSION__;  // names itself
-#else
-constexpr const char* kCompiler = "g++ " __VERSION__;
-#endif
 
 using nlohmann::ordered_json;
 using report::CheckOutcome;
@@ -103,7 +98,7 @@ ordered_json document(const Diagnosis& diagnosis) {
   ordered_json json = {{"schema", "octavo.doctor/1"},
                        {"ok", diagnosis.ok()},
                        {"version", OCTAVO_VERSION},
-                       {"compiler", kCompiler},
+                       {"compiler", compiler()},
                        {"boundary", fmt::format("{}.{}", OCTAVO_ABI_MAJOR, OCTAVO_ABI_MINOR)}};
   json.update(machine_json());
   json["plugins"] = ordered_json::array();
@@ -131,7 +126,7 @@ ordered_json document(const Diagnosis& diagnosis) {
 void print_machine(Terminal& terminal) {
   const CpuFacts cpu = cpu_facts();
   const MemoryFacts memory = memory_facts();
-  terminal.print(fmt::format("octavo {}, built with {}, plugin boundary {}.{}\n", OCTAVO_VERSION, kCompiler,
+  terminal.print(fmt::format("octavo {}, built with {}, plugin boundary {}.{}\n", OCTAVO_VERSION, compiler(),
                              OCTAVO_ABI_MAJOR, OCTAVO_ABI_MINOR));
   terminal.print(fmt::format("  CPU            {}, {} usable, {}{}\n", cpu.name, cpu.usable,
                              fmt::join(cpu.features, " "),

@@ -87,6 +87,7 @@ Edit read_edit(const Arguments& arguments) {
   asked.options.verify = verify_level(arguments);
   asked.options.durable = !arguments.flag("no-fsync");
   asked.options.sink = checkpoint::SinkKind::unreserved;
+  asked.options.check_stop = [] { run::StopSignals::check(); };
   asked.dry_run = arguments.has("dry-run");
   return asked;
 }

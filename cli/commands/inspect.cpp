@@ -93,7 +93,8 @@ ordered_json document(const Checkpoint& file, const stored::Survey& survey, bool
   json["bytes"] = file.source_bytes();
   json["header_hash"] = file.header_hash();
   json["metadata"] = file.metadata();
-  json["notes"] = file.notes();
+  json["notes"] = nlohmann::ordered_json::array();
+  for (const checkpoint::Note& note : file.notes()) json["notes"].push_back(note.text);
   json["dtypes"] = ordered_json::array();
   for (const auto& [dtype, share] : by_dtype(file)) {
     json["dtypes"].push_back(
@@ -136,7 +137,7 @@ void print_head(Terminal& terminal, const Checkpoint& file) {
   terminal.print(fmt::format("{}{}  {}, {}\n", terminal.styled(Style::bold, first),
                              files.size() > 1 ? fmt::format(" and {} more", files.size() - 1) : "",
                              format_bytes(file.source_bytes()), plural(file.tensors().size(), "tensor")));
-  for (const std::string& note : file.notes()) terminal.print("  note: " + note + "\n");
+  for (const checkpoint::Note& note : file.notes()) terminal.print("  note: " + note.text + "\n");
 }
 
 // As sha256sum prints it.
@@ -164,7 +165,7 @@ void print_tensors(Terminal& terminal, const std::string& heading,
   Table table({{heading}, {"dtype"}, {"shape"}, {"size", Table::Align::right}});
   for (const TensorRef* tensor : tensors) {
     table.add({printable(tensor->info.name), checkpoint::name(tensor->info.dtype),
-               format_shape(tensor->info.shape), format_bytes(tensor->info.bytes())});
+               shape_text(tensor->info.shape), format_bytes(tensor->info.bytes())});
   }
   terminal.print("\n" + table.text());
 }

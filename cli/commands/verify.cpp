@@ -29,8 +29,6 @@ namespace {
 using checkpoint::Checkpoint;
 using nlohmann::ordered_json;
 
-constexpr std::string_view kTolerated = "against the strict rules";
-
 struct Verdict {
   std::optional<Checkpoint> file;  // nothing: no reader takes it
   report::Verification verification;
@@ -43,14 +41,13 @@ struct Verdict {
 // which named the first of it, says nothing more.
 void add_notes(Verdict& verdict, bool lenient) {
   const auto& notes = verdict.file->notes();
-  const bool explained = std::any_of(
-      notes.begin(), notes.end(), [](const std::string& note) { return note.find(kTolerated) != note.npos; });
+  const bool explained =
+      std::any_of(notes.begin(), notes.end(), [](const checkpoint::Note& note) { return note.tolerated; });
   if (explained) verdict.verification.findings.clear();
-  for (const std::string& note : verdict.file->notes()) {
-    const bool tolerated = note.find(kTolerated) != note.npos;
-    const uint32_t severity = !tolerated ? plugin::kNote : lenient ? plugin::kWarning : plugin::kError;
+  for (const checkpoint::Note& note : notes) {
+    const uint32_t severity = !note.tolerated ? plugin::kNote : lenient ? plugin::kWarning : plugin::kError;
     verdict.verification.findings.push_back(
-        {severity, tolerated ? "container-lenient" : "container-note", "", note});
+        {severity, note.tolerated ? "container-lenient" : "container-note", "", note.text});
   }
 }
 
@@ -136,8 +133,9 @@ void print_findings(Terminal& terminal, const Verdict& verdict, bool explain) {
   for (const plugin::Finding& finding : findings) {
     terminal.print(fmt::format(
         "{} {}: {}{}\n", terminal.styled(style_of(finding.severity), plugin::severity_name(finding.severity)),
-        finding.code, finding.tensor.empty() ? "" : printable(finding.tensor) + ": ", finding.message));
-    if (!finding.hint.empty()) terminal.print(fmt::format("    hint: {}\n", finding.hint));
+        finding.code, finding.tensor.empty() ? "" : printable(finding.tensor) + ": ",
+        printable_text(finding.message)));
+    if (!finding.hint.empty()) terminal.print(fmt::format("    hint: {}\n", printable_text(finding.hint)));
     const std::string more = explain ? explanation(finding.code) : "";
     if (!more.empty()) terminal.print("    " + more + "\n");
   }

@@ -1,17 +1,21 @@
-// Each program is a row of a table: versions, what its reader of the container takes, and its rule for a
-// layer.
+// Each program is a row of a table: versions, what its reader of the container takes, whether it renames
+// networks in diffusers' layout, and its rule for a layer.
 #include "consumers/consumers.hpp"
 
 #include "base/error.hpp"
 #include "checkpoint/dtypes.hpp"
 #include "consumers/layer_rules.hpp"
+#include "consumers/renamed_network.hpp"
 
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <array>
+#include <iterator>
 #include <map>
+#include <optional>
 #include <span>
+#include <string_view>
 
 namespace octavo::cli {
 namespace {
@@ -22,6 +26,7 @@ struct Program {
       versions;         // any; the first that loads such a layer; the first that loads some others
   bool reads_metadata;  // `_quantization_metadata` overrules markers
   bool single_file;
+  bool renames;                          // diffusers' keys, but not those of scales and markers
   std::span<const octavo_dtype> dtypes;  // empty: all
   size_t max_rank;
   Opinion (*layer)(const LayerForm&, const MarkerForm*);
@@ -38,26 +43,35 @@ constexpr octavo_dtype kCppDtypes[] = {OCTAVO_F16,     OCTAVO_BF16, OCTAVO_F32, 
                                        OCTAVO_F8_E5M2, OCTAVO_I32,  OCTAVO_I64, OCTAVO_I8,  OCTAVO_U8};
 
 const Program kPrograms[] = {
-    {"ComfyUI", {"", "0.27.0", "0.27.0"}, true, true, kComfyDtypes, kAnyRank, comfyui_layer},
-    {"comfy-kitchen", {"", "0.2.31", "0.2.31"}, true, false, {}, kAnyRank, comfy_kitchen_layer},
+    {"ComfyUI", {"", "0.27.0", "0.27.0"}, true, true, true, kComfyDtypes, kAnyRank, comfyui_layer},
+    {"comfy-kitchen", {"", "0.2.31", "0.2.31"}, true, false, false, {}, kAnyRank, comfy_kitchen_layer},
     {"stable-diffusion.cpp",
      {"", "2026-08", "newer than 2026-08"},
+     false,
      false,
      false,
      kCppDtypes,
      5,
      stable_diffusion_cpp_layer},
-    {"ComfyUI-INT8-Fast", {"", "2026-04", "newer than 2026-04"}, false, true, {}, kAnyRank, int8_fast_layer},
+    {"ComfyUI-INT8-Fast",
+     {"", "2026-04", "newer than 2026-04"},
+     false,
+     true,
+     false,
+     {},
+     kAnyRank,
+     int8_fast_layer},
     {"Forge Neo",
      {"", "neo branch, loader of ComfyUI 0.27", "neo branch, loader of ComfyUI 0.27"},
+     true,
      true,
      true,
      kComfyDtypes,
      kAnyRank,
      forge_neo_layer},
-    {"InvokeAI", {"", "2026-08", "2026-08"}, false, false, {}, kAnyRank, invokeai_layer},
-    {"ComfyUI-QuantOps", {"", "", ""}, false, true, {}, kAnyRank, quantops_layer},
-    {"diffusers", {"", "", ""}, false, false, {}, kAnyRank, diffusers_layer},
+    {"InvokeAI", {"", "2026-08", "2026-08"}, false, false, false, {}, kAnyRank, invokeai_layer},
+    {"ComfyUI-QuantOps", {"", "", ""}, false, true, false, {}, kAnyRank, quantops_layer},
+    {"diffusers", {"", "", ""}, false, false, false, {}, kAnyRank, diffusers_layer},
 };
 
 // What is known about one program while the file is looked through.
@@ -121,12 +135,32 @@ void look_at_container(const Program& program, const StoredFile& file, Verdict& 
   }
 }
 
+Consumer judge_container(const Program& program, const StoredFile& file) {
+  Verdict verdict(program);
+  look_at_container(program, file, verdict);
+  return verdict.consumer(file.layers.size());
+}
+
 Consumer judge(const Program& program, const StoredFile& file) {
   Verdict verdict(program);
   look_at_container(program, file, verdict);
-  for (const LayerForm& layer : file.layers)
-    verdict.add(program.layer(layer, marker_for(layer, program.reads_metadata)), layer.name);
+  const std::optional<RenamedNetwork> renamed = program.renames ? renamed_network(file) : std::nullopt;
+  for (const LayerForm& layer : file.layers) {
+    if (renamed && layer.name.starts_with(renamed->prefix)) {
+      verdict.add({Loads::no, 0,
+                   fmt::format("{} keys in diffusers' layout are renamed without their scales and markers",
+                               renamed->family)},
+                  layer.name);
+    } else {
+      verdict.add(program.layer(layer, marker_for(layer, program.reads_metadata)), layer.name);
+    }
+  }
   return verdict.consumer(file.layers.size());
+}
+
+const Program& program(std::string_view name) {
+  return *std::find_if(std::begin(kPrograms), std::end(kPrograms),
+                       [name](const Program& program) { return program.name == name; });
 }
 
 }  // namespace
@@ -146,6 +180,16 @@ std::vector<Consumer> consumers_of(const StoredFile& file) {
   std::vector<Consumer> consumers;
   for (const Program& program : kPrograms) consumers.push_back(judge(program, file));
   return consumers;
+}
+
+std::vector<std::string> loading_warnings(const StoredFile& file) {
+  std::vector<std::string> warnings;
+  for (const Consumer& consumer :
+       {judge(program("ComfyUI"), file), judge_container(program("stable-diffusion.cpp"), file)}) {
+    if (consumer.loads == Loads::no)
+      warnings.push_back(fmt::format("{} does not load the output: {}", consumer.name, consumer.reason));
+  }
+  return warnings;
 }
 
 }  // namespace octavo::cli

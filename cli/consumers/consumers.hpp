@@ -27,4 +27,8 @@ struct Consumer {
 // One verdict for each program, the worst over all layers and tensors. The order is always the same.
 std::vector<Consumer> consumers_of(const StoredFile& file);
 
+// What the maker of such a file should know, one sentence each: that ComfyUI, which most outputs are made
+// for, does not load it, and that stable-diffusion.cpp's reader refuses the whole file for a tensor in it.
+std::vector<std::string> loading_warnings(const StoredFile& file);
+
 }  // namespace octavo::cli

@@ -1,6 +1,7 @@
 #include "consumers/layer_rules.hpp"
 
 #include "base/error.hpp"
+#include "base/words.hpp"
 #include "checkpoint/dtypes.hpp"
 
 #include <fmt/format.h>
@@ -76,8 +77,6 @@ ScaleShape scale_shape(const LayerForm& layer) {
   return ScaleShape::other;
 }
 
-std::string shape_text(const ScaleForm& scale) { return fmt::format("[{}]", fmt::join(scale.shape, ", ")); }
-
 bool is_group(int64_t group, uint64_t cols) {
   int64_t rest = group;
   while (rest >= 4 && rest % 4 == 0) rest /= 4;
@@ -103,7 +102,7 @@ std::string part_fault(const LayerForm& layer) {
 // (LoRA, full precision) broadcasts, and the CUDA kernels check the rank.
 Opinion tensorwise_in_comfy(const LayerForm& layer, const MarkerForm& marker) {
   if (const std::string fault = part_fault(layer); !fault.empty()) return no(fault);
-  const std::string shape = shape_text(*layer.scale);
+  const std::string shape = shape_text(layer.scale->shape);
   const int64_t group = marker.convrot_group == 0 ? 256 : marker.convrot_group;
   if (marker.convrot && !is_group(group, cols_of(layer)))
     return no(fmt::format("ConvRot groups of {} do not fit {} columns", group, cols_of(layer)));
@@ -136,11 +135,6 @@ Opinion comfy_family(const LayerForm& layer, const MarkerForm* marker, Formats f
   return {Loads::yes, 0, {}};
 }
 
-// ComfyUI renames the diffusers keys of these networks, but not those of scales and markers (issue 14847).
-bool has_diffusers_keys(const LayerForm& layer) {
-  return layer.name.find("single_transformer_blocks.") != std::string::npos;
-}
-
 bool is_embedding(const LayerForm& layer) {
   const std::string_view name = layer.name;
   const std::string_view last = name.substr(name.rfind('.') + 1);
@@ -157,7 +151,7 @@ Opinion tensorwise_in_stable_diffusion_cpp(const LayerForm& layer, const MarkerF
         fmt::format("ConvRot groups of {} do not fit {} columns", marker.convrot_group, cols_of(layer)));
   const uint64_t scales = scale_elements(*layer.scale);
   if (scales != 1 && scales != rows_of(layer))
-    return no(fmt::format("a scale {} does not fit {} rows", shape_text(*layer.scale), rows_of(layer)));
+    return no(fmt::format("a scale {} does not fit {} rows", shape_text(layer.scale->shape), rows_of(layer)));
   const size_t version = scales == rows_of(layer) ? kFirst : kNewer;
   if (marker.convrot && marker.convrot_group != 256)
     return {Loads::yes, version, fmt::format("ConvRot groups of {} run on the CPU", marker.convrot_group)};
@@ -173,7 +167,6 @@ const MarkerForm* marker_for(const LayerForm& layer, bool reads_metadata) {
 }
 
 Opinion comfyui_layer(const LayerForm& layer, const MarkerForm* marker) {
-  if (has_diffusers_keys(layer)) return no("diffusers keys are renamed without their scales and markers");
   return comfy_family(layer, marker, kComfyFormats);
 }
 
@@ -182,7 +175,6 @@ Opinion comfy_kitchen_layer(const LayerForm& layer, const MarkerForm* marker) {
 }
 
 Opinion forge_neo_layer(const LayerForm& layer, const MarkerForm* marker) {
-  if (has_diffusers_keys(layer)) return no("diffusers keys are renamed without their scales and markers");
   return comfy_family(layer, marker, kForgeFormats);
 }
 
@@ -202,7 +194,7 @@ Opinion int8_fast_layer(const LayerForm& layer, const MarkerForm* marker) {
   if (const std::string fault = part_fault(layer); !fault.empty()) return no(fault);
   if (layer.weight_shape.size() != 2) return no("only matrices may be INT8");
   if (scale_elements(*layer.scale) != 1 && scale_shape(layer) != ScaleShape::rows)
-    return no(fmt::format("a scale {} is taken for one number", shape_text(*layer.scale)));
+    return no(fmt::format("a scale {} is taken for one number", shape_text(layer.scale->shape)));
   const bool rotated = marker != nullptr && marker->convrot;
   if (rotated && !layer.marker) return no("it reads markers only, and this layer has none");
   return {Loads::yes, rotated ? kNewer : kFirst, {}};
@@ -217,7 +209,7 @@ Opinion quantops_layer(const LayerForm& layer, const MarkerForm* marker) {
   if (marker->format == kBlockwise) return {Loads::yes, 0, {}};
   const ScaleShape shape = scale_shape(layer);
   if (shape == ScaleShape::other || shape == ScaleShape::vector)
-    return no(fmt::format("a scale {} does not fit {} rows", shape_text(*layer.scale), rows_of(layer)));
+    return no(fmt::format("a scale {} does not fit {} rows", shape_text(layer.scale->shape), rows_of(layer)));
   return {Loads::yes, 0, {}};
 }
 
@@ -234,7 +226,7 @@ Opinion invokeai_layer(const LayerForm& layer, const MarkerForm* marker) {
   const ScaleShape shape = scale_shape(layer);
   const bool fits = format == kBlockwise || (shape != ScaleShape::vector && shape != ScaleShape::other);
   if (!fits || layer.weight_shape.size() != 2)
-    return no(fmt::format("a scale {} does not broadcast to the rows", shape_text(*layer.scale)));
+    return no(fmt::format("a scale {} does not broadcast to the rows", shape_text(layer.scale->shape)));
   return {Loads::dequantized, kFirst, {}};
 }
 

@@ -1,16 +1,19 @@
 #include "consumers/stored_file.hpp"
 
-#include <nlohmann/json.hpp>
+#include "base/json.hpp"
+#include "stored/prefixes.hpp"
 
-#include <algorithm>
+#include <functional>
 #include <map>
 #include <span>
 #include <string_view>
+#include <unordered_map>
 #include <utility>
 
 namespace octavo::cli {
 namespace {
 
+using checkpoint::OutputTensor;
 using checkpoint::TensorRef;
 using nlohmann::json;
 
@@ -18,21 +21,6 @@ constexpr std::string_view kMarker = ".comfy_quant";
 constexpr std::string_view kWeight = ".weight";
 constexpr const char* kMetadata = "_quantization_metadata";
 constexpr uint64_t kMarkerLimit = 65536;
-constexpr int kDepthLimit = 16;
-// ComfyUI looks the names of the metadata up again after it has cut the diffusion model's prefix off.
-constexpr std::string_view kPrefixes[] = {"", "model.diffusion_model.", "model.model.", "net."};
-
-// Nothing where the text is not JSON, or nested deeper than any marker is.
-std::optional<json> parse(std::string_view text) {
-  if (text.find('\0') != std::string_view::npos) return std::nullopt;  // the parser takes it for the end
-  bool too_deep = false;
-  const auto limit = [&](int depth, json::parse_event_t, json&) {
-    return !(too_deep |= depth > kDepthLimit);
-  };
-  json parsed = json::parse(text.begin(), text.end(), limit, false);
-  if (too_deep || parsed.is_discarded()) return std::nullopt;
-  return parsed;
-}
 
 const json* value_of(const json& object, const char* key) {
   if (const auto found = object.find(key); found != object.end()) return &*found;
@@ -70,37 +58,65 @@ std::string text_of(const checkpoint::Checkpoint& file, const TensorRef& tensor)
   return text;
 }
 
-MarkerForm read_marker(const checkpoint::Checkpoint& file, const TensorRef& tensor) {
-  const bool is_marker = tensor.info.dtype == OCTAVO_U8 && tensor.info.shape.size() == 1 &&
-                         tensor.info.bytes() > 0 && tensor.info.bytes() <= kMarkerLimit;
-  return is_marker ? marker_form(parse(text_of(file, tensor))) : MarkerForm{.readable = false};
+// A file, on disk or planned: what its header says, and the contents of a marker.
+class Contents {
+ public:
+  using Text = std::function<std::string(size_t)>;  // of the tensor with this index
+  using Metadata = std::map<std::string, std::string>;
+
+  Contents(std::vector<OutputTensor> tensors, const Metadata& metadata, Text text)
+      : tensors_(std::move(tensors)), metadata_(metadata), text_(std::move(text)) {
+    for (const OutputTensor& tensor : tensors_) by_name_.emplace(tensor.name, &tensor);
+  }
+
+  const std::vector<OutputTensor>& tensors() const { return tensors_; }
+  const Metadata& metadata() const { return metadata_; }
+  std::string text(size_t index) const { return text_(index); }
+
+  const OutputTensor* find(const std::string& name) const {
+    const auto found = by_name_.find(name);
+    return found == by_name_.end() ? nullptr : found->second;
+  }
+
+ private:
+  std::vector<OutputTensor> tensors_;
+  const Metadata& metadata_;
+  Text text_;
+  std::unordered_map<std::string_view, const OutputTensor*> by_name_;
+};
+
+MarkerForm read_marker(const Contents& file, size_t index) {
+  const OutputTensor& tensor = file.tensors()[index];
+  const bool is_marker = tensor.dtype == OCTAVO_U8 && tensor.shape.size() == 1 && tensor.shape[0] > 0 &&
+                         tensor.shape[0] <= kMarkerLimit;
+  return is_marker ? marker_form(parse_untrusted<json>(file.text(index))) : MarkerForm{.readable = false};
 }
 
-const TensorRef* weight_of(const checkpoint::Checkpoint& file, const std::string& base) {
-  const TensorRef* weight = file.find(base + std::string(kWeight));
+const OutputTensor* weight_of(const Contents& file, const std::string& base) {
+  const OutputTensor* weight = file.find(base + std::string(kWeight));
   return weight != nullptr ? weight : file.find(base);
 }
 
-std::string name_in_file(const checkpoint::Checkpoint& file, const std::string& name) {
-  for (const std::string_view prefix : kPrefixes) {
+std::string name_in_file(const Contents& file, const std::string& name) {
+  for (const std::string_view prefix : stored::kHeaderPrefixes) {
     std::string base = std::string(prefix) + name;
     if (weight_of(file, base) != nullptr) return base;
   }
   return name;
 }
 
-std::optional<ScaleForm> scale_form(const checkpoint::Checkpoint& file, const std::string& key) {
-  const TensorRef* scale = file.find(key);
+std::optional<ScaleForm> scale_form(const Contents& file, const std::string& key) {
+  const OutputTensor* scale = file.find(key);
   if (scale == nullptr) return std::nullopt;
-  return ScaleForm{scale->info.dtype, scale->info.shape};
+  return ScaleForm{scale->dtype, scale->shape};
 }
 
 using Layers = std::map<std::string, LayerForm>;
 
-bool add_metadata(const checkpoint::Checkpoint& file, Layers& layers) {
+bool add_metadata(const Contents& file, Layers& layers) {
   const auto found = file.metadata().find(kMetadata);
   if (found == file.metadata().end()) return true;
-  const std::optional<json> parsed = parse(found->second);
+  const std::optional<json> parsed = parse_untrusted<json>(found->second);
   if (!parsed || !parsed->is_object()) return false;
   const auto named = parsed->find("layers");
   if (named == parsed->end() || !named->is_object()) return false;
@@ -110,33 +126,56 @@ bool add_metadata(const checkpoint::Checkpoint& file, Layers& layers) {
   return true;
 }
 
-}  // namespace
-
-StoredFile read_stored_file(const checkpoint::Checkpoint& file) {
+StoredFile form_of(const Contents& file) {
   StoredFile stored;
-  stored.files = file.files().size();
   Layers layers;
-  for (const TensorRef& tensor : file.tensors()) {
-    const std::string& key = tensor.info.name;
-    stored.tensors.push_back({key, tensor.info.dtype, tensor.info.shape.size()});
+  for (size_t i = 0; i < file.tensors().size(); ++i) {
+    const OutputTensor& tensor = file.tensors()[i];
+    const std::string& key = tensor.name;
+    stored.tensors.push_back({key, tensor.dtype, tensor.shape.size()});
     if (key.size() > kMarker.size() && key.ends_with(kMarker)) {
-      layers[key.substr(0, key.size() - kMarker.size())].marker = read_marker(file, tensor);
-    } else if (key.ends_with(kWeight) && tensor.info.dtype == OCTAVO_I8 && tensor.info.shape.size() >= 2) {
+      layers[key.substr(0, key.size() - kMarker.size())].marker = read_marker(file, i);
+    } else if (key.ends_with(kWeight) && tensor.dtype == OCTAVO_I8 && tensor.shape.size() >= 2) {
       layers[key.substr(0, key.size() - kWeight.size())];
     }
   }
   stored.metadata_readable = add_metadata(file, layers);
   for (auto& [name, layer] : layers) {
     layer.name = name;
-    if (const TensorRef* weight = weight_of(file, name)) {
-      layer.weight_dtype = weight->info.dtype;
-      layer.weight_shape = weight->info.shape;
+    if (const OutputTensor* weight = weight_of(file, name)) {
+      layer.weight_dtype = weight->dtype;
+      layer.weight_shape = weight->shape;
     }
     layer.scale = scale_form(file, name + ".weight_scale");
-    layer.legacy_scale = scale_form(file, name + ".scale_weight");
     stored.layers.push_back(std::move(layer));
   }
   return stored;
+}
+
+}  // namespace
+
+StoredFile read_stored_file(const checkpoint::Checkpoint& file) {
+  std::vector<OutputTensor> tensors;
+  tensors.reserve(file.tensors().size());
+  for (const TensorRef& tensor : file.tensors())
+    tensors.push_back({tensor.info.name, tensor.info.dtype, tensor.info.shape});
+  const auto text = [&](size_t index) { return text_of(file, file.tensors()[index]); };
+  StoredFile stored = form_of(Contents(std::move(tensors), file.metadata(), text));
+  stored.files = file.files().size();
+  return stored;
+}
+
+StoredFile planned_file(const plan::Plan& plan, const checkpoint::Checkpoint& source) {
+  std::map<size_t, const plan::PlannedConstant*> constants;
+  for (const plan::PlannedConstant& constant : plan.constants) constants.emplace(constant.output, &constant);
+  std::map<size_t, const plan::PlannedCopy*> copies;
+  for (const plan::PlannedCopy& copy : plan.copies) copies.emplace(copy.output, &copy);
+  const auto text = [&](size_t index) {
+    if (const auto made = constants.find(index); made != constants.end()) return made->second->bytes;
+    const auto kept = copies.find(index);
+    return kept == copies.end() ? std::string() : text_of(source, *kept->second->source);
+  };
+  return form_of(Contents(plan.outputs, plan.metadata, text));
 }
 
 }  // namespace octavo::cli

@@ -1,9 +1,10 @@
 // What the programs that load checkpoints see in one: which layers are marked as quantized and how, and the
 // dtypes of everything. Read from the file alone, so that it also holds for formats that octavo has no plugin
-// for.
+// for; or from the plan of a file.
 #pragma once
 
 #include "checkpoint/reader.hpp"
+#include "plan/plan.hpp"
 
 #include <octavo/abi/tensor.h>
 
@@ -36,8 +37,7 @@ struct LayerForm {
   std::optional<MarkerForm> metadata = {};  // entry of the header
   octavo_dtype weight_dtype = OCTAVO_I8;
   std::vector<uint64_t> weight_shape = {};
-  std::optional<ScaleForm> scale = {};         // `.weight_scale`
-  std::optional<ScaleForm> legacy_scale = {};  // `.scale_weight`
+  std::optional<ScaleForm> scale = {};  // `.weight_scale`
 };
 
 struct TensorForm {
@@ -56,5 +56,9 @@ struct StoredFile {
 // Layers are the ones that a marker, the metadata or an I8 weight of two or more dimensions makes.
 // Throws Error io or bad_input if a marker cannot be read.
 StoredFile read_stored_file(const checkpoint::Checkpoint& file);
+
+// The same of an output before it is written, in one file. `source`: the checkpoint that the plan was made
+// for, whose markers of kept layers are read.
+StoredFile planned_file(const plan::Plan& plan, const checkpoint::Checkpoint& source);
 
 }  // namespace octavo::cli

@@ -1,6 +1,7 @@
 #include "page/quality_page.hpp"
 
 #include "base/error.hpp"
+#include "base/sqnr.hpp"
 #include "page/charts.hpp"
 
 #include <fmt/format.h>
@@ -40,16 +41,13 @@ th,td{padding:4px 10px 4px 0;text-align:right;white-space:nowrap;border-bottom:1
 th:first-child,td:first-child{text-align:left;white-space:normal;overflow-wrap:anywhere;min-width:150px}
 )";
 
-std::string decibel(const std::optional<double>& value) {
-  return value ? fmt::format("{:.2f} dB", *value) : "exact";
-}
-
 // Of squares, as people read errors: 0.84 %.
 std::string percent(double squares) { return fmt::format("{:#.3g} %", 100 * std::sqrt(squares)); }
 
-double order_of(const PageLayer& layer) {
-  return layer.sqnr_db.value_or(std::numeric_limits<double>::infinity());
-}
+double order_of(const PageLayer& layer) { return sqnr_order(layer.sqnr_db); }
+
+// A place on a scale of dB: neither exact nor not finite.
+bool has_place(const PageLayer& layer) { return layer.sqnr_db && std::isfinite(*layer.sqnr_db); }
 
 // "double_blocks.3" of "double_blocks.3.img_attn.qkv"; "" without a number.
 std::string block_of(const std::string& name) {
@@ -88,13 +86,13 @@ bool comes_before(std::string_view a, std::string_view b) {
 std::string chart_by_layer(const QualityPage& page) {
   std::vector<double> values;
   for (const PageLayer& layer : page.layers) {
-    if (layer.sqnr_db) values.push_back(*layer.sqnr_db);
+    if (has_place(layer)) values.push_back(*layer.sqnr_db);
   }
   std::sort(values.begin(), values.end());
   const double limit = values.empty() ? 0 : values[values.size() / 20];  // the worst twentieth stands out
   std::vector<Point> points;
   for (const PageLayer& layer : page.layers) {
-    if (!layer.sqnr_db) continue;
+    if (!has_place(layer)) continue;
     points.push_back({.label = fmt::format("{}: {:.2f} dB", layer.name, *layer.sqnr_db),
                       .low = *layer.sqnr_db,
                       .high = *layer.sqnr_db,
@@ -115,7 +113,7 @@ std::string chart_by_block(const QualityPage& page) {
   std::map<std::string, size_t> index;
   for (const PageLayer& layer : page.layers) {
     const std::string name = block_of(layer.name);
-    if (name.empty() || !layer.sqnr_db) continue;
+    if (name.empty() || !has_place(layer)) continue;
     const auto [place, is_new] = index.emplace(name, blocks.size());
     if (is_new) blocks.push_back({.name = name});
     BlockQuality& block = blocks[place->second];
@@ -138,7 +136,7 @@ std::string chart_by_block(const QualityPage& page) {
 std::string chart_of_counts(const QualityPage& page) {
   std::vector<double> values;
   for (const PageLayer& layer : page.layers) {
-    if (layer.sqnr_db) values.push_back(*layer.sqnr_db);
+    if (has_place(layer)) values.push_back(*layer.sqnr_db);
   }
   return histogram("Layers by SQNR", values, " dB");
 }
@@ -166,12 +164,12 @@ std::string item(const std::string& name, const std::string& value) {
 }
 
 std::string numbers(const QualityPage& page, const std::vector<const PageLayer*>& layers) {
-  std::string html = "<dl>" + item("SQNR over all layers", decibel(page.total_db)) +
+  std::string html = "<dl>" + item("SQNR over all layers", sqnr_text(page.total_db)) +
                      item("layers", std::to_string(page.layers.size()));
   const auto worst =
       std::min_element(page.layers.begin(), page.layers.end(),
                        [](const PageLayer& a, const PageLayer& b) { return order_of(a) < order_of(b); });
-  if (worst != page.layers.end()) html += item("worst layer", decibel(worst->sqnr_db));
+  if (worst != page.layers.end()) html += item("worst layer", sqnr_text(worst->sqnr_db));
   double total = 0, nearest = 0;
   size_t judged = 0;
   for (const PageLayer* layer : layers) {
@@ -209,10 +207,10 @@ std::string table(const std::vector<const PageLayer*>& layers) {
   if (with_outputs) html += "<th>W8A8</th><th>W8A16</th><th>of activations</th><th>against nearest</th>";
   html += "<th>largest error</th><th>shape</th><th>format</th></tr></thead><tbody>\n";
   for (const PageLayer* layer : layers) {
-    html +=
-        fmt::format("<tr><td>{}</td><td>{}</td>{}<td>{:.3g}</td><td>{} × {}</td><td>{}</td></tr>\n",
-                    escaped(layer->name), decibel(layer->sqnr_db), with_outputs ? outputs_cells(*layer) : "",
-                    layer->max_error, layer->rows, layer->cols, escaped(layer->format));
+    html += fmt::format("<tr><td>{}</td><td>{}</td>{}<td>{:.3g}</td><td>{} × {}</td><td>{}</td></tr>\n",
+                        escaped(layer->name), sqnr_text(layer->sqnr_db),
+                        with_outputs ? outputs_cells(*layer) : "", layer->max_error, layer->rows, layer->cols,
+                        escaped(layer->format));
   }
   return html + "</tbody></table></div>\n";
 }

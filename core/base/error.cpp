@@ -33,10 +33,13 @@ std::string_view without_operation(std::string_view message) {
   return message.substr(end + 2);
 }
 
-std::string printable(std::string_view name) {
+namespace {
+
+// Cut after `most` bytes of the name.
+std::string escaped(std::string_view name, size_t most) {
   using utf8 = boost::locale::utf::utf_traits<char>;
   const auto is_plain = [](char c) { return c >= ' ' && c <= '~'; };
-  if (name.size() <= kShownBytes && std::all_of(name.begin(), name.end(), is_plain)) return std::string(name);
+  if (name.size() <= most && std::all_of(name.begin(), name.end(), is_plain)) return std::string(name);
   std::string shown;
   const char* next = name.data();
   const char* const end = next + name.size();
@@ -45,7 +48,7 @@ std::string printable(std::string_view name) {
     const auto point = utf8::decode(next, end);
     const bool invalid = point == boost::locale::utf::illegal || point == boost::locale::utf::incomplete;
     if (invalid) next = start + 1;
-    if (static_cast<size_t>(next - name.data()) > kShownBytes) return shown + "...";
+    if (static_cast<size_t>(next - name.data()) > most) return shown + "...";
     if (!invalid && !hides_or_controls(point)) {
       shown.append(start, next);
       continue;
@@ -55,5 +58,11 @@ std::string printable(std::string_view name) {
   }
   return shown;
 }
+
+}  // namespace
+
+std::string printable(std::string_view name) { return escaped(name, kShownBytes); }
+
+std::string printable_text(std::string_view text) { return escaped(text, text.size()); }
 
 }  // namespace octavo

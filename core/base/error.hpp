@@ -18,7 +18,7 @@ enum class ErrorCode {
   io = 5,             // disk, file system, permissions
   resources = 6,      // out of memory, or the device that was asked for failed
   verify = 7,         // verify found problems
-  stopped = 75,       // stopped safely, resumable
+  stopped = 75,       // a plugin ended its work because it was told to
   interrupted = 130,  // SIGINT
   terminated = 143,   // SIGTERM
 };
@@ -44,5 +44,8 @@ std::string_view without_operation(std::string_view message);
 // direction or the visibility of text, and bytes that are no UTF-8 are escaped as \xNN; other UTF-8 stays.
 // Cut after 200 bytes of the name, which "..." then marks.
 std::string printable(std::string_view name);
+
+// The same of a whole sentence with such names in it, which is not cut.
+std::string printable_text(std::string_view text);
 
 }  // namespace octavo

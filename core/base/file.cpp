@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <bit>
 #include <cerrno>
 #include <cstring>
 #include <linux/fs.h>
@@ -18,6 +19,9 @@
 
 namespace octavo {
 namespace {
+
+// Numbers are taken as they lie in a file: low byte first.
+static_assert(std::endian::native == std::endian::little);
 
 // One call moves at most this much: Linux stops at 2 GiB - 4 KiB, and a lane shall notice a cancel soon.
 constexpr size_t kLargestTransfer = size_t{1} << 30;
@@ -226,6 +230,13 @@ std::optional<FileSnapshot> snapshot_of(const std::filesystem::path& path) {
   struct stat status {};
   if (::stat(path.c_str(), &status) != 0) return std::nullopt;
   return to_snapshot(status);
+}
+
+void verify_unchanged(const std::filesystem::path& path, const FileSnapshot& before) {
+  if (snapshot_of(path) == before) return;
+  throw Error(ErrorCode::bad_input,
+              fmt::format("[read] {}: the file was changed while it was read", printable(path.string())),
+              "run again when nothing else writes to it");
 }
 
 void rename_path(const std::filesystem::path& from, const std::filesystem::path& to, Replace replace) {

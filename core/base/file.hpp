@@ -1,5 +1,7 @@
-// Files: every system call that reads, writes, reserves, syncs, renames or removes goes through this file, so
-// that a fault can be put under all of them. Short transfers and EINTR are handled here and nowhere else.
+// Files: what reads, writes, reserves, syncs and renames a checkpoint goes through this file, so that a fault
+// can be put under all of it. Short transfers and EINTR are handled here and nowhere else. Elsewhere are the
+// mapping of the output (checkpoint::ByteSink), what a signal's handler removes (run::StopSignals), and
+// looking at folders.
 #pragma once
 
 #include <cstddef>
@@ -92,6 +94,9 @@ std::string read_text(const File& file, uint64_t most, std::string_view operatio
 
 // The state of what a path leads to (symlinks followed); nothing where there is no such thing.
 std::optional<FileSnapshot> snapshot_of(const std::filesystem::path& path);
+
+// Throws Error bad_input unless the path still leads to the file as it was.
+void verify_unchanged(const std::filesystem::path& path, const FileSnapshot& before);
 
 enum class Replace { yes, no };
 

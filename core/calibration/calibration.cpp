@@ -73,9 +73,10 @@ FileContents Calibration::read_file(const std::filesystem::path& path) {
   const std::string shown = printable(path.filename().string());
   if (path.extension() == ".json" && !path.string().ends_with(".index.json")) {
     const File file = File::open_to_read(path);
+    texts_[path] = file.snapshot();
     const std::string text = read_text(file, kLargestText, "calibration");
     identify(xxh3_128_hex(text), text.size());
-    identities_.push_back(file.snapshot().identity);
+    identities_.push_back(texts_[path].identity);
     return read_json_text(text, shown);
   }
   const checkpoint::Checkpoint& file =
@@ -150,6 +151,11 @@ std::vector<std::string> Calibration::check_against(const checkpoint::Checkpoint
   }
   return {fmt::format("calibration: {} of {} layers are not in the checkpoint ({}{})", unknown.size(),
                       layers_.size(), printable(unknown.front()), unknown.size() > 1 ? ", ..." : "")};
+}
+
+void Calibration::verify_unchanged() const {
+  for (const auto& file : files_) file->verify_unchanged();
+  for (const auto& [path, snapshot] : texts_) octavo::verify_unchanged(path, snapshot);
 }
 
 void Calibration::read(const InputGroup& group, int64_t begin, int64_t count,

@@ -68,6 +68,9 @@ class Calibration {
   // Throws Error io, and bad_input, naming row and column, for a value that is not finite.
   void read(const InputGroup& group, int64_t begin, int64_t count, std::span<std::byte> bytes) const;
 
+  // Looks at every file again. Throws Error bad_input if one was changed or replaced since it was added.
+  void verify_unchanged() const;
+
   const std::vector<FileIdentity>& identities() const { return identities_; }
   const std::vector<std::string>& notes() const { return notes_; }
   // What the provenance names: XXH3-128 (hex) of the headers, statistics and some rows (of JSON files: the
@@ -85,6 +88,7 @@ class Calibration {
   std::map<std::string, std::string, std::less<>> layers_;                         // to the name of its group
   std::map<const checkpoint::TensorRef*, const checkpoint::Checkpoint*> holders_;  // of samples
   std::vector<std::unique_ptr<checkpoint::Checkpoint>> files_;
+  std::map<std::filesystem::path, FileSnapshot> texts_;  // JSON files
   std::vector<FileIdentity> identities_;
   std::vector<std::string> notes_;
   std::string hash_;

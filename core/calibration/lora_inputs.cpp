@@ -8,15 +8,14 @@ namespace {
 
 constexpr std::string_view kWeight = ".weight";
 
-// False for a row of zeros.
-bool append_scaled(const float* row, int64_t cols, lora::Matrix& rows) {
+// A row of zeros is left out.
+void append_scaled(const float* row, int64_t cols, lora::Matrix& rows) {
   double squares = 0;
   for (int64_t c = 0; c < cols; ++c) squares += double{row[c]} * double{row[c]};
-  if (squares == 0) return false;
+  if (squares == 0) return;
   const double factor = std::sqrt(static_cast<double>(cols) / squares);
   for (int64_t c = 0; c < cols; ++c) rows.values.push_back(static_cast<float>(double{row[c]} * factor));
   ++rows.rows;
-  return true;
 }
 
 bool is_layer(const checkpoint::Checkpoint& source, const std::string& key) {

@@ -11,6 +11,7 @@
 #include "checkpoint/byte_sink.hpp"
 
 #include "base/cpus.hpp"
+#include "base/crew.hpp"
 #include "base/error.hpp"
 
 #include <unistd.h>
@@ -21,10 +22,10 @@
 #include <cstring>
 #include <exception>
 #include <linux/magic.h>
+#include <memory>
 #include <mutex>
 #include <sys/mman.h>
 #include <sys/statfs.h>
-#include <thread>
 
 namespace octavo::checkpoint {
 namespace {
@@ -72,7 +73,7 @@ class MappedSink : public ByteSink {
   std::mutex mutex_;
   std::condition_variable advanced_;
   std::exception_ptr failure_;  // under mutex_
-  std::thread reserver_;
+  std::unique_ptr<Crew> reserver_;
 };
 
 MappedSink::MappedSink(const File& file, uint64_t bytes, uint64_t reserved)
@@ -82,7 +83,7 @@ MappedSink::MappedSink(const File& file, uint64_t bytes, uint64_t reserved)
     throw Error(ErrorCode::io, fmt::format("[map] {}: {}", printable(file.path()), std::strerror(errno)));
   base_ = static_cast<std::byte*>(base);
   try {
-    reserver_ = std::thread([this] { reserve_ahead(); });
+    reserver_ = std::make_unique<Crew>(1, [this](unsigned) { reserve_ahead(); });
   } catch (...) {
     ::munmap(base_, bytes_);
     throw;
@@ -96,7 +97,7 @@ MappedSink::~MappedSink() {
 
 void MappedSink::stop() {
   stopped_ = true;
-  if (reserver_.joinable()) reserver_.join();
+  reserver_.reset();
 }
 
 void MappedSink::reserve_ahead() {
@@ -142,7 +143,7 @@ void MappedSink::write(uint64_t offset, std::span<const std::byte> bytes) {
 }
 
 void MappedSink::finish() {
-  if (reserver_.joinable()) reserver_.join();
+  reserver_.reset();
   const std::lock_guard lock(mutex_);
   if (failure_) std::rethrow_exception(failure_);
 }

@@ -2,6 +2,7 @@
 
 #include "base/bytes.hpp"
 #include "base/error.hpp"
+#include "base/words.hpp"
 #include "checkpoint/dtypes.hpp"
 #include "checkpoint/header_json.hpp"
 
@@ -11,10 +12,6 @@
 
 namespace octavo::checkpoint {
 namespace {
-
-std::string shape_text(const TensorInfo& tensor) {
-  return fmt::format("[{}]", fmt::join(tensor.shape, ", "));
-}
 
 // Elements as the reference reader counts them: from the left, so that a leading 0 hides what follows.
 std::optional<uint64_t> elements_from_left(const std::vector<uint64_t>& shape) {
@@ -30,7 +27,7 @@ std::optional<uint64_t> elements_from_left(const std::vector<uint64_t>& shape) {
 void check_size(const TensorInfo& tensor, const std::string& file, Strictness strictness) {
   const auto refuse = [&](const std::string& what) {
     refuse_header(file, fmt::format("tensor \"{}\", {} {}: {}", printable(tensor.name), name(tensor.dtype),
-                                    shape_text(tensor), what));
+                                    shape_text(tensor.shape), what));
   };
   const std::optional<uint64_t> elements =
       strictness == Strictness::strict ? element_count(tensor.shape) : elements_from_left(tensor.shape);
@@ -56,9 +53,8 @@ void sort_by_name(HeaderEntries& entries, const std::string& file, Strictness st
     refuse_header(file, fmt::format("tensor \"{}\" is there twice", printable(twice->name)));
   // The last of equals counts: keep the first of each run seen from the end.
   const auto kept = std::unique(tensors.rbegin(), tensors.rend(), same);
-  entries.notes.push_back(
-      fmt::format("against the strict rules: {} duplicate tensor names; the last of each counts",
-                  kept.base() - tensors.begin()));
+  entries.notes.push_back(tolerated(
+      fmt::format("{} duplicate tensor names; the last of each counts", kept.base() - tensors.begin())));
   tensors.erase(tensors.begin(), kept.base());
 }
 

@@ -35,11 +35,17 @@ struct TensorInfo {
   uint64_t bytes() const { return end - begin; }
 };
 
+// What is odd about a file without making it invalid, in one sentence.
+struct Note {
+  std::string text;
+  bool tolerated = false;  // only the strict rules forbid it: there is none of these in a strict reading
+};
+
 struct Header {
   std::map<std::string, std::string> metadata;
   std::vector<TensorInfo> tensors;  // by name, ascending (bytewise); names are unique
   uint64_t data_start = 0;          // in the file
-  std::vector<std::string> notes;   // oddities that do not make the file invalid, one sentence each
+  std::vector<Note> notes;
 
   const TensorInfo* find(std::string_view name) const;  // nullptr where there is none
 };

@@ -31,18 +31,16 @@ class EntryReader {
 
   HeaderEntries take() {
     if (unknown_fields_ > kMaxNotes)
-      entries_.notes.push_back(
-          fmt::format("{} more unknown fields were ignored", unknown_fields_ - kMaxNotes));
+      note(fmt::format("{} more unknown fields were ignored", unknown_fields_ - kMaxNotes));
     if (tolerated_ > kMaxNotes)
-      entries_.notes.push_back(
-          fmt::format("against the strict rules: {} more places", tolerated_ - kMaxNotes));
+      entries_.notes.push_back(tolerated(fmt::format("{} more places", tolerated_ - kMaxNotes)));
     return std::move(entries_);
   }
 
   // The interface that nlohmann::json::sax_parse calls. Everything wrong is thrown, so all return true.
   bool null() {
     if (place_ == Place::root && in_metadata_key_) {
-      entries_.notes.push_back("__metadata__ is null; taken as empty");
+      note("__metadata__ is null; taken as empty");
       in_metadata_key_ = false;
       return true;
     }
@@ -65,6 +63,7 @@ class EntryReader {
 
  private:
   [[noreturn]] void refuse(const std::string& what) const { refuse_header(file_, what); }
+  void note(std::string text) { entries_.notes.push_back({std::move(text)}); }
   void strictly(const std::string& what);
   std::string where() const;
   bool scalar(const std::string& kind);
@@ -199,7 +198,7 @@ void EntryReader::enter() {
 // What the reference reader lets pass is refused, or said where the reader is lenient.
 void EntryReader::strictly(const std::string& what) {
   if (!lenient_) refuse(what);
-  if (++tolerated_ <= kMaxNotes) entries_.notes.push_back("against the strict rules: " + what);
+  if (++tolerated_ <= kMaxNotes) entries_.notes.push_back(tolerated(what));
 }
 
 bool EntryReader::start_object(size_t) {
@@ -301,8 +300,7 @@ void EntryReader::entry_key(const std::string& key) {
            : key == "data_offsets" ? Field::offsets
                                    : Field::unknown;
   if (field_ == Field::unknown && ++unknown_fields_ <= kMaxNotes)
-    entries_.notes.push_back(
-        fmt::format("tensor \"{}\": unknown field \"{}\" ignored", printable(entry_.name), printable(key)));
+    note(fmt::format("tensor \"{}\": unknown field \"{}\" ignored", printable(entry_.name), printable(key)));
 }
 
 void EntryReader::begin_entry() {
@@ -344,6 +342,8 @@ bool EntryReader::parse_error(size_t position, const std::string& token,
 void refuse_header(const std::string& file, const std::string& what, const std::string& hint) {
   throw Error(ErrorCode::bad_input, fmt::format("[header] {}: {}", printable(file), what), hint);
 }
+
+Note tolerated(const std::string& what) { return {"against the strict rules: " + what, true}; }
 
 HeaderEntries read_entries(const std::string& json, const std::string& file, Strictness strictness) {
   if (json.starts_with("\xef\xbb\xbf")) refuse_header(file, "the header begins with a byte order mark");

@@ -3,7 +3,6 @@
 #include "base/error.hpp"
 #include "checkpoint/preflight.hpp"
 
-#include <algorithm>
 #include <system_error>
 #include <utility>
 
@@ -16,12 +15,6 @@ namespace fs = std::filesystem;
 // side by side: 8 files by positioned writes 16 GB/s, one by a mapping 5 GB/s (tmpfs, 16 cores). Few files
 // are better off each with a mapping.
 constexpr size_t kManyFiles = 4;
-
-uint64_t largest_file(const ShardSet& shards) {
-  uint64_t largest = shards.index_json.size();
-  for (const Layout& layout : shards.layouts) largest = std::max(largest, layout.file_bytes);
-  return largest;
-}
 
 std::string create_temp_folder(const fs::path& final_path) {
   for (;;) {
@@ -42,7 +35,7 @@ OutputFolder::OutputFolder(const fs::path& final_path, ShardSet shards, const Ou
     : final_path_(output_name(final_path)), shards_(std::move(shards)), options_(options) {
   if (!options_.discard) {
     check_target(final_path_, OutputKind::folder, options_.force, options_.inputs);
-    check_room(folder_of(final_path_), shards_.bytes(), largest_file(shards_));
+    check_room(folder_of(final_path_), shards_.bytes(), shards_.largest_file());
     lock_.take(final_path_);
     temp_path_ = create_temp_folder(final_path_);
   }
@@ -72,6 +65,7 @@ void OutputFolder::commit() {
   for (const std::unique_ptr<OutputFile>& file : files_) file->commit();
   files_.clear();
   write_index();
+  if (options_.check_stop) options_.check_stop();
   publish();
 }
 

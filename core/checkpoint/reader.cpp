@@ -51,7 +51,8 @@ void Checkpoint::add_file(const std::filesystem::path& path, Strictness strictne
   tensors_.reserve(tensors_.size() + framed.header.tensors.size());
   for (TensorInfo& info : framed.header.tensors) tensors_.push_back({std::move(info), index});
   const std::string shown = printable(path.filename().string());
-  for (const std::string& note : framed.header.notes) notes_.push_back(fmt::format("{}: {}", shown, note));
+  for (const Note& note : framed.header.notes)
+    notes_.push_back({fmt::format("{}: {}", shown, note.text), note.tolerated});
   merge_metadata(framed.header.metadata, shown);
   sources_.push_back(std::move(source));
 }
@@ -59,7 +60,7 @@ void Checkpoint::add_file(const std::filesystem::path& path, Strictness strictne
 void Checkpoint::open_shards(const std::filesystem::path& index_path, Strictness strictness,
                              std::string& hashes) {
   const File index_file = File::open_to_read(index_path);
-  indexes_.push_back(index_file.snapshot().identity);
+  indexes_.push_back({index_path, index_file.snapshot()});
   const ShardIndex index = parse_index(read_text(index_file, kMaxHeaderBytes, "index"), index_file.path());
   std::set<std::string> names;
   for (const auto& [tensor, shard] : index.weight_map) names.insert(shard);
@@ -68,21 +69,21 @@ void Checkpoint::open_shards(const std::filesystem::path& index_path, Strictness
   sort_tensors();
   check_against_index(index, index_file.path(), shards, *this);
   if (tensors_.size() > index.weight_map.size())
-    notes_.push_back(fmt::format("{} tensors are in the shards but not in the index",
-                                 tensors_.size() - index.weight_map.size()));
+    notes_.push_back({fmt::format("{} tensors are in the shards but not in the index",
+                                  tensors_.size() - index.weight_map.size())});
   uint64_t bytes = 0;
   for (const TensorRef& tensor : tensors_) bytes += tensor.info.bytes();
   if (index.total_size && *index.total_size != static_cast<double>(bytes))
-    notes_.push_back(
-        fmt::format("the index says total_size {:.0f}, the tensors have {} bytes", *index.total_size, bytes));
+    notes_.push_back({fmt::format("the index says total_size {:.0f}, the tensors have {} bytes",
+                                  *index.total_size, bytes)});
 }
 
 void Checkpoint::merge_metadata(const std::map<std::string, std::string>& metadata, const std::string& file) {
   for (const auto& [key, value] : metadata) {
     const auto [position, inserted] = metadata_.emplace(key, value);
     if (!inserted && position->second != value)
-      notes_.push_back(fmt::format("{}: its metadata \"{}\" differs from an earlier file's, which stands",
-                                   file, printable(key)));
+      notes_.push_back({fmt::format("{}: its metadata \"{}\" differs from an earlier file's, which stands",
+                                    file, printable(key))});
   }
 }
 
@@ -134,20 +135,15 @@ std::vector<std::filesystem::path> Checkpoint::files() const {
 }
 
 std::vector<FileIdentity> Checkpoint::identities() const {
-  std::vector<FileIdentity> all = indexes_;
+  std::vector<FileIdentity> all;
+  for (const Index& index : indexes_) all.push_back(index.snapshot.identity);
   for (const Source& source : sources_) all.push_back(source.snapshot.identity);
   return all;
 }
 
 void Checkpoint::verify_unchanged() const {
-  for (const Source& source : sources_) {
-    const std::optional<FileSnapshot> now = snapshot_of(source.file.path());
-    if (now != source.snapshot || source.file.snapshot() != source.snapshot)
-      throw Error(
-          ErrorCode::bad_input,
-          fmt::format("[read] {}: the file was changed while it was read", printable(source.file.path())),
-          "run again when nothing else writes to it");
-  }
+  for (const Source& source : sources_) octavo::verify_unchanged(source.file.path(), source.snapshot);
+  for (const Index& index : indexes_) octavo::verify_unchanged(index.path, index.snapshot);
 }
 
 }  // namespace octavo::checkpoint

@@ -31,7 +31,7 @@ class Checkpoint {
   const TensorRef* find(std::string_view name) const;                 // nullptr where there is none
   // Of all files; where two files disagree the first one's value stands and a note says so.
   const std::map<std::string, std::string>& metadata() const { return metadata_; }
-  const std::vector<std::string>& notes() const { return notes_; }
+  const std::vector<Note>& notes() const { return notes_; }
 
   // Where a tensor's bytes lie: a file of this checkpoint, and the offset in it.
   struct Place {
@@ -50,7 +50,8 @@ class Checkpoint {
   const std::string& header_hash() const { return header_hash_; }
   std::vector<std::filesystem::path> files() const;  // shards by name
   std::vector<FileIdentity> identities() const;      // of files() and the index, to keep an output off them
-  // Looks at every file again. Throws Error bad_input if one was changed or replaced since it was opened.
+  // Looks at every file again, and at the index. Throws Error bad_input if one was changed or replaced since
+  // it was opened.
   void verify_unchanged() const;
 
  private:
@@ -59,6 +60,10 @@ class Checkpoint {
     FileSnapshot snapshot;
     uint64_t data_start = 0;
   };
+  struct Index {
+    std::filesystem::path path;
+    FileSnapshot snapshot;
+  };
 
   void add_file(const std::filesystem::path& path, Strictness strictness, std::string& hashes);
   void open_shards(const std::filesystem::path& index, Strictness strictness, std::string& hashes);
@@ -66,10 +71,10 @@ class Checkpoint {
   void sort_tensors();
 
   std::vector<Source> sources_;
-  std::vector<FileIdentity> indexes_;
+  std::vector<Index> indexes_;
   std::vector<TensorRef> tensors_;
   std::map<std::string, std::string> metadata_;
-  std::vector<std::string> notes_;
+  std::vector<Note> notes_;
   std::string header_hash_;
 };
 

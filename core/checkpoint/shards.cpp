@@ -1,10 +1,12 @@
 #include "checkpoint/shards.hpp"
 
 #include "base/error.hpp"
+#include "base/words.hpp"
 #include "checkpoint/dtypes.hpp"
 
 #include <nlohmann/json.hpp>
 
+#include <algorithm>
 #include <unordered_map>
 #include <utility>
 
@@ -103,6 +105,12 @@ uint64_t ShardSet::bytes() const {
   return sum;
 }
 
+uint64_t ShardSet::largest_file() const {
+  uint64_t largest = index_json.size();
+  for (const Layout& layout : layouts) largest = std::max(largest, layout.file_bytes);
+  return largest;
+}
+
 ShardSet lay_out_shards(const std::map<std::string, std::string>& metadata,
                         std::vector<GroupedTensor> tensors, ShardRule rule, const std::string& stem) {
   if ((rule.count == 0) == (rule.max_bytes == 0))
@@ -110,8 +118,8 @@ ShardSet lay_out_shards(const std::map<std::string, std::string>& metadata,
   std::vector<Group> groups = grouped(std::move(tensors));
   if (rule.count > groups.size())
     throw Error(ErrorCode::usage,
-                fmt::format("[shards] {} files were asked for, but there are only {} groups of tensors",
-                            rule.count, groups.size()));
+                fmt::format("[shards] {} files were asked for, but there are only {}", rule.count,
+                            plural(groups.size(), "group of tensors", "groups of tensors")));
   std::vector<size_t> cuts = rule.count != 0 ? cuts_by_count(groups, rule.count)
                                              : cuts_by_size(groups, rule.max_bytes, frame_bound(metadata));
   if (cuts.empty()) cuts.push_back(0);

@@ -27,7 +27,8 @@ struct ShardSet {
   std::string index_name;          // model.safetensors.index.json
   std::string index_json;          // {"metadata": {"total_size": n}, "weight_map": {tensor: file}}
 
-  uint64_t bytes() const;  // of all files and the index
+  uint64_t bytes() const;         // of all files and the index
+  uint64_t largest_file() const;  // the bytes of one
 };
 
 // Cuts the groups, in the order in which they first appear, into files; `metadata` goes into each.

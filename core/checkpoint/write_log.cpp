@@ -3,7 +3,6 @@
 #include "base/cpus.hpp"
 #include "base/error.hpp"
 #include "base/hash.hpp"
-#include "base/work_sharing.hpp"
 
 #include <algorithm>
 
@@ -72,10 +71,11 @@ void WriteLog::compare_piece(const File& file, const Piece& piece) const {
               "the disk or the memory is faulty");
 }
 
-void WriteLog::compare(const File& file) const {
+void WriteLog::compare(const File& file, const CheckStop& check_stop) const {
   if (level_ == VerifyLevel::header) return;
-  share_out(pieces_.size(), std::min(kThreads, usable_cpus()),
-            [&](size_t i, unsigned) { compare_piece(file, pieces_[i]); });
+  share_out(
+      pieces_.size(), std::min(kThreads, usable_cpus()),
+      [&](size_t i, unsigned) { compare_piece(file, pieces_[i]); }, check_stop);
 }
 
 }  // namespace octavo::checkpoint

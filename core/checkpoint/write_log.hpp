@@ -2,6 +2,7 @@
 #pragma once
 
 #include "base/file.hpp"
+#include "base/work_sharing.hpp"
 
 #include <cstddef>
 #include <cstdint>
@@ -32,8 +33,8 @@ class WriteLog {
   void close(uint64_t begin, uint64_t end, const std::string& file);
 
   // After close(): reads the noted ranges back, on a few threads. Throws Error io naming the first byte of a
-  // range that differs.
-  void compare(const File& file) const;
+  // range that differs, and what `check_stop` throws.
+  void compare(const File& file, const CheckStop& check_stop) const;
 
  private:
   struct Piece {

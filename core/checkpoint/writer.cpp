@@ -95,18 +95,27 @@ uint64_t OutputFile::copy_from(const File& source, uint64_t from, uint64_t offse
 
 void OutputFile::commit() {
   if (options_.discard) return;
+  check_stop();
   sink_->finish();
   log_.close(layout_.header_bytes.size(), layout_.file_bytes, temp_path_);
+  check_stop();
   write_header();
   sink_.reset();
+  check_stop();
   check_stored();
+  check_stop();
   publish();
+}
+
+void OutputFile::check_stop() const {
+  if (options_.check_stop) options_.check_stop();
 }
 
 void OutputFile::write_header() {
   const std::span<const std::byte> header = std::as_bytes(std::span(layout_.header_bytes));
   file_.write_at(kLengthBytes, header.subspan(kLengthBytes));
   if (options_.durable) file_.sync();
+  check_stop();
   file_.write_at(0, header.first(kLengthBytes));
   if (options_.durable) file_.sync();
 }
@@ -120,7 +129,13 @@ void OutputFile::check_stored() const {
   };
   if (stored.snapshot().identity != file_.snapshot().identity) throw differs("the file");
   if (options_.verify == VerifyLevel::full) stored.drop_cache();
-  const FramedHeader framed = read_header(stored);
+  FramedHeader framed;
+  try {
+    framed = read_header(stored);
+  } catch (const Error& error) {  // a damaged one may be no header at all, which is not the input's fault
+    if (error.code() == ErrorCode::io) throw;
+    throw differs("the header");
+  }
   if (framed.json != std::string_view(layout_.header_bytes).substr(kLengthBytes)) throw differs("the header");
   const Header& header = framed.header;
   if (header.tensors.size() != layout_.tensors.size()) throw differs("the number of tensors");
@@ -129,7 +144,7 @@ void OutputFile::check_stored() const {
     if (found == nullptr || !describes(*found, placed, header.data_start))
       throw differs(fmt::format("tensor \"{}\"", printable(placed.tensor.name)));
   }
-  log_.compare(stored);
+  log_.compare(stored, options_.check_stop);
 }
 
 void OutputFile::publish() {

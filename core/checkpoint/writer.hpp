@@ -2,6 +2,7 @@
 #pragma once
 
 #include "base/file.hpp"
+#include "base/work_sharing.hpp"
 #include "checkpoint/byte_sink.hpp"
 #include "checkpoint/layout.hpp"
 #include "checkpoint/output_lock.hpp"
@@ -27,6 +28,7 @@ struct OutputOptions {
   bool durable = true;                    // false: no fsync (measurements only)
   bool discard = false;                   // nothing is created or written (measurements only)
   SinkKind sink = SinkKind::automatic;
+  CheckStop check_stop = {};  // called between the steps of a commit, up to the rename
 };
 
 class OutputFile {
@@ -55,14 +57,15 @@ class OutputFile {
 
   // Header, then length, each made durable; re-reads with the strict reader and compares what `verify` asks
   // for; renames and makes the name durable. Call once, after all writes have returned. Throws Error io,
-  // failed (bytes were never written) or usage (without force, the output has appeared meanwhile); the output
-  // is untouched then.
+  // failed (bytes were never written) or usage (without force, the output has appeared meanwhile), and what
+  // `check_stop` throws; the output is untouched then.
   void commit();
 
  private:
   void create_temp();
   void check_bounds(uint64_t offset, uint64_t bytes) const;
   void write_header();
+  void check_stop() const;
   void check_stored() const;
   void publish();
 

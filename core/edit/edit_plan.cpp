@@ -1,12 +1,15 @@
 #include "edit/edit_plan.hpp"
 
 #include "base/error.hpp"
+#include "base/json.hpp"
+#include "base/words.hpp"
 #include "edit/spaced_json.hpp"
+#include "stored/prefixes.hpp"
 
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
+#include <optional>
 #include <set>
 #include <span>
 #include <string_view>
@@ -20,8 +23,6 @@ constexpr std::string_view kMarker = ".comfy_quant";
 constexpr uint64_t kMarkerLimit = 65536;
 constexpr const char* kQuantMetadata = "_quantization_metadata";
 constexpr const char* kProvenance = "octavo";
-// The header may name a layer without the prefix that its tensors have.
-constexpr std::array<std::string_view, 4> kPrefixes = {"", "model.diffusion_model.", "model.model.", "net."};
 
 struct Marker {
   const checkpoint::TensorRef* tensor = nullptr;
@@ -94,7 +95,7 @@ class Planner {
 
   // "" where the layer of an entry has no marker.
   std::string marker_of_entry(const std::string& entry) const {
-    for (const std::string_view prefix : kPrefixes) {
+    for (const std::string_view prefix : stored::kHeaderPrefixes) {
       std::string name = std::string(prefix) + entry;
       if (markers_.contains(name)) return name;
     }
@@ -162,8 +163,9 @@ class Planner {
           return layer.changes() && !Json::parse(layer.after).contains("format");
         });
     if (no_format > 0) {
-      plan_.warnings.push_back(fmt::format("{} marker{} without a format: loaders refuse such a layer",
-                                           no_format, no_format == 1 ? " is" : "s are"));
+      plan_.warnings.push_back(
+          fmt::format("{} without a format: loaders refuse such a layer",
+                      plural(static_cast<uint64_t>(no_format), "marker is", "markers are")));
     }
     if (!plan_.changes() && !entries_changed_)
       plan_.warnings.emplace_back("nothing changes: every marker is so already");
@@ -181,7 +183,11 @@ class Planner {
     }
     if (request_.save_quant_metadata) add_missing_entries();
     if (!entries_changed_) return;
-    if (!document_.contains("format_version")) document_ = {{"format_version", "1.0"}};
+    if (!document_.contains("format_version")) {
+      Json versioned = {{"format_version", "1.0"}};
+      versioned.update(document_);
+      document_ = std::move(versioned);
+    }
     document_["layers"] = entries_;
     plan_.metadata[kQuantMetadata] = spaced_json(document_);
   }
@@ -211,15 +217,18 @@ class Planner {
   // What the provenance says about the weights stays true; what was done to the markers is added to it.
   void add_provenance() {
     const auto found = plan_.metadata.find(kProvenance);
-    Json made = found == plan_.metadata.end() ? Json() : Json::parse(found->second, nullptr, false);
-    if (!made.is_object()) made = {{"version", OCTAVO_VERSION}};
+    std::optional<Json> made;
+    if (found != plan_.metadata.end()) made = parse_untrusted<Json>(found->second);
+    if (!made || !made->is_object()) made = Json{{"version", OCTAVO_VERSION}};
     Json edit = {{"version", OCTAVO_VERSION}};
     if (!request_.change.remove.empty()) edit["remove_keys"] = request_.change.remove;
     if (!request_.change.add.empty()) edit["add_keys"] = request_.change.add;
     if (request_.filter) edit["quant_filter"] = request_.filter->text();
     edit["source"] = {{"header_xxh3_128", source_.header_hash()}, {"bytes", source_.source_bytes()}};
-    made["edits"].push_back(std::move(edit));
-    plan_.metadata[kProvenance] = made.dump();
+    Json& edits = (*made)["edits"];
+    if (!edits.is_array()) edits = Json::array();
+    edits.push_back(std::move(edit));
+    plan_.metadata[kProvenance] = made->dump();
   }
 
   EditPlan plan_;

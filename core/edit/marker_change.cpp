@@ -1,6 +1,7 @@
 #include "edit/marker_change.hpp"
 
 #include "base/error.hpp"
+#include "base/json.hpp"
 
 #include <fmt/format.h>
 
@@ -15,7 +16,6 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-constexpr int kDepthLimit = 16;
 constexpr std::string_view kSpace = " \t\r\n";
 constexpr const char* kFullPrecision = "full_precision_matrix_mult";
 
@@ -114,13 +114,13 @@ class PairReader {
 };
 
 Json json_pairs(std::string_view text) {
-  Json parsed = Json::parse(text, nullptr, false);
-  if (!parsed.is_object()) {
+  std::optional<Json> parsed = parse_untrusted<Json>(text);
+  if (!parsed || !parsed->is_object()) {
     throw Error(
         ErrorCode::usage,
         fmt::format("[edit] --add-keys: \"{}\" begins like a JSON object and is none", printable(text)));
   }
-  return parsed;
+  return std::move(*parsed);
 }
 
 // With full_precision_matrix_mult after `format` and `group_size`, wherever it stands in `marker`.
@@ -156,19 +156,13 @@ Json parse_pairs(std::string_view text) {
 }
 
 Json parse_marker(std::string_view text, const std::string& where) {
-  bool too_deep = false;
-  const auto limit = [&](int depth, Json::parse_event_t, Json&) {
-    return !(too_deep |= depth > kDepthLimit);
-  };
-  // The parser takes a zero byte for the end.
-  Json parsed =
-      text.find('\0') != text.npos ? Json(nullptr) : Json::parse(text.begin(), text.end(), limit, false);
-  if (too_deep || !parsed.is_object()) {
+  std::optional<Json> parsed = parse_untrusted<Json>(text);
+  if (!parsed || !parsed->is_object()) {
     throw Error(ErrorCode::bad_input,
                 fmt::format("[edit] {} is no JSON object: {}", printable(where), printable(text)),
                 "--quant-filter can leave it out; octavo verify says more");
   }
-  return parsed;
+  return std::move(*parsed);
 }
 
 Json changed(const Json& marker, const MarkerChange& change) {

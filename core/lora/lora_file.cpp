@@ -5,6 +5,7 @@
 
 #include "base/error.hpp"
 #include "base/hash.hpp"
+#include "base/words.hpp"
 #include "checkpoint/dtypes.hpp"
 #include "checkpoint/reader.hpp"
 #include "lora/names.hpp"
@@ -50,10 +51,6 @@ using Group = std::map<Role, Factor>;
 struct Unusable {
   std::string why;
 };
-
-std::string shape_text(const std::vector<uint64_t>& shape) {
-  return fmt::format("[{}]", fmt::join(shape, ", "));
-}
 
 std::vector<float> to_f32(std::span<std::byte> raw, octavo_dtype dtype, uint64_t count) {
   std::vector<float> values(count);

@@ -166,7 +166,7 @@ WantedFile parse_wanted(const std::string& text) {
   if (error != std::errc() || stop != end) return {text, 1};
   if (!std::isfinite(strength)) {
     throw Error(ErrorCode::usage,
-                fmt::format("[options] '{}': the strength of a LoRA is a finite number", text));
+                fmt::format("[options] '{}': the strength of a LoRA is a finite number", printable(text)));
   }
   return {text.substr(0, colon), strength};
 }

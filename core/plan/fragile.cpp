@@ -2,6 +2,7 @@
 
 #include "base/bytes.hpp"
 #include "base/error.hpp"
+#include "base/sqnr.hpp"
 
 #include <fmt/format.h>
 
@@ -91,7 +92,7 @@ WorstShare parse_worst_share(const std::string& text) {
 }
 
 double MeasuredLayer::sqnr_db() const {
-  return error == 0 ? std::numeric_limits<double>::infinity() : 10 * std::log10(signal / error);
+  return octavo::sqnr_db(signal, error).value_or(std::numeric_limits<double>::infinity());
 }
 
 FragileChoice choose_fragile(const FragileRequest& request, std::vector<MeasuredLayer> layers,

@@ -83,6 +83,12 @@ bool holds(const std::vector<std::string>& list, std::string_view text) {
   return std::find(list.begin(), list.end(), text) != list.end();
 }
 
+std::shared_ptr<plugin::Model> open_filter(plugin::Catalog& catalog, const std::string& id,
+                                           const Settings& settings, const octavo_host* host) {
+  auto opened = open_plugin<plugin::Model>(catalog, OCTAVO_KIND_MODEL, {id, {}}, settings.set, host);
+  return std::make_shared<plugin::Model>(std::move(opened.handle));
+}
+
 }  // namespace
 
 const char* name(Decision decision) {
@@ -100,7 +106,7 @@ const char* name(Decision decision) {
 
 struct ModelFilters::Found {
   std::string id;
-  plugin::Model model;
+  std::shared_ptr<plugin::Model> model;
   plugin::Detection detection;
   bool is_fallback = false;
 };
@@ -116,9 +122,7 @@ ModelFilters::ModelFilters(const Settings& settings, const checkpoint::Checkpoin
     block_counts_.push_back(count_blocks(source, parts_, part));
   for (const std::string& id : settings.models) {
     if (id == "none" || id == "auto") continue;
-    plugin::Model model =
-        open_plugin<plugin::Model>(catalog, OCTAVO_KIND_MODEL, {id, {}}, settings.set, host).handle;
-    filters_.push_back({id, std::move(model), {}});
+    filters_.push_back({id, open_filter(catalog, id, settings, host), {}});
     ids_.push_back(id);
     reasons_.push_back(id + ": asked for");
   }
@@ -146,25 +150,29 @@ void ModelFilters::keep_part(std::size_t part, std::string reason) {
 }
 
 // Every filter is asked about every part; each part takes the one with the highest score.
-void ModelFilters::detect(const Settings& settings, plugin::Catalog& catalog, const octavo_host* host) {
-  const bool others_judge = !filters_.empty() || holds(settings.models, "none");
+std::vector<std::optional<ModelFilters::Found>> ModelFilters::best_filters(const Settings& settings,
+                                                                           plugin::Catalog& catalog,
+                                                                           const octavo_host* host) const {
   std::vector<std::optional<Found>> best(parts_.parts.size());
   for (const plugin::Record& record : catalog.records()) {
     if (record.kind != OCTAVO_KIND_MODEL || !plugin::is_usable(record)) continue;
     if ((record.descriptor.flags & (OCTAVO_MODEL_AUTO | OCTAVO_MODEL_FALLBACK)) == 0) continue;
+    const std::shared_ptr<plugin::Model> model = open_filter(catalog, record.id, settings, host);
+    const bool is_fallback = (record.descriptor.flags & OCTAVO_MODEL_FALLBACK) != 0;
     for (std::size_t part = 0; part < parts_.parts.size(); ++part) {
       if (parts_.parts[part].kind == PartKind::vae) continue;
-      Found found{
-          record.id,
-          open_plugin<plugin::Model>(catalog, OCTAVO_KIND_MODEL, {record.id, {}}, settings.set, host).handle,
-          {},
-          (record.descriptor.flags & OCTAVO_MODEL_FALLBACK) != 0};
-      found.detection = found.model.detect(context(part));
+      plugin::Detection detection = model->detect(context(part));
       // Of equal scores the first in alphabetical order: records are sorted.
-      if (found.detection.score > (best[part] ? best[part]->detection.score : 0))
-        best[part] = std::move(found);
+      if (detection.score > (best[part] ? best[part]->detection.score : 0))
+        best[part] = Found{record.id, model, std::move(detection), is_fallback};
     }
   }
+  return best;
+}
+
+void ModelFilters::detect(const Settings& settings, plugin::Catalog& catalog, const octavo_host* host) {
+  const bool others_judge = !filters_.empty() || holds(settings.models, "none");
+  std::vector<std::optional<Found>> best = best_filters(settings, catalog, host);
   for (std::size_t part = 0; part < parts_.parts.size(); ++part) {
     const PartKind kind = parts_.parts[part].kind;
     if (kind == PartKind::text_encoder && (!best[part] || best[part]->is_fallback)) {
@@ -203,7 +211,7 @@ Verdict ModelFilters::decide(std::size_t index) const {
     // A filter that was asked for reads the file as a whole, as its published list does.
     const plugin::ModelContext where =
         filter.parts.empty() ? plugin::ModelContext{header_, "", block_counts_[part]} : context(part);
-    const plugin::Classification made = filter.model.classify(where, index);
+    const plugin::Classification made = filter.model->classify(where, index);
     if (made.decision == OCTAVO_DECISION_REFUSE) {
       throw Error(ErrorCode::unsupported,
                   fmt::format("[plan] model filter {} refuses tensor {}: {}", filter.id,
@@ -221,7 +229,7 @@ std::string ModelFilters::fold_target(std::size_t index) const {
   const std::string layer(stored::base_name(source_.tensors()[index].info.name));
   for (const Filter& filter : filters_) {
     if (!judges(filter, part)) continue;
-    if (std::string target = filter.model.fold_target(context(part), layer); !target.empty()) return target;
+    if (std::string target = filter.model->fold_target(context(part), layer); !target.empty()) return target;
   }
   return {};
 }

@@ -10,6 +10,8 @@
 #include "plugin/model.hpp"
 
 #include <cstdint>
+#include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -41,11 +43,14 @@ class ModelFilters {
  private:
   struct Filter {
     std::string id;
-    plugin::Model model;
+    std::shared_ptr<plugin::Model> model;
     std::vector<std::size_t> parts;  // that it judges; empty: all
   };
   struct Found;
 
+  // Of each part the filter that recognises it best; nothing where none does, and for a VAE.
+  std::vector<std::optional<Found>> best_filters(const Settings& settings, plugin::Catalog& catalog,
+                                                 const octavo_host* host) const;
   void detect(const Settings& settings, plugin::Catalog& catalog, const octavo_host* host);
   void place(std::size_t part, Found found);
   void keep_part(std::size_t part, std::string reason);

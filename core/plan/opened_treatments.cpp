@@ -47,13 +47,25 @@ std::string spec_of(const PlannedPlugin& plugin) {
   return plugin.params.empty() ? plugin.id : plugin.id + ":" + plugin.params;
 }
 
+std::optional<octavo_grid> usual_grid(const plugin::Format& format) {
+  constexpr int64_t kEdge = 4096;
+  octavo_layer layer{};
+  layer.struct_size = sizeof layer;
+  layer.dtype = OCTAVO_BF16;
+  layer.name = "layer";
+  layer.key = "layer.weight";
+  layer.rows = layer.cols = kEdge;
+  return format.grid(layer).grid;
+}
+
 OpenedTreatment TreatmentOpener::open(const Treatment& treatment) {
   if (!treatment.from_file) return open_plugins(treatment);
   try {
     return open_plugins(treatment);
   } catch (const Error& error) {
     const ErrorCode code = error.code() == ErrorCode::usage ? ErrorCode::bad_input : error.code();
-    throw Error(code, fmt::format("[layer config] {}: {}", treatment.origin, error.what()), error.hint());
+    throw Error(code, fmt::format("[layer config] {}: {}", treatment.origin, without_operation(error.what())),
+                error.hint());
   }
 }
 
@@ -68,10 +80,13 @@ OpenedTreatment TreatmentOpener::open_plugins(const Treatment& treatment) {
     format = plugin::parse_selection(own.empty() ? settings_.default_format : own, "--format");
   }
   opened.format = open_format(std::move(format), treatment.block_size);
+  // Casting leaves nothing to choose, and neither names nor records promise what does not happen.
+  if (const auto grid = usual_grid(*opened.format.handle); grid && grid->code == OCTAVO_CODE_CAST)
+    opened.optimizer = nearest();
   return opened;
 }
 
-SharedPlugin<plugin::Optimizer> TreatmentOpener::nearest() { return open_optimizer({"nearest", {}}, 0); }
+SharedPlugin<plugin::Optimizer> TreatmentOpener::nearest() { return open_optimizer({kNearest, {}}, 0); }
 
 SharedPlugin<plugin::Format> TreatmentOpener::open_format(plugin::Selection selection, uint32_t block_size) {
   add_block_size(catalog_, OCTAVO_KIND_FORMAT, selection, block_size);

@@ -9,9 +9,13 @@
 
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 
 namespace octavo::plan {
+
+// The optimizer that everything is compared with: the only plugin that the host names.
+inline constexpr const char* kNearest = "nearest";
 
 // A plugin that makes the output, with the parameters that are not its defaults.
 struct PlannedPlugin {
@@ -34,6 +38,10 @@ struct OpenedTreatment {
   bool full_precision_matmul = false;
   bool bias_correction = true;
 };
+
+// The grid of a large layer that blocks and groups divide, which says what kind of format it is. Nothing
+// where the format refuses that layer.
+std::optional<octavo_grid> usual_grid(const plugin::Format& format);
 
 class TreatmentOpener {
  public:

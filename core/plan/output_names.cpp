@@ -1,12 +1,26 @@
 #include "plan/output_names.hpp"
 
 #include <string_view>
+#include <system_error>
 
 namespace octavo::plan {
 
-std::string stem_of(const std::filesystem::path& input) {
+namespace {
+
+// Without a slash at its end; of ".", "sub/." and ".." the folder's own path, links followed as opening it
+// does.
+std::filesystem::path with_a_name(const std::filesystem::path& input) {
   const std::filesystem::path named = input.filename().empty() ? input.parent_path() : input;
-  std::string stem = named.filename().string();
+  if (named.filename() != "." && named.filename() != "..") return named;
+  std::error_code error;
+  const std::filesystem::path folder = std::filesystem::canonical(named, error);
+  return error ? named : folder;
+}
+
+}  // namespace
+
+std::string stem_of(const std::filesystem::path& input) {
+  std::string stem = with_a_name(input).filename().string();
   for (const char* ending : {".safetensors.index.json", ".index.json", ".safetensors", ".sft"}) {
     if (!stem.ends_with(ending)) continue;
     stem.resize(stem.size() - std::string_view(ending).size());
@@ -15,14 +29,17 @@ std::string stem_of(const std::filesystem::path& input) {
   return stem;
 }
 
+std::filesystem::path file_beside(const std::filesystem::path& input, const std::string& ending) {
+  return with_a_name(input).parent_path() / (stem_of(input) + ending);
+}
+
 std::filesystem::path output_beside(const std::filesystem::path& input, const std::string& suffix,
                                     bool sharded) {
-  const std::filesystem::path named = input.filename().empty() ? input.parent_path() : input;
-  return named.parent_path() / (stem_of(input) + suffix + (sharded ? "" : ".safetensors"));
+  return file_beside(input, suffix + (sharded ? "" : ".safetensors"));
 }
 
 std::string output_suffix(const std::string& format, const std::string& optimizer) {
-  return "_" + format + (optimizer == "nearest" ? "" : "_" + optimizer);
+  return "_" + format + (optimizer == kNearest ? "" : "_" + optimizer);
 }
 
 std::filesystem::path default_output(const std::filesystem::path& input, const Plan& plan, bool sharded) {

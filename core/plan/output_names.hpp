@@ -8,8 +8,12 @@
 
 namespace octavo::plan {
 
-// "model" of a/model.safetensors, of a/model.safetensors.index.json and of a folder a/model/.
+// "model" of a/model.safetensors, of a/model.safetensors.index.json, of a folder a/model/ and, in that
+// folder, of ".".
 std::string stem_of(const std::filesystem::path& input);
+
+// <stem><ending> beside the input.
+std::filesystem::path file_beside(const std::filesystem::path& input, const std::string& ending);
 
 // <stem><suffix>.safetensors beside the input; without the ending for a folder of several files.
 std::filesystem::path output_beside(const std::filesystem::path& input, const std::string& suffix,

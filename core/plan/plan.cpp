@@ -44,7 +44,8 @@ class Planner {
   Plan make() {
     plan_.model_reasons = rules_.model_reasons();
     plan_.keeps_integers = stored_.hint_at_requantize();
-    plan_.warnings = rules_.warnings();
+    for (const checkpoint::Note& note : source_.notes()) plan_.warnings.push_back(note.text);
+    plan_.warnings.insert(plan_.warnings.end(), rules_.warnings().begin(), rules_.warnings().end());
     keep_unfit_stored_layers();
     find_folds();
     for (size_t i = 0; i < source_.tensors().size(); ++i) place(i);
@@ -54,9 +55,9 @@ class Planner {
       plan_.warnings.insert(plan_.warnings.end(), unknown.begin(), unknown.end());
     }
     if (smoother_) finish_smoothing();
-    plan_.metadata = output_metadata(plan_, source_, rules_.model_ids());
+    plan_.metadata = output_metadata(plan_, source_, treatments_, rules_.model_ids());
     add_quantization_metadata(plan_, source_, stored_.remaining(rules_.quantized_layers()));
-    for (const auto& notes : {fallback_notes(plan_), left_out_notes(plan_)})
+    for (const auto& notes : {placement_notes(plan_), left_out_notes(plan_)})
       plan_.notes.insert(plan_.notes.end(), notes.begin(), notes.end());
     return std::move(plan_);
   }
@@ -103,20 +104,31 @@ class Planner {
     for (const auto& [name, verdict] : kept_stored_) stored_.keep(name);
   }
 
-  // `verdict`, or keep where the layer is unfit or the format refuses it.
+  // `verdict`, or keep where the layer has no place.
   Verdict fitting(const checkpoint::TensorRef& codes, const std::string& name, Verdict verdict) const {
-    if (unfit_ != nullptr) {
-      if (const auto found = unfit_->find(name); found != unfit_->end())
-        return {Decision::keep, "measured", found->second};
-    }
     PlannedLayer layer;
     layer.source = &codes;
     layer.origin = {&codes, stored_.find(codes), nullptr};
     layer.name = name;
-    const OpenedTreatment& treatment = treatments_[verdict.treatment];
-    const plugin::Placement placement = treatment.format.handle->grid(describe(layer));
-    if (!placement.grid) return {Decision::keep, "format " + treatment.format.plugin.id, placement.note};
+    layer.layer = describe(layer);
+    placement_of(layer, verdict);
     return verdict;
+  }
+
+  // How the format stores a layer. Nothing, and the verdict becomes keep, where a measuring pass found the
+  // layer unfit or the format refuses it.
+  std::optional<plugin::Placement> placement_of(const PlannedLayer& layer, Verdict& verdict) const {
+    if (unfit_ != nullptr) {
+      if (const auto found = unfit_->find(layer.name); found != unfit_->end()) {
+        verdict = {Decision::keep, "measured", found->second};
+        return std::nullopt;
+      }
+    }
+    const SharedPlugin<plugin::Format>& format = treatments_[verdict.treatment].format;
+    plugin::Placement placement = format.handle->grid(layer.layer);
+    if (placement.grid) return placement;
+    verdict = {Decision::keep, "format " + format.plugin.id, placement.note};
+    return std::nullopt;
   }
 
   Verdict decide(size_t index) const {
@@ -206,30 +218,19 @@ class Planner {
     plan_.warnings.insert(plan_.warnings.end(), refusals.begin(), refusals.end());
   }
 
-  // Turns the verdict into keep where the layer is unfit or the format refuses it.
+  // Turns the verdict into keep where the layer has no place.
   void quantize(const checkpoint::TensorRef& tensor, PlannedTensor& planned) {
-    const std::string base(stored::base_name(tensor.info.name));
-    if (unfit_ != nullptr) {
-      if (const auto found = unfit_->find(base); found != unfit_->end()) {
-        planned.verdict = {Decision::keep, "measured", found->second};
-        return;
-      }
-    }
     auto layer = std::make_unique<PlannedLayer>();
     layer->source = &tensor;
     layer->origin = {&tensor, stored_.find(tensor), deltas_of(tensor), columns_of(tensor), rows_of(tensor)};
-    layer->name = base;
+    layer->name = stored::base_name(tensor.info.name);
     layer->layer = describe(*layer);
+    const std::optional<plugin::Placement> placement = placement_of(*layer, planned.verdict);
+    if (!placement) return;
     const OpenedTreatment& treatment = treatments_[planned.verdict.treatment];
-    const std::string& format = treatment.format.plugin.id;
-    const plugin::Placement placement = treatment.format.handle->grid(layer->layer);
-    if (!placement.grid) {
-      planned.verdict = {Decision::keep, "format " + format, placement.note};
-      return;
-    }
-    layer->grid = *placement.grid;
-    layer->stored_as = placement.fallback ? placement.stored_as : format;
-    if (placement.fallback) layer->note = placement.note;
+    layer->grid = *placement->grid;
+    layer->stored_as = placement->fallback ? placement->stored_as : treatment.format.plugin.id;
+    layer->note = placement->note;
     layer->format = treatment.format.handle;
     if (smoother_) planned.smoothing = smooth(tensor, *layer);
     finish(*layer, treatment);

@@ -66,9 +66,9 @@ struct PlannedLayer {
   std::string optimizer_id;
   std::string format_spec;  // as asked for, with parameters: "id:name=value"
   std::string optimizer_spec;
-  bool full_precision_matmul = false;               // its marker asks for it
-  std::string note;                                 // why it is not stored as asked for; "" if it is
-  uint32_t wants = 0;                               // OCTAVO_WANTS_*
+  bool full_precision_matmul = false;  // its marker asks for it
+  std::string note;    // what the format says of its grid: why it is not as usual, or as asked for
+  uint32_t wants = 0;  // OCTAVO_WANTS_*
   const calibration::InputGroup* inputs = nullptr;  // nullptr: nothing is known about them
   Smoothing* stores_factors = nullptr;              // that are written beside its codes
   bool corrects_bias = false;                       // if it has one

@@ -24,7 +24,7 @@ struct LeftOut {
 
 }  // namespace
 
-std::vector<std::string> fallback_notes(const Plan& plan) {
+std::vector<std::string> placement_notes(const Plan& plan) {
   std::map<std::string, std::vector<std::string>> by_note;
   for (const auto& layer : plan.layers) {
     if (!layer->note.empty()) by_note[layer->note].push_back(layer->name);

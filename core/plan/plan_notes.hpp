@@ -8,8 +8,9 @@
 
 namespace octavo::plan {
 
-// Layers that are not stored as asked for, by the reason.
-std::vector<std::string> fallback_notes(const Plan& plan);
+// Layers of which their format has something to say (not stored as asked for, rotated in smaller groups), by
+// what it says.
+std::vector<std::string> placement_notes(const Plan& plan);
 
 // Tensors that a model filter leaves out of the output, by the reason.
 std::vector<std::string> left_out_notes(const Plan& plan);

@@ -1,6 +1,8 @@
 #include "plan/provenance.hpp"
 
-#include <nlohmann/json.hpp>
+#include "base/json.hpp"
+
+#include <optional>
 
 namespace octavo::plan {
 namespace {
@@ -35,19 +37,14 @@ Json describe(const PlannedPlugin& plugin) {
   return described;
 }
 
-Json describe(const plugin::Selection& selection) {
-  std::string params;
-  for (const plugin::Assignment& assignment : selection.assignments)
-    params += (params.empty() ? "" : ",") + assignment.name + "=" + assignment.value;
-  return describe(PlannedPlugin{selection.id, params});
-}
-
-Json describe(const Treatment& treatment) {
-  Json described = {{"optimizer", describe(treatment.optimizer)},
-                    {"full_precision_matrix_mult", treatment.full_precision_matmul}};
-  if (!treatment.format.id.empty()) described["format"] = describe(treatment.format);
-  if (treatment.block_size != 0) described["block_size"] = treatment.block_size;
-  if (treatment.heuristic) described["heuristic"] = true;
+// What its plugins were opened with, --set and block size included. `asked`: what it was opened for.
+Json describe(const OpenedTreatment& opened, const Treatment& asked) {
+  Json described = {{"format", describe(opened.format.plugin)},
+                    {"optimizer", describe(opened.optimizer.plugin)},
+                    {"full_precision_matrix_mult", opened.full_precision_matmul}};
+  if (asked.block_size != 0) described["block_size"] = asked.block_size;
+  if (asked.heuristic) described["heuristic"] = true;
+  if (!opened.bias_correction) described["bias_correction"] = false;
   return described;
 }
 
@@ -60,23 +57,33 @@ Json describe(const FragileRequest& request) {
   return described;
 }
 
-// An empty object where there are none. A config's file is not named, only its content.
-Json describe(const LayerRules& rules) {
+Json describe(const checkpoint::ShardRule& rule) {
+  return rule.count != 0 ? Json{{"count", rule.count}} : Json{{"max_bytes", rule.max_bytes}};
+}
+
+// An empty object where there are none. A config's file is not named, only its content; what its entries
+// leave open comes from elsewhere. `treatments`: as Rules has them.
+Json describe(const LayerRules& rules, const std::vector<OpenedTreatment>& treatments) {
   Json described = Json::object();
+  auto opened = treatments.begin() + 1;
   if (!rules.config_hash.empty()) {
     described["layer_config_xxh3_128"] = rules.config_hash;
     described["full_match"] = rules.full_match;
   }
+  for (const ConfiguredLayers& entry : rules.config) {
+    if (entry.treatment) described["layer_config"].push_back(describe(*opened++, *entry.treatment));
+  }
   if (rules.custom) {
-    described["custom"] = describe(rules.custom->treatment);
+    described["custom"] = describe(*opened++, rules.custom->treatment);
     described["custom"]["pattern"] = rules.custom->pattern.text();
   }
   if (rules.exclude) described["exclude"] = rules.exclude->text();
-  if (rules.fallback) described["fallback"] = describe(*rules.fallback);
+  if (rules.fallback) described["fallback"] = describe(*opened, *rules.fallback);
   return described;
 }
 
-Json describe(const Plan& plan, const std::vector<std::string>& model_ids) {
+Json describe(const Plan& plan, const std::vector<OpenedTreatment>& treatments,
+              const std::vector<std::string>& model_ids) {
   const Settings& settings = plan.settings;
   Json described = {{"format", describe(plan.format)},
                     {"optimizer", describe(plan.optimizer)},
@@ -89,8 +96,10 @@ Json describe(const Plan& plan, const std::vector<std::string>& model_ids) {
                     {"input_scale", settings.input_scale}};
   if (settings.block_size != 0) described["block_size"] = settings.block_size;
   if (settings.heuristic) described["heuristic"] = true;
-  if (const Json rules = describe(settings.rules); !rules.empty()) described["rules"] = rules;
+  if (const Json rules = describe(settings.rules, treatments); !rules.empty()) described["rules"] = rules;
   if (!settings.fragile.empty()) described["fragile"] = describe(settings.fragile);
+  if (settings.save_quant_metadata) described["save_quant_metadata"] = true;
+  if (settings.shards) described["shards"] = describe(*settings.shards);
   if (settings.requantize) described["requantize"] = true;
   if (settings.static_activations) described["static_activations"] = true;
   if (settings.calibration) {
@@ -114,8 +123,8 @@ Json describe(const Plan& plan, const std::vector<std::string>& model_ids) {
 void add_smoothing_record(const Plan& plan, std::map<std::string, std::string>& metadata) {
   Json record = Json::object();
   if (const auto before = metadata.find(kSmoothingRecord); before != metadata.end()) {
-    record = Json::parse(before->second, nullptr, false);
-    if (!record.is_object()) record = Json::object();
+    std::optional<Json> said = parse_untrusted<Json>(before->second);
+    if (said && said->is_object()) record = std::move(*said);
   }
   for (const auto& group : plan.smoothings) {
     if (group->stored_in) continue;
@@ -128,12 +137,13 @@ void add_smoothing_record(const Plan& plan, std::map<std::string, std::string>& 
 }  // namespace
 
 std::map<std::string, std::string> output_metadata(const Plan& plan, const checkpoint::Checkpoint& source,
+                                                   const std::vector<OpenedTreatment>& treatments,
                                                    const std::vector<std::string>& model_ids) {
   std::map<std::string, std::string> metadata = source.metadata();
   metadata.erase("_quantization_metadata");  // rebuilt, never passed on stale
   const Json made = {
       {"version", OCTAVO_VERSION},
-      {"settings", describe(plan, model_ids)},
+      {"settings", describe(plan, treatments, model_ids)},
       {"source", {{"header_xxh3_128", source.header_hash()}, {"bytes", source.source_bytes()}}}};
   metadata["octavo"] = made.dump();
   add_smoothing_record(plan, metadata);

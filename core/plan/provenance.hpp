@@ -5,13 +5,15 @@
 
 #include <map>
 #include <string>
+#include <vector>
 
 namespace octavo::plan {
 
 // The source's metadata, kept, with a JSON object under "octavo": version, the settings that decide bytes,
 // the XXH3-128 of the source header and the source's size. Nothing about time, host, paths, device, lanes or
-// tiles.
+// tiles. `treatments`: those of Rules::treatments(), opened.
 std::map<std::string, std::string> output_metadata(const Plan& plan, const checkpoint::Checkpoint& source,
+                                                   const std::vector<OpenedTreatment>& treatments,
                                                    const std::vector<std::string>& model_ids);
 
 // Adds `_quantization_metadata` for the plan's markers (if settings ask for it) and for layers of the source

@@ -33,7 +33,8 @@ class Rules {
   // The model filter's word on where SmoothQuant's factors of this layer can be folded: a key, or "".
   std::string fold_target(size_t index) const { return filters_.fold_target(index); }
 
-  // The run's own first. Verdict::treatment is an index into it.
+  // The run's own, those of the config's entries, of --custom-layers, of --fallback, in this order.
+  // Verdict::treatment is an index into it.
   const std::vector<Treatment>& treatments() const { return treatments_; }
   // Ids of the filters at work, and why they were taken ("id: 57 of 57 signature keys").
   const std::vector<std::string>& model_ids() const { return filters_.ids(); }

@@ -1,6 +1,7 @@
 // What a conversion was asked to do, as far as it decides bytes. Where and how fast it runs is not here.
 #pragma once
 
+#include "checkpoint/shards.hpp"
 #include "plan/fragile.hpp"
 #include "plan/pattern.hpp"
 #include "plan/treatment.hpp"
@@ -72,12 +73,13 @@ struct Settings {
   std::uint32_t block_size = 0;                // as in Treatment
   bool heuristic = false;
   LayerRules rules;
-  bool legacy_keys = false;                   // `.scale_weight`, no markers
-  bool input_scale = false;                   // an activation scale for each layer: from its inputs, else 1
-  bool static_activations = false;            // an activation scale for each layer whose inputs are known
-  std::optional<SmoothingRequest> smoothing;  // only with calibration
-  bool bias_correction = true;                // where the mean of a layer's inputs is known
-  bool save_quant_metadata = false;           // markers also in `__metadata__`
+  bool legacy_keys = false;                     // `.scale_weight`, no markers
+  bool input_scale = false;                     // an activation scale for each layer: from its inputs, else 1
+  bool static_activations = false;              // an activation scale for each layer whose inputs are known
+  std::optional<SmoothingRequest> smoothing;    // only with calibration
+  bool bias_correction = true;                  // where the mean of a layer's inputs is known
+  bool save_quant_metadata = false;             // markers also in `__metadata__`
+  std::optional<checkpoint::ShardRule> shards;  // nothing: one file
   Nonfinite nonfinite = Nonfinite::error;
   CastOverflow cast_overflow = CastOverflow::keep;
   FragileRequest fragile;  // layers that stay because they would lose the most

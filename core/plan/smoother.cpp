@@ -1,6 +1,7 @@
 #include "plan/smoother.hpp"
 
 #include "base/error.hpp"
+#include "base/words.hpp"
 #include "checkpoint/dtypes.hpp"
 #include "stored/quantized_layers.hpp"
 
@@ -183,9 +184,8 @@ std::vector<std::string> smoothing_refusals(const std::vector<PlannedTensor>& te
   }
   std::vector<std::string> lines;
   for (const auto& [reason, names] : refused) {
-    lines.push_back(fmt::format("{} layer{} ({}{}) not smoothed: {}", names.size(),
-                                names.size() == 1 ? " is" : "s are", printable(names.front()),
-                                names.size() > 1 ? ", ..." : "", reason));
+    lines.push_back(fmt::format("{} ({}{}) not smoothed: {}", plural(names.size(), "layer is", "layers are"),
+                                printable(names.front()), names.size() > 1 ? ", ..." : "", reason));
   }
   if (!some_smoothed) {
     throw Error(ErrorCode::unsupported,

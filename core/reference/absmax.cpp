@@ -12,6 +12,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <span>
 #include <vector>
 
 namespace octavo::reference {
@@ -24,49 +25,57 @@ bool overflows(const octavo_grid* grid, float value) {
          !std::isfinite(rounded_to(grid->stored_dtype, value));
 }
 
+// Columns of a row in the grid's basis. Throws where the basis and the source do not fit.
+std::int64_t basis_width(const octavo_grid* grid, Extent source) {
+  if (grid == nullptr) return source.cols;
+  std::int64_t width = source.cols;
+  if (grid->basis == OCTAVO_BASIS_INCOHERENT) width = grid->cols;
+  if (grid->basis == OCTAVO_BASIS_CONVROT) width = std::max(source.cols, grid->cols);
+  check_basis(*grid, width, kOperation);
+  if (grid->basis == OCTAVO_BASIS_INCOHERENT && (source.rows > grid->rows || source.cols > width))
+    bad_argument(kOperation, "the source is larger than the grid");
+  if (grid->basis == OCTAVO_BASIS_CONVROT && grid->basis_group > 256)
+    unsupported(kOperation,
+                fmt::format("groups of {} columns; at most 256 are supported", grid->basis_group));
+  return width;
+}
+
+// Counts what of a row cannot be quantized, and makes it 0. `begin`: index of the row's first value.
+void sift(const octavo_grid* grid, std::span<float> row, std::int64_t begin, octavo_absmax_result& result) {
+  for (float& value : row) {
+    if (is_usable(grid, value)) {
+      if (overflows(grid, value)) ++result.overflow_count;
+      continue;
+    }
+    if (result.nonfinite_count++ == 0) result.nonfinite_first = begin + (&value - row.data());
+    value = 0.0f;
+  }
+}
+
+float largest(std::span<const float> values) {
+  float found = 0.0f;
+  for (const float value : values) found = std::max(found, std::fabs(value));
+  return found;
+}
+
 void scan(const octavo_grid* grid, const octavo_tensor& source, octavo_absmax_result& result) {
   const Extent size = extent(source, kOperation, "source");
   expect_float(source, kOperation, "source");
-  std::int64_t width = size.cols;
-  const bool incoherent = grid != nullptr && grid->basis == OCTAVO_BASIS_INCOHERENT;
-  std::vector<float> layer;
-  if (incoherent) {
-    width = grid->cols;
-    check_basis(*grid, width, kOperation);
-    if (size.rows > grid->rows || size.cols > width)
-      bad_argument(kOperation, "the source is larger than the grid");
-    layer.resize(static_cast<std::size_t>(grid->rows * width));
-  } else if (grid != nullptr && grid->basis == OCTAVO_BASIS_CONVROT) {
-    width = std::max(size.cols, grid->cols);
-    check_basis(*grid, width, kOperation);
-    if (grid->basis_group > 256)
-      unsupported(kOperation,
-                  fmt::format("groups of {} columns; at most 256 are supported", grid->basis_group));
-  } else if (grid != nullptr) {
-    check_basis(*grid, width, kOperation);
-  }
-  std::vector<float> row(static_cast<std::size_t>(width));
+  const std::int64_t width = basis_width(grid, size);
+  const bool couples_rows = grid != nullptr && grid->basis == OCTAVO_BASIS_INCOHERENT;
+  const std::size_t length = static_cast<std::size_t>(width);
+  std::vector<float> values(length * static_cast<std::size_t>(couples_rows ? grid->rows : 1));
   for (std::int64_t r = 0; r < size.rows; ++r) {
+    const std::span<float> row(values.data() + (couples_rows ? r * width : 0), length);
     load_row(source, r, row);
-    for (std::int64_t c = 0; c < size.cols; ++c) {
-      float& value = row[static_cast<std::size_t>(c)];
-      if (is_usable(grid, value)) {
-        if (overflows(grid, value)) ++result.overflow_count;
-        continue;
-      }
-      if (result.nonfinite_count++ == 0) result.nonfinite_first = r * size.cols + c;
-      value = 0.0f;
-    }
-    if (incoherent) {
-      std::copy(row.begin(), row.end(), layer.begin() + r * width);
-      continue;
-    }
+    sift(grid, row.first(static_cast<std::size_t>(size.cols)), r * size.cols, result);
+    if (couples_rows) continue;
     if (grid != nullptr) apply_basis(*grid, row);
-    for (const float value : row) result.absmax = std::max(result.absmax, std::fabs(value));
+    result.absmax = std::max(result.absmax, largest(row));
   }
-  if (!incoherent) return;
-  to_incoherent(*grid, layer.data(), width);
-  for (const float value : layer) result.absmax = std::max(result.absmax, std::fabs(value));
+  if (!couples_rows) return;
+  to_incoherent(*grid, values.data(), width);
+  result.absmax = largest(values);
 }
 
 }  // namespace

@@ -96,6 +96,13 @@ void store_zero_point(float value, std::uint32_t dtype, void* data, std::int64_t
   }
 }
 
+void store_scale(float scale, std::uint32_t dtype, void* data, std::int64_t index) {
+  if (dtype == OCTAVO_F8_E8M0)
+    static_cast<std::uint8_t*>(data)[index] = static_cast<std::uint8_t>(std::ilogb(scale) + 127);
+  else
+    store(scale, dtype, data, index);
+}
+
 void check_zero_points(const octavo_grid& grid, const octavo_tensor& view, const Cells& cells,
                        const char* operation) {
   switch (grid.zero_point_dtype) {
@@ -147,6 +154,16 @@ float absmax_scale(const octavo_grid& grid, std::uint32_t index, float absmax, f
   return rounded_to(level.dtype, std::min(std::max(exact, level.floor), largest_finite(level.dtype)));
 }
 
+float layer_scale(const octavo_grid& grid, std::uint32_t index, float absmax) {
+  const bool has_outer = index == 0 && grid.scale_levels == 2;
+  return absmax_scale(grid, index, absmax, has_outer ? absmax_scale(grid, 1, absmax, 1.0f) : 1.0f);
+}
+
+void store_layer_scale(const octavo_grid& grid, std::uint32_t index, float absmax, void* target) {
+  check_level(grid, grid.scales[index], "layer_scale");
+  store_scale(layer_scale(grid, index, absmax), grid.scales[index].dtype, target, 0);
+}
+
 bool is_floored(const octavo_grid& grid, std::uint32_t index, float absmax, float outer) {
   return absmax > 0.0f && exact_scale(grid, index, absmax, outer) < grid.scales[index].floor;
 }
@@ -178,14 +195,9 @@ void store_scales(const octavo_scale_level& level, const std::vector<float>& sca
                   const octavo_tensor& view, const char* operation) {
   expect(view, level.dtype, {cells.rows, cells.cols}, operation, "scales");
   for (std::int64_t r = 0; r < cells.rows; ++r) {
-    for (std::int64_t c = 0; c < cells.cols; ++c) {
-      const float scale = scales[static_cast<std::size_t>(r * cells.cols + c)];
-      const std::int64_t at = r * view.row_stride + c;
-      if (level.dtype == OCTAVO_F8_E8M0)
-        static_cast<std::uint8_t*>(view.data)[at] = static_cast<std::uint8_t>(std::ilogb(scale) + 127);
-      else
-        store(scale, level.dtype, view.data, at);
-    }
+    for (std::int64_t c = 0; c < cells.cols; ++c)
+      store_scale(scales[static_cast<std::size_t>(r * cells.cols + c)], level.dtype, view.data,
+                  r * view.row_stride + c);
   }
 }
 

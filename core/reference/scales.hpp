@@ -33,6 +33,13 @@ Cells cells_of(const octavo_scale_level& level, Extent extent);
 // level's dtype. `outer` is the stored scale of level 1 when this is level 0 of two, else 1.
 float absmax_scale(const octavo_grid& grid, std::uint32_t index, float absmax, float outer);
 
+// The one scale of a whole layer with this absmax, where level `index` is PER_TENSOR: as nearest uses it,
+// which leaves it to the host to store.
+float layer_scale(const octavo_grid& grid, std::uint32_t index, float absmax);
+// The same as the level stores it: octavo::bytes_of(its dtype) bytes of host memory, at most 4. Throws as
+// check_scales does.
+void store_layer_scale(const octavo_grid& grid, std::uint32_t index, float absmax, void* target);
+
 // 0 < scale < floor before the floor is applied (or, for a dtype below F32, before the rounding).
 bool is_floored(const octavo_grid& grid, std::uint32_t index, float absmax, float outer);
 

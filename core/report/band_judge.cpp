@@ -1,9 +1,9 @@
 #include "report/band_judge.hpp"
 
+#include "reference/scales.hpp"
+
 #include <octavo/grid.hpp>
 #include <octavo/tensor.hpp>
-
-#include <cstring>
 
 namespace octavo::report {
 namespace {
@@ -150,10 +150,10 @@ class BandJudge {
   void write_layer_scale(octavo_tile& tile) {
     for (uint32_t i = 0; i < grid_.scale_levels; ++i) {
       if (grid_.scales[i].granularity != OCTAVO_PER_TENSOR) continue;
-      const float scale = scale_of(judged_.absmax, grid_.qmax, grid_.scales[i].floor);
-      std::memcpy(worker_.nearest.scales[i].data(), &scale, sizeof scale);
-      tile.scales[i] = tensor_view(worker_.nearest.scales[i].data(), OCTAVO_F32, {1, 1});
-      tile.scales[i] = worker_.nearest.lane_scales[i].upload(lane(), tile.scales[i]);
+      std::byte* scale = worker_.nearest.scales[i].data();
+      reference::store_layer_scale(grid_, i, judged_.absmax, scale);
+      tile.scales[i] =
+          worker_.nearest.lane_scales[i].upload(lane(), tensor_view(scale, grid_.scales[i].dtype, {1, 1}));
     }
   }
 

@@ -4,8 +4,10 @@
 // bands.
 #include "report/compare.hpp"
 
+#include "base/sqnr.hpp"
 #include "base/work_sharing.hpp"
 #include "checkpoint/dtypes.hpp"
+#include "report/band_work.hpp"
 #include "report/unsmoothing.hpp"
 #include "stored/band_source.hpp"
 #include "stored/quantized_layers.hpp"
@@ -51,20 +53,6 @@ struct Band {
   Difference difference = {};
   bool same_bytes = true;
 };
-
-// A weight that is not quantized, by the base name or the key of its layer.
-const TensorRef* float_weight(const Side& side, const std::string& name) {
-  const TensorRef* weight = side.file.find(name + ".weight");
-  return weight != nullptr ? weight : side.file.find(name);
-}
-
-std::unique_ptr<stored::BandSource> source_of(const Side& side, const std::string& name) {
-  if (const stored::Layer* layer = side.survey.find(name))
-    return std::make_unique<stored::BandSource>(side.file, *layer);
-  const TensorRef* weight = float_weight(side, name);
-  if (weight == nullptr || weight->info.shape.size() != 2) return nullptr;
-  return std::make_unique<stored::BandSource>(side.file, *weight);
-}
 
 class Pairing {
  public:
@@ -212,32 +200,14 @@ Difference difference_of(const Pair& pair, const Band& band, Worker& worker) {
   return {sums.error_sum, sums.signal_sum, sums.max_error, elements};
 }
 
-// The lanes of one comparison, opened by the threads that use them.
-class Workers {
- public:
-  explicit Workers(const CompareOptions& options)
-      : options_(options), lanes_(std::max(1u, options.lanes)), workers_(lanes_) {}
-
-  unsigned count() const { return lanes_; }
-  Worker& at(unsigned index) {
-    if (workers_[index] == nullptr)
-      workers_[index] = std::make_unique<Worker>(options_.open_lane(index, lanes_));
-    return *workers_[index];
-  }
-
- private:
-  const CompareOptions& options_;
-  const unsigned lanes_;
-  std::vector<std::unique_ptr<Worker>> workers_;
-};
-
 template <typename Measure>
-void measure(std::vector<Pair>& pairs, std::vector<Band>& bands, Workers& workers, Meter& meter,
-             Measure&& one) {
-  share_out(bands.size(), workers.count(), [&](size_t i, unsigned index) {
+void measure(std::vector<Pair>& pairs, std::vector<Band>& bands, Workers<Worker>& workers, Meter& meter,
+             const CheckStop& check_stop, Measure&& one) {
+  const auto measure_band = [&](size_t i, unsigned index) {
     one(bands[i], workers.at(index));
     meter.add(bands[i].bytes, pairs[bands[i].pair].name);
-  });
+  };
+  share_out(bands.size(), workers.count(), measure_band, check_stop);
   for (const Band& band : bands) {
     pairs[band.pair].difference.add(band.difference);
     pairs[band.pair].same_bytes = pairs[band.pair].same_bytes && band.same_bytes;
@@ -252,11 +222,11 @@ void measure_all(const Side& a, const Side& b, std::vector<Pair>& pairs, const C
   uint64_t total = 0;
   for (const Band& band : bands) total += band.bytes;
   Meter meter(total, pairs.size(), options.progress);
-  Workers workers(options);
+  Workers<Worker> workers(options);
   const auto values = [&](Band& band, Worker& worker) {
     band.difference = difference_of(pairs[band.pair], band, worker);
   };
-  measure(pairs, bands, workers, meter, [&](Band& band, Worker& worker) {
+  measure(pairs, bands, workers, meter, options.check_stop, [&](Band& band, Worker& worker) {
     if (pairs[band.pair].is_layer()) return values(band, worker);
     band.same_bytes = same_bytes(a, b, pairs[band.pair], band, worker);
   });
@@ -265,7 +235,7 @@ void measure_all(const Side& a, const Side& b, std::vector<Pair>& pairs, const C
     if (!pairs[i].same_bytes && pairs[i].a != nullptr) add_bands(pairs, i, What::values, changed);
   }
   for (Band& band : changed) band.bytes = 0;  // counted once
-  measure(pairs, changed, workers, meter, values);
+  measure(pairs, changed, workers, meter, options.check_stop, values);
   meter.finish();
 }
 
@@ -291,10 +261,7 @@ void Difference::add(const Difference& other) {
   elements += other.elements;
 }
 
-std::optional<double> Difference::sqnr_db() const {
-  if (error_sum == 0) return std::nullopt;
-  return 10 * std::log10(signal_sum / error_sum);
-}
+std::optional<double> Difference::sqnr_db() const { return octavo::sqnr_db(signal_sum, error_sum); }
 
 double Difference::relative_error() const { return error_sum == 0 ? 0 : std::sqrt(error_sum / signal_sum); }
 

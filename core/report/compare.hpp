@@ -2,6 +2,7 @@
 #pragma once
 
 #include "base/meter.hpp"
+#include "base/work_sharing.hpp"
 #include "checkpoint/reader.hpp"
 #include "stored/band_lane.hpp"
 #include "stored/survey.hpp"
@@ -71,11 +72,12 @@ struct CompareOptions {
   std::function<stored::BandLane(unsigned index, unsigned count)>
       open_lane;  // called in the thread that uses the lane
   ProgressFunction progress = {};
+  CheckStop check_stop = {};  // called before a band, or another piece of the work
 };
 
 // Values are read in bands of rows by the lanes, dequantized by their operations, and summed in double
 // precision in an order that does not depend on the lanes. Factors of SmoothQuant are undone
-// (unsmoothing.hpp). Throws Error as reading and lanes do.
+// (unsmoothing.hpp). Throws Error as reading, lanes and `check_stop` do.
 Comparison compare(const Side& a, const Side& b, const CompareOptions& options);
 
 }  // namespace octavo::report

@@ -1,12 +1,13 @@
 #include "report/leftovers.hpp"
 
 #include "base/error.hpp"
+#include "base/json.hpp"
 #include "plugin/header.hpp"
 #include "plugin/severity.hpp"
+#include "stored/prefixes.hpp"
 #include "stored/quantized_layers.hpp"
 
 #include <fmt/format.h>
-#include <nlohmann/json.hpp>
 
 #include <algorithm>
 #include <array>
@@ -26,8 +27,6 @@ constexpr std::string_view kScaledFp8 = "scaled_fp8";
 constexpr const char* kMetadata = "_quantization_metadata";
 constexpr std::array<std::string_view, 4> kScales = {".weight_scale", ".scale_weight", ".input_scale",
                                                      ".scale_input"};
-// Loaders look a layer up with and without the prefix of the part that it is in.
-constexpr std::array<std::string_view, 2> kPartPrefixes = {"", "model.diffusion_model."};
 
 std::string_view without(std::string_view key, std::string_view ending) {
   return key.substr(0, key.size() - ending.size());
@@ -40,13 +39,6 @@ bool is_8_bit_float(octavo_dtype dtype) {
 
 bool is_wide_float(octavo_dtype dtype) {
   return dtype == OCTAVO_F64 || dtype == OCTAVO_F32 || dtype == OCTAVO_F16 || dtype == OCTAVO_BF16;
-}
-
-// Text of a small U8 tensor, parsed; nothing if it is not JSON (limits: the nesting depth of a marker).
-std::optional<json> parse(std::string_view text) {
-  const auto limit_depth = [](int depth, json::parse_event_t, json&) { return depth < 16; };
-  json parsed = json::parse(text, limit_depth, false);
-  return parsed.is_discarded() ? std::nullopt : std::optional(std::move(parsed));
 }
 
 class Search {
@@ -83,7 +75,7 @@ class Search {
   }
 
   const TensorRef* weight_of(std::string_view layer) const {
-    for (const std::string_view prefix : kPartPrefixes) {
+    for (const std::string_view prefix : stored::kHeaderPrefixes) {
       const std::string base = std::string(prefix) + std::string(layer);
       if (const TensorRef* weight = file_.find(base + ".weight")) return weight;
       if (const TensorRef* weight = file_.find(base)) return weight;
@@ -139,7 +131,7 @@ class Search {
     if (weight_of(without(key, kMarker)) == nullptr) {
       return add(plugin::kError, "marker-without-weight", key, "there is no weight for this marker");
     }
-    const std::optional<json> marker = parse(text_of(tensor));
+    const std::optional<json> marker = parse_untrusted<json>(text_of(tensor));
     const bool named = marker && marker->is_object() && marker->contains("format");
     const std::string format = named ? (*marker)["format"].dump(-1, ' ', true) : "not named";
     add(plugin::kNote, "marker-unknown", key,
@@ -150,7 +142,7 @@ class Search {
   void look_at_metadata() {
     const auto found = file_.metadata().find(kMetadata);
     if (found == file_.metadata().end() || metadata_mentioned_) return;
-    const std::optional<json> metadata = parse(found->second);
+    const std::optional<json> metadata = parse_untrusted<json>(found->second);
     if (!metadata)
       return add(plugin::kError, "metadata-not-json", "", fmt::format("{} is not JSON", kMetadata));
     if (!metadata->is_object() || !metadata->contains("layers") || !(*metadata)["layers"].is_object()) {
@@ -172,11 +164,11 @@ class Search {
       return add(plugin::kWarning, "metadata-stale", layer,
                  fmt::format("{} names a layer that has no weight", kMetadata));
     }
-    for (const std::string_view prefix : kPartPrefixes) {
+    for (const std::string_view prefix : stored::kHeaderPrefixes) {
       const TensorRef* marker = file_.find(std::string(prefix) + layer + std::string(kMarker));
       if (marker == nullptr) continue;
       named.insert(marker->info.name);
-      const std::optional<json> baked = parse(text_of(*marker));
+      const std::optional<json> baked = parse_untrusted<json>(text_of(*marker));
       if (!baked || *baked == says) continue;
       add(plugin::kError, "metadata-disagrees", marker->info.name,
           fmt::format("{} says something else than the marker, and some loaders let it win", kMetadata));

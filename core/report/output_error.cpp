@@ -5,6 +5,7 @@
 #include "base/error.hpp"
 #include "base/work_sharing.hpp"
 #include "report/band_judge.hpp"
+#include "report/band_work.hpp"
 #include "report/unsmoothing.hpp"
 #include "stored/band_source.hpp"
 
@@ -66,7 +67,7 @@ class OutputJudge {
         find_inputs_(inputs),
         options_(options),
         unsmoothing_(a, b, options),
-        workers_(std::max(1u, options.lanes)) {}
+        workers_(options) {}
 
   OutputReport judge() {
     for (const stored::Layer& layer : b_.survey.layers) add_job(layer);
@@ -74,13 +75,14 @@ class OutputJudge {
     uint64_t total = 0;
     for (const auto& job : jobs_) total += bytes_of(*job);
     Meter meter(total, jobs_.size(), options_.progress);
-    share_out(bands_.size(), static_cast<unsigned>(workers_.size()), [&](size_t i, unsigned index) {
+    const auto judge_band = [&](size_t i, unsigned index) {
       Band& band = bands_[i];
       Job& job = *jobs_[band.job];
-      work_on(job, band, worker(index));
+      work_on(job, band, workers_.at(index));
       const double share = static_cast<double>(band.count) / static_cast<double>(job.result.rows);
       meter.add(static_cast<uint64_t>(static_cast<double>(bytes_of(job)) * share), job.result.name);
-    });
+    };
+    share_out(bands_.size(), workers_.count(), judge_band, options_.check_stop);
     meter.finish();
     return collect();
   }
@@ -91,7 +93,7 @@ class OutputJudge {
   void add_job(const stored::Layer& layer) {
     auto job = std::make_unique<Job>();
     job->stored = &layer;
-    job->reference = reference_of(layer.name);
+    job->reference = source_of(a_, layer.name);
     if (job->reference == nullptr) return leave_out(layer, "the first file has no such layer");
     const stored::BandSource stored(b_.file, layer);
     if (std::string reason = unfit(layer, *job->reference, stored); !reason.empty())
@@ -114,15 +116,6 @@ class OutputJudge {
     report_.left_out.push_back({layer.name, std::move(reason)});
   }
 
-  std::unique_ptr<stored::BandSource> reference_of(const std::string& name) const {
-    if (const stored::Layer* layer = a_.survey.find(name))
-      return std::make_unique<stored::BandSource>(a_.file, *layer);
-    const checkpoint::TensorRef* weight = a_.file.find(name + ".weight");
-    if (weight == nullptr) weight = a_.file.find(name);
-    if (weight == nullptr || weight->info.shape.size() != 2) return nullptr;
-    return std::make_unique<stored::BandSource>(a_.file, *weight);
-  }
-
   void add_bands(size_t index) {
     Job& job = *jobs_[index];
     const int64_t step =
@@ -131,14 +124,6 @@ class OutputJudge {
       bands_.push_back({index, begin, std::min(step, job.result.rows - begin)});
       ++job.bands_left;
     }
-  }
-
-  JudgeWorker& worker(unsigned index) {
-    if (workers_[index] == nullptr) {
-      workers_[index] =
-          std::make_unique<JudgeWorker>(options_.open_lane(index, static_cast<unsigned>(workers_.size())));
-    }
-    return *workers_[index];
   }
 
   void work_on(Job& job, Band& band, JudgeWorker& worker) {
@@ -191,6 +176,7 @@ class OutputJudge {
   void find_absmax(Job& job, JudgeWorker& worker) const {
     const int64_t step = stored::band_rows(job.result.cols);
     for (int64_t begin = 0; begin < job.result.rows; begin += step) {
+      if (options_.check_stop) options_.check_stop();
       const octavo_tensor values =
           job.reference->read(worker.lane, worker.reference, begin, std::min(step, job.result.rows - begin));
       job.absmax = std::max(job.absmax, worker.lane.absmax(job.stored->grid, values));
@@ -230,7 +216,7 @@ class OutputJudge {
   const FindInputs& find_inputs_;
   const CompareOptions& options_;
   const Unsmoothing unsmoothing_;
-  std::vector<std::unique_ptr<JudgeWorker>> workers_;
+  Workers<JudgeWorker> workers_;
   std::vector<std::unique_ptr<Job>> jobs_;
   std::vector<Band> bands_;
   OutputReport report_;

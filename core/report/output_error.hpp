@@ -58,7 +58,7 @@ struct OutputReport {
 // `a` has the weights W, `b` what is judged. Where b was smoothed (unsmoothing.hpp), its layers are given the
 // inputs that it gives them, and nearest is set against them unsmoothed. Products are f32, sums f64 in an
 // order that does not depend on the lanes; activations are rounded from f32. Biases are not looked at. Throws
-// Error bad_input for inputs that are not as wide as the layer, and as reading and lanes do.
+// Error bad_input for inputs that are not as wide as the layer, and as reading, lanes and `check_stop` do.
 OutputReport judge_outputs(const Side& a, const Side& b, const FindInputs& inputs,
                            const CompareOptions& options);
 

@@ -3,6 +3,7 @@
 #include "report/self_test.hpp"
 
 #include "base/error.hpp"
+#include "reference/convert.hpp"
 #include "stored/band_lane.hpp"
 
 #include <octavo/grid.hpp>
@@ -75,21 +76,8 @@ octavo_tensor shape_of(uint32_t dtype, int64_t rows, int64_t cols) {
 }
 
 float value_at(uint32_t dtype, const std::byte* bytes, size_t index) {
-  uint16_t half = 0;
-  float single = 0;
-  switch (dtype) {
-    case OCTAVO_I8:
-      return static_cast<float>(static_cast<int8_t>(bytes[index]));
-    case OCTAVO_F16:
-      std::memcpy(&half, bytes + index * sizeof half, sizeof half);
-      return from_f16(half);
-    case OCTAVO_BF16:
-      std::memcpy(&half, bytes + index * sizeof half, sizeof half);
-      return from_bf16(half);
-    default:
-      std::memcpy(&single, bytes + index * sizeof single, sizeof single);
-      return single;
-  }
+  if (dtype == OCTAVO_I8) return static_cast<float>(static_cast<int8_t>(bytes[index]));
+  return reference::load(bytes, dtype, static_cast<int64_t>(index));
 }
 
 // Waits for the lane and appends what it wrote to `view`.

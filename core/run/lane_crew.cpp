@@ -1,9 +1,9 @@
 #include "run/lane_crew.hpp"
 
+#include "base/crew.hpp"
+#include "run/notes.hpp"
 #include "run/signals.hpp"
 
-#include <boost/asio/post.hpp>
-#include <boost/asio/thread_pool.hpp>
 #include <fmt/format.h>
 
 #include <chrono>
@@ -38,10 +38,8 @@ LaneCrew::LaneCrew(RunShared& shared, const std::vector<WorkItem>& items, Chosen
 LaneCrew::~LaneCrew() { services_.set_parallel({}); }
 
 void LaneCrew::work(const std::function<void(std::string_view tensor)>& tick) {
-  boost::asio::thread_pool pool(needs_.lanes);
-  for (uint32_t lane = 0; lane < needs_.lanes; ++lane) {
-    boost::asio::post(pool, [this, lane] { lane_main(lane); });
-  }
+  Crew crew(needs_.lanes, [this](unsigned lane) { lane_main(lane); });
+  if (crew.size() < needs_.lanes) do_without(needs_.lanes - crew.size());
   std::unique_lock lock(mutex_);
   while (!ended_.wait_for(lock, std::chrono::milliseconds(100), [&] { return running_ == 0; })) {
     lock.unlock();
@@ -50,10 +48,22 @@ void LaneCrew::work(const std::function<void(std::string_view tensor)>& tick) {
     lock.lock();
   }
   lock.unlock();
-  pool.join();
+  crew.join();
   StopSignals::check();
   error_.rethrow();
   if (given_up_) device_.use_fallback();
+}
+
+// The system gave no threads for these. Their pieces are the others'.
+void LaneCrew::do_without(uint32_t lanes) {
+  tried_.count_down(lanes);
+  {
+    const std::lock_guard lock(mutex_);
+    running_ -= lanes;
+  }
+  lanes_without_work_ += lanes;
+  shared_.idle.changed();
+  note_once(short_, fmt::format("fewer lanes of {}: no more threads can be started", device_.id));
 }
 
 void LaneCrew::stop() {
@@ -213,7 +223,7 @@ bool LaneCrew::wait_for_more(const std::stop_token& token, bool serves) {
 void LaneCrew::note_once(std::atomic<bool>& said, const std::string& text) {
   if (said.exchange(true)) return;
   const std::lock_guard lock(mutex_);
-  device_.note = device_.note.empty() ? text : device_.note + "; " + text;
+  add_note(device_.note, text);
 }
 
 std::string_view LaneCrew::tensor_of(const WorkItem& item) const {

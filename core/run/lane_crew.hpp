@@ -7,6 +7,7 @@
 
 #include "run/idle_lanes.hpp"
 #include "run/run_lanes.hpp"
+#include "run/tile_worker.hpp"
 #include "run/without_memory.hpp"
 #include "run/work_queue.hpp"
 
@@ -60,6 +61,7 @@ class LaneCrew {
   // What became of a device in the hands of one lane.
   enum class Outcome { done, given_up, no_memory };
 
+  void do_without(uint32_t lanes);
   void stop();
   void lane_main(uint32_t lane) noexcept;
   Outcome work_on(const ChosenDevice& device, uint32_t lane);

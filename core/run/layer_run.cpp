@@ -1,16 +1,18 @@
 #include "run/layer_run.hpp"
 
+#include "base/sqnr.hpp"
+#include "run/notes.hpp"
+
 #include <octavo/grid.hpp>
 
 #include <algorithm>
-#include <cmath>
 #include <limits>
+#include <utility>
 
 namespace octavo::run {
 
 double LayerResult::sqnr_db() const {
-  if (error_sum == 0) return std::numeric_limits<double>::infinity();
-  return 10 * std::log10(signal_sum / error_sum);
+  return octavo::sqnr_db(signal_sum, error_sum).value_or(std::numeric_limits<double>::infinity());
 }
 
 LayerRun::LayerRun(const plan::PlannedLayer& layer, size_t tiles)
@@ -65,7 +67,9 @@ LayerResult LayerRun::result() const {
     sum.note = reason_;
   }
   sum.bias_corrected = layer_.bias.has_value();
-  if (!layer_.note.empty()) sum.note = sum.note.empty() ? layer_.note : layer_.note + "; " + sum.note;
+  std::string notes = layer_.note;
+  add_note(notes, sum.note);
+  sum.note = std::move(notes);
   return sum;
 }
 

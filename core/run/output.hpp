@@ -22,7 +22,9 @@ class Output {
   Output(const plan::Plan& plan, std::filesystem::path path, const checkpoint::ShardRule* shards);
 
   const std::filesystem::path& path() const { return path_; }
+  bool is_sharded() const { return sharded_; }
   uint64_t file_bytes() const { return file_bytes_; }  // of all files
+  uint64_t largest_file() const { return sharded_ ? shards_.largest_file() : file_bytes_; }
   // For every output tensor of the plan its offset in the file that holds it.
   const std::vector<uint64_t>& offsets() const { return offsets_; }
 

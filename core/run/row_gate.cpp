@@ -102,6 +102,43 @@ class Gate {
   std::vector<Part> scales_;
 };
 
+// Makes nearest's tile in the spare slot, whose host memory has its parts then.
+octavo_tile_result make_nearest(const plan::PlannedLayer& layer, const octavo_tile& tile, plugin::Lane& lane,
+                                Slot& spare) {
+  const int64_t rows = tile.source.shape[0];
+  const plan::TileOffsets at = plan::tile_offsets(layer, rows);
+  spare.host(at.total);
+  octavo_tile nearest = spare.tile(layer, tile.row_begin, rows);
+  nearest.source = tile.source;
+  nearest.slot = tile.slot;
+  nearest.absmax = tile.absmax;
+  nearest.flags = tile.flags;
+  octavo_tile_result found{};
+  found.struct_size = sizeof found;
+  found.nonfinite_first = -1;
+  lane.run("quantize_nearest",
+           [&](const octavo_operations& operations, octavo_lane* raw, octavo_error* error) {
+             return operations.quantize_nearest(raw, &nearest, &found, error);
+           });
+  spare.copy_out(at.codes, at.total);
+  lane.record(tile.slot);
+  lane.wait(tile.slot);
+  return found;
+}
+
+// Replaces what the optimizer lost, in the blocks of its tile and nearest's; returns the number of rows.
+int64_t replace_lost_rows(const plan::PlannedLayer& layer, const octavo_tile& tile, const RowMetrics& metrics,
+                          std::byte* own, const std::byte* nearest) {
+  if (layer.grid.basis != OCTAVO_BASIS_INCOHERENT) return Gate(layer, tile, metrics, own, nearest).apply();
+  const auto sum = [](const std::vector<double>& values) {
+    return std::accumulate(values.begin(), values.end(), 0.0);
+  };
+  if (sum(metrics.own) < sum(metrics.nearest)) return 0;
+  const plan::TileOffsets at = plan::tile_offsets(layer, tile.source.shape[0]);
+  std::memcpy(own + at.codes, nearest + at.codes, at.total - at.codes);
+  return tile.source.shape[0];
+}
+
 void take_sums(const octavo_tile_result& nearest, octavo_tile_result& result) {
   result.error_sum = nearest.error_sum;
   result.signal_sum = nearest.signal_sum;
@@ -130,41 +167,13 @@ bool RowMetrics::any_lost() const {
 
 void send_rows_back(const plan::PlannedLayer& layer, const octavo_tile& tile, const RowMetrics& metrics,
                     plugin::Lane& lane, Slot& slot, Slot& spare, octavo_tile_result& result) {
-  const int64_t rows = tile.source.shape[0];
-  const plan::TileOffsets at = plan::tile_offsets(layer, rows);
-  spare.host(at.total);
-  octavo_tile nearest = spare.tile(layer, tile.row_begin, rows);
-  nearest.source = tile.source;
-  nearest.slot = tile.slot;
-  nearest.absmax = tile.absmax;
-  nearest.flags = tile.flags;
-  octavo_tile_result found{};
-  found.struct_size = sizeof found;
-  found.nonfinite_first = -1;
-  lane.run("quantize_nearest",
-           [&](const octavo_operations& operations, octavo_lane* raw, octavo_error* error) {
-             return operations.quantize_nearest(raw, &nearest, &found, error);
-           });
-  spare.copy_out(at.codes, at.total);
-  lane.record(slot.number());
-  lane.wait(slot.number());
-
-  std::byte* own = slot.host(at.total).data();
-  const std::byte* theirs = spare.host(at.total).data();
-  int64_t replaced = 0;
-  if (layer.grid.basis == OCTAVO_BASIS_INCOHERENT) {
-    const auto sum = [](const std::vector<double>& values) {
-      return std::accumulate(values.begin(), values.end(), 0.0);
-    };
-    if (sum(metrics.own) < sum(metrics.nearest)) return;
-    std::memcpy(own + at.codes, theirs + at.codes, at.total - at.codes);
-    replaced = rows;
-  } else {
-    replaced = Gate(layer, tile, metrics, own, theirs).apply();
-  }
+  const octavo_tile_result nearest = make_nearest(layer, tile, lane, spare);
+  const plan::TileOffsets at = plan::tile_offsets(layer, tile.source.shape[0]);
+  const int64_t replaced =
+      replace_lost_rows(layer, tile, metrics, slot.host(at.total).data(), spare.host(at.total).data());
   result.rows_sent_back = std::max(result.rows_sent_back, replaced);
   if (replaced == 0) return;
-  if (replaced == rows) return take_sums(found, result);
+  if (replaced == tile.source.shape[0]) return take_sums(nearest, result);
   slot.copy_in(at.codes, at.total);
   TileValues(lane, tile).measure(result);
 }

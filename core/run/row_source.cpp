@@ -1,10 +1,11 @@
 #include "run/row_source.hpp"
 
+#include "base/aligned.hpp"
 #include "plugin/instance.hpp"
 #include "reference/operations.hpp"
+#include "stored/band_lane.hpp"
 #include "stored/band_source.hpp"
 
-#include <octavo/grid.hpp>
 #include <octavo/tensor.hpp>
 
 #include <algorithm>
@@ -13,34 +14,6 @@
 
 namespace octavo::run {
 namespace {
-
-uint64_t aligned(uint64_t bytes) { return (bytes + 63) & ~uint64_t{63}; }
-
-uint64_t size_of(const octavo_tensor& view) {
-  return static_cast<uint64_t>(view.shape[0] * view.shape[1]) * octavo::bytes_of(view.dtype);
-}
-
-// The parts of a band of a stored layer; `view(dtype, rows, cols)` gives the memory of each.
-template <typename View>
-octavo_tile stored_tile(const stored::Layer& stored, const octavo_layer& layer, const Band& band,
-                        View&& view) {
-  const octavo_grid& grid = stored.grid;
-  octavo_tile tile{};
-  tile.struct_size = sizeof tile;
-  tile.layer = &layer;
-  tile.grid = &grid;
-  tile.row_begin = band.begin;
-  tile.codes = view(grid.stored_dtype, band.rows, grid.cols);
-  for (uint32_t level = 0; level < grid.scale_levels; ++level) {
-    const octavo::ScaleShape shape = octavo::scale_shape(grid.scales[level], band.rows, grid.cols);
-    tile.scales[level] = view(grid.scales[level].dtype, shape.rows, shape.cols);
-  }
-  if (grid.code == OCTAVO_CODE_INTEGER_ZERO) {
-    const octavo::ScaleShape shape = octavo::scale_shape(grid.scales[0], band.rows, grid.cols);
-    tile.zero_points = view(grid.zero_point_dtype, shape.rows, shape.cols);
-  }
-  return tile;
-}
 
 octavo_layer described(const stored::Layer& stored) {
   octavo_layer layer{};
@@ -108,17 +81,15 @@ class LaneRows {
   void dequantize() {
     const octavo_layer layer = described(*origin_.stored);
     const uint64_t begin = at_;
-    octavo_tile tile =
-        stored_tile(*origin_.stored, layer, band_, [&](uint32_t dtype, int64_t rows, int64_t cols) {
-          return octavo::tensor_view(host_.data() + place(rows, cols, dtype), dtype, {rows, cols});
-        });
+    const octavo_grid& grid = origin_.stored->grid;
+    octavo_tile tile = stored::tile_of(layer, grid, band_.begin, band_.rows, grid.cols);
+    stored::for_each_part(tile, [&](octavo_tensor& part) { part.data = host_.data() + place(part); });
     stored::read_stored(source_, *origin_.stored, tile);
     slot_.copy_in(begin, at_);
-    for (octavo_tensor* view : {&tile.codes, &tile.scales[0], &tile.scales[1], &tile.zero_points}) {
-      if (view->data == nullptr) continue;
-      const auto offset = static_cast<uint64_t>(static_cast<std::byte*>(view->data) - host_.data());
-      *view = slot_.view(offset, view->dtype, view->shape[0], view->shape[1]);
-    }
+    stored::for_each_part(tile, [&](octavo_tensor& part) {
+      const auto offset = static_cast<uint64_t>(static_cast<std::byte*>(part.data) - host_.data());
+      part = slot_.view(offset, part.dtype, part.shape[0], part.shape[1]);
+    });
     tile.slot = slot_.number();
     lane_.run("dequantize", [&](const octavo_operations& operations, octavo_lane* lane, octavo_error* error) {
       return operations.dequantize(lane, &tile, 1, &target_, error);
@@ -130,7 +101,7 @@ class LaneRows {
     const uint64_t row_bytes = static_cast<uint64_t>(band_.cols) * octavo::bytes_of(dtype);
     const uint64_t bytes = static_cast<uint64_t>(band_.rows) * row_bytes;
     const bool is_f32 = dtype == OCTAVO_F32;
-    const uint64_t begin = is_f32 ? 0 : place(band_.rows, band_.cols, dtype);
+    const uint64_t begin = is_f32 ? 0 : place(octavo::tensor_view(nullptr, dtype, {band_.rows, band_.cols}));
     source_.read(*origin_.tensor, static_cast<uint64_t>(band_.begin) * row_bytes,
                  host_.subspan(begin, bytes));
     slot_.copy_in(begin, begin + bytes);
@@ -157,15 +128,17 @@ class LaneRows {
   // The factor itself where the lane works in host memory, else a copy on the device.
   octavo_tensor in_lane(const octavo_tensor& factor) {
     if (lane_.on_host()) return factor;
-    const uint64_t offset = place(factor.shape[0], factor.shape[1], factor.dtype);
-    std::memcpy(host_.data() + offset, factor.data, size_of(factor));
-    slot_.copy_in(offset, offset + size_of(factor));
+    const uint64_t offset = place(factor);
+    const uint64_t bytes = stored::view_bytes(factor);
+    std::memcpy(host_.data() + offset, factor.data, bytes);
+    slot_.copy_in(offset, offset + bytes);
     return slot_.view(offset, factor.dtype, factor.shape[0], factor.shape[1]);
   }
 
-  uint64_t place(int64_t rows, int64_t cols, uint32_t dtype) {
+  // Offset of room for what has this dtype and shape.
+  uint64_t place(const octavo_tensor& view) {
     const uint64_t offset = at_;
-    at_ += aligned(static_cast<uint64_t>(rows * cols) * octavo::bytes_of(dtype));
+    at_ += aligned(stored::view_bytes(view));
     return offset;
   }
 
@@ -189,11 +162,10 @@ void dequantize_on_host(const checkpoint::Checkpoint& source, const plan::RowOri
                         octavo_tensor& target) {
   std::vector<std::vector<std::byte>> parts;
   const octavo_layer layer = described(*origin.stored);
-  octavo_tile tile =
-      stored_tile(*origin.stored, layer, band, [&](uint32_t dtype, int64_t rows, int64_t cols) {
-        auto& part = parts.emplace_back(static_cast<size_t>(rows * cols) * octavo::bytes_of(dtype));
-        return octavo::tensor_view(part.data(), dtype, {rows, cols});
-      });
+  const octavo_grid& grid = origin.stored->grid;
+  octavo_tile tile = stored::tile_of(layer, grid, band.begin, band.rows, grid.cols);
+  stored::for_each_part(
+      tile, [&](octavo_tensor& part) { part.data = parts.emplace_back(stored::view_bytes(part)).data(); });
   stored::read_stored(source, *origin.stored, tile);
   octavo_error error = plugin::empty_error();
   check(origin, "dequantize", reference::operations().dequantize(nullptr, &tile, 1, &target, &error), error);
@@ -264,7 +236,7 @@ void make_rows(const checkpoint::Checkpoint& source, const plan::RowOrigin& orig
   if (!origin.needs_host()) return LaneRows(source, origin, band, lane, slot, staging, cast).make();
   octavo_tensor rows = octavo::tensor_view(slot.host(0).data(), OCTAVO_F32, {band.rows, band.cols});
   make_rows_on_host(source, origin, band, rows);
-  slot.copy_in(size_of(rows));
+  slot.copy_in(stored::view_bytes(rows));
 }
 
 void make_rows_on_host(const checkpoint::Checkpoint& source, const plan::RowOrigin& origin, const Band& band,

@@ -3,14 +3,18 @@
 #include "base/cpus.hpp"
 #include "base/error.hpp"
 #include "run/lane_crew.hpp"
+#include "run/notes.hpp"
 #include "run/run_lanes.hpp"
-#include "run/tile_worker.hpp"
 #include "run/work.hpp"
+
+#include <fmt/format.h>
 
 #include <algorithm>
 #include <chrono>
 #include <fstream>
+#include <memory>
 #include <optional>
+#include <span>
 
 namespace octavo::run {
 namespace {
@@ -47,6 +51,7 @@ void run_lanes(RunShared& shared, const std::vector<WorkItem>& items, ChosenDevi
                plugin::HostServices& services, const RunOptions& options, uint64_t bytes_total) {
   const LaneNeeds needs{lane_count(options, device, items.size()), device.backend.suggested_slots(),
                         plan::slot_bytes(shared.plan, options.tile_bytes)};
+  shared.tensors.expect(items);
   const auto start = std::chrono::steady_clock::now();
   const auto tick = [&](std::string_view tensor) {
     if (!options.progress) return;
@@ -55,14 +60,34 @@ void run_lanes(RunShared& shared, const std::vector<WorkItem>& items, ChosenDevi
                       .bytes_total = bytes_total,
                       .tensor = std::string(tensor),
                       .seconds = passed.count(),
-                      .tensors_done = shared.items_done,
-                      .tensors_total = items.size()});
+                      .tensors_done = shared.tensors.done(),
+                      .tensors_total = shared.tensors.total()});
   };
   LaneCrew(shared, items, device, services, needs).work(tick);
   tick({});
 }
 
 namespace {
+
+std::vector<std::unique_ptr<LayerRun>> layer_runs(const plan::Plan& plan, uint64_t tile_bytes) {
+  std::vector<std::unique_ptr<LayerRun>> runs;
+  for (const auto& layer : plan.layers) {
+    const auto height = static_cast<uint64_t>(plan::tile_rows(*layer, tile_bytes));
+    const uint64_t tiles = (static_cast<uint64_t>(layer->layer.rows) + height - 1) / height;
+    runs.push_back(std::make_unique<LayerRun>(*layer, tiles));
+  }
+  return runs;
+}
+
+// Tensors whose bytes are in the plan.
+void write_known_tensors(const plan::Plan& plan, Output& output) {
+  for (const plan::PlannedConstant& constant : plan.constants) {
+    output.write(constant.output, 0, std::as_bytes(std::span(constant.bytes)));
+  }
+  for (const auto& group : plan.smoothings) {
+    if (group->stored_in) output.write(*group->stored_in, 0, std::as_bytes(std::span(group->factors.values)));
+  }
+}
 
 RunReport run_on(const plan::Plan& plan, const Sources& sources, ChosenDevice& device,
                  plugin::HostServices& services, Output& output, const RunOptions& options) {
@@ -79,31 +104,22 @@ RunReport run_on(const plan::Plan& plan, const Sources& sources, ChosenDevice& d
   LayerQueue queue(plan, layers_in_order(items), services, shared.idle,
                    has_device ? std::min(lanes, kLayersAheadOnDevice) : lanes);
   shared.queue = &queue;
-  for (const auto& layer : plan.layers) {
-    const auto height = static_cast<uint64_t>(plan::tile_rows(*layer, options.tile_bytes));
-    const uint64_t tiles = (static_cast<uint64_t>(layer->layer.rows) + height - 1) / height;
-    shared.layers.push_back(std::make_unique<LayerRun>(*layer, tiles));
-  }
-  for (const plan::PlannedConstant& constant : plan.constants) {
-    output.write(constant.output, 0, std::as_bytes(std::span(constant.bytes)));
-  }
-  for (const auto& group : plan.smoothings) {
-    if (group->stored_in) output.write(*group->stored_in, 0, std::as_bytes(std::span(group->factors.values)));
-  }
+  shared.layers = layer_runs(plan, options.tile_bytes);
+  write_known_tensors(plan, output);
   run_lanes(shared, items, device, services, options, source_bytes(plan));
 
   RunReport report;
   for (const auto& layer : shared.layers) report.layers.push_back(layer->result());
   report.bytes_read = shared.bytes_done;
   report.peak_memory = peak_resident_bytes();
-  report.lanes = lane_count(options, device, items.size());
+  report.lanes = lanes;  // of the device that began; its fallback may have others
   return report;
 }
 
 // What was prepared went with the device's memory, so all of the work is done again, each piece in its place.
 void begin_again(ChosenDevice& device, plugin::HostServices& services, const Error& error) {
-  if (!device.note.empty()) device.note += "; ";
-  device.note += fmt::format("{} does all of it, not {}: {}", device.fallback->id, device.id, error.what());
+  add_note(device.note,
+           fmt::format("{} does all of it, not {}: {}", device.fallback->id, device.id, error.what()));
   device.use_fallback();
   services.resume();
 }
@@ -120,8 +136,7 @@ void leave_unsupported(const plan::Plan& plan, ChosenDevice& device) {
     if (device.fallback == nullptr)
       throw Error(ErrorCode::resources, "[device] " + text,
                   "--device cpu does it; --device auto takes what can");
-    if (!device.note.empty()) device.note += "; ";
-    device.note += fmt::format("{} does all of it: {}", device.fallback->id, text);
+    add_note(device.note, fmt::format("{} does all of it: {}", device.fallback->id, text));
     device.use_fallback();
     return leave_unsupported(plan, device);
   }

@@ -2,7 +2,7 @@
 #pragma once
 
 #include "run/run.hpp"
-#include "run/tile_worker.hpp"
+#include "run/run_shared.hpp"
 #include "run/work.hpp"
 
 #include <cstdint>

@@ -17,14 +17,18 @@ namespace {
 constexpr size_t kMaxPaths = size_t{1} << 20;
 std::atomic<int> received_signal{0};
 std::array<char, kMaxPaths> watched{};
+std::atomic<bool> is_watched{false};  // the list is whole
+static_assert(std::atomic<int>::is_always_lock_free && std::atomic<bool>::is_always_lock_free);
 constexpr std::array<int, 3> kSignals = {SIGINT, SIGTERM, SIGHUP};
 std::array<struct sigaction, kSignals.size()> previous{};
 
 extern "C" void on_signal(int signal) {
   int expected = 0;
   if (received_signal.compare_exchange_strong(expected, signal)) return;
-  for (const char* path = watched.data(); *path != '\0'; path += std::strlen(path) + 1) {
-    if (unlink(path) != 0) rmdir(path);
+  if (is_watched) {
+    for (const char* path = watched.data(); *path != '\0'; path += std::strlen(path) + 1) {
+      if (unlink(path) != 0) rmdir(path);
+    }
   }
   _exit(signal == SIGINT ? 130 : 143);
 }
@@ -33,7 +37,7 @@ extern "C" void on_signal(int signal) {
 
 StopSignals::StopSignals() {
   received_signal = 0;
-  watched[0] = '\0';
+  is_watched = false;
   struct sigaction action {};
   action.sa_handler = on_signal;
   sigemptyset(&action.sa_mask);
@@ -42,28 +46,28 @@ StopSignals::StopSignals() {
 
 StopSignals::~StopSignals() {
   for (size_t i = 0; i < kSignals.size(); ++i) sigaction(kSignals[i], &previous[i], nullptr);
-  watched[0] = '\0';
+  is_watched = false;
 }
 
 void StopSignals::watch(const std::vector<std::string>& paths) {
+  is_watched = false;  // a handler in between removes nothing
   std::string list;
   for (const std::string& path : paths) {
     if (!path.empty()) list += path + '\0';
   }
   list += '\0';
   if (list.size() > kMaxPaths) return;
-  watched[0] = '\0';  // a handler in between sees an empty list, then the whole one
-  std::memcpy(watched.data() + 1, list.data() + 1, list.size() - 1);
-  watched[0] = list[0];
+  std::memcpy(watched.data(), list.data(), list.size());
+  is_watched = true;
 }
 
 int StopSignals::received() { return received_signal; }
 
-void StopSignals::check() {
+void StopSignals::check(std::string_view left) {
   const int signal = received();
   if (signal == 0) return;
   throw Error(signal == SIGINT ? ErrorCode::interrupted : ErrorCode::terminated,
-              "[convert] stopped on request; nothing was left behind");
+              fmt::format("[convert] stopped on request; {}", left));
 }
 
 }  // namespace octavo::run

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace octavo::run {
@@ -15,12 +16,12 @@ class StopSignals {
   StopSignals& operator=(const StopSignals&) = delete;
 
   // What a second signal removes, in this order, before it ends the process: files, and folders that are
-  // empty then.
+  // empty then. It replaces what was watched before; a list of more than 1 MiB is not watched.
   static void watch(const std::vector<std::string>& paths);
   // The signal that came, 0 if none.
   static int received();
-  // Throws Error interrupted or terminated if a signal came.
-  static void check();
+  // Throws Error interrupted or terminated if a signal came. `left`: what is there then.
+  static void check(std::string_view left = "nothing was left behind");
 };
 
 }  // namespace octavo::run

@@ -3,12 +3,14 @@
 #include "base/error.hpp"
 #include "plan/tile_shape.hpp"
 #include "plugin/format.hpp"
+#include "reference/scales.hpp"
 
 #include <octavo/grid.hpp>
 #include <octavo/tensor.hpp>
 
 #include <fmt/format.h>
 
+#include <array>
 #include <cstdint>
 #include <span>
 
@@ -48,8 +50,9 @@ void write_scales(const plan::PlannedLayer& layer, const octavo_tile& tile, cons
   const octavo_scale_level& scales = layer.grid.scales[level];
   if (scales.granularity == OCTAVO_PER_TENSOR) {
     if (tile.row_begin != 0) return;
-    const float scale = octavo::scale_of(tile.absmax, layer.grid.qmax, scales.floor);
-    output.write(part, 0, std::as_bytes(std::span(&scale, 1)));
+    std::array<std::byte, sizeof(float)> scale{};
+    reference::store_layer_scale(layer.grid, level, tile.absmax, scale.data());
+    output.write(part, 0, {scale.data(), octavo::bytes_of(scales.dtype)});
     return;
   }
   const auto shape =

@@ -1,9 +1,10 @@
 #include "run/tile_values.hpp"
 
+#include "base/aligned.hpp"
+#include "reference/scales.hpp"
+
 #include <octavo/grid.hpp>
 #include <octavo/tensor.hpp>
-
-#include <cstring>
 
 namespace octavo::run {
 namespace {
@@ -15,7 +16,7 @@ uint64_t f32_bytes(const octavo_tensor& view) {
 }  // namespace
 
 TileValues::TileValues(plugin::Lane& lane, const octavo_tile& tile) : lane_(lane), slot_(tile.slot) {
-  const uint64_t half = (f32_bytes(tile.source) + 63) & ~uint64_t{63};
+  const uint64_t half = aligned(f32_bytes(tile.source));
   const auto memory = static_cast<octavo_memory>(lane.raw().memory);
   memory_ = lane.allocate(memory, 2 * half);
   const auto view = [&](uint64_t offset) {
@@ -43,12 +44,12 @@ void TileValues::place_layer_scales(const octavo_tile& tile) {
   for (uint32_t level = 0; level < tile.grid->scale_levels; ++level) {
     const octavo_scale_level& scales = tile.grid->scales[level];
     if (scales.granularity != OCTAVO_PER_TENSOR) continue;
-    layer_scales_[level] = octavo::scale_of(tile.absmax, tile.grid->qmax, scales.floor);
     if (lane_.on_host()) {
-      std::memcpy(tile.scales[level].data, &layer_scales_[level], sizeof(float));
+      reference::store_layer_scale(*tile.grid, level, tile.absmax, tile.scales[level].data);
     } else {
+      reference::store_layer_scale(*tile.grid, level, tile.absmax, &layer_scales_[level]);
       lane_.copy(tile.scales[level].data, OCTAVO_MEMORY_DEVICE, &layer_scales_[level], OCTAVO_MEMORY_HOST,
-                 sizeof(float));
+                 octavo::bytes_of(scales.dtype));
     }
   }
 }

@@ -1,63 +1,22 @@
 #include "run/tile_worker.hpp"
 
-#include "calibration/samples.hpp"
-#include "plan/activation_scales.hpp"
 #include "plan/tile_shape.hpp"
+#include "run/activation_scale.hpp"
 #include "run/bad_values.hpp"
 #include "run/bias_correction.hpp"
+#include "run/layer_preparation.hpp"
 #include "run/row_source.hpp"
 #include "run/tile_halves.hpp"
 #include "run/tile_parts.hpp"
 
 #include <octavo/grid.hpp>
-#include <octavo/plugin.hpp>
 #include <octavo/tensor.hpp>
 
 #include <fmt/format.h>
 
-#include <algorithm>
-#include <chrono>
-#include <cmath>
-#include <cstring>
 #include <utility>
 
 namespace octavo::run {
-namespace {
-
-constexpr int kMostHalvings = 3;
-
-void zero_nonfinite(octavo_tensor& rows) {
-  for (int64_t r = 0; r < rows.shape[0]; ++r) {
-    auto* row = octavo::row_of<float>(rows, r);
-    std::replace_if(
-        row, row + rows.shape[1], [](float value) { return !std::isfinite(value); }, 0.0F);
-  }
-}
-
-double seconds_since(std::chrono::steady_clock::time_point start) {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-}
-
-void say_debug(plugin::Lane& lane, const std::string& text) {
-  const octavo_host& host = *lane.raw().host;
-  host.log(host.context, OCTAVO_LOG_DEBUG, text.c_str());
-}
-
-octavo_inputs inputs_of(const SharedInputs& shared) {
-  octavo_inputs inputs = shared.samples->view();
-  inputs.layers = shared.layers;
-  return inputs;
-}
-
-}  // namespace
-
-void RunShared::say_once_that_tiles_are_smaller(plugin::Lane& lane, const Error& error) {
-  if (tiles_are_smaller.exchange(true)) return;
-  const octavo_host& host = *lane.raw().host;
-  const std::string text = fmt::format("memory ran out ({}); smaller tiles go on", error.what());
-  host.log(host.context, OCTAVO_LOG_WARNING, text.c_str());
-}
-
 TileWorker::TileWorker(RunShared& shared, plugin::Lane lane, uint32_t slots, uint64_t slot_bytes,
                        SetAside set_aside)
     : shared_(shared), lane_(std::move(lane)), set_aside_(std::move(set_aside)), pending_(slots) {
@@ -113,7 +72,7 @@ void TileWorker::copy(const WorkItem& item, Slot& slot) {
   shared_.source.read(*copied.source, item.begin, bytes);
   shared_.output->write(copied.output, item.begin, bytes);
   shared_.bytes_done += item.size;
-  ++shared_.items_done;
+  shared_.tensors.finished(item);
 }
 
 void TileWorker::read_rows(const plan::PlannedLayer& layer, Pending& pending, Slot& slot) {
@@ -186,96 +145,20 @@ void TileWorker::measure(Pending& pending, Slot& slot) {
   lane_.record(slot.number());
 }
 
-// The scale of a layer's activations: their largest magnitude in the grid's basis, over the rows that are
-// known.
 void TileWorker::find_activation_scale(const WorkItem& item, Slot& slot) {
   const plan::PlannedActivationScale& wanted = shared_.plan.activation_scales[item.index];
   const plan::PlannedLayer& layer = *shared_.plan.layers[wanted.layer];
-  const bool is_smoothed = layer.origin.columns != nullptr && !layer.origin.columns->values.empty();
-  const float absmax = is_smoothed ? absmax_of_smoothed_inputs(layer, slot) : absmax_of_inputs(layer, slot);
-  const std::vector<float> scales(wanted.elements, plan::activation_scale(absmax));
+  const float scale = activation_scale(layer, *shared_.calibration, lane_, slot);
+  const std::vector<float> scales(wanted.elements, scale);
   shared_.output->write(wanted.output, 0, std::as_bytes(std::span(scales)));
-  ++shared_.items_done;
+  shared_.tensors.finished(item);
 }
 
-float TileWorker::absmax_of_smoothed_inputs(const plan::PlannedLayer& layer, Slot& slot) {
-  const calibration::Samples samples(*shared_.calibration, *layer.inputs, layer.origin.columns->values);
-  const octavo_tensor& rows = samples.view().samples;
-  if (rows.data == nullptr)
-    return *std::max_element(samples.channel_max().begin(), samples.channel_max().end());
-  const uint64_t row_bytes = static_cast<uint64_t>(rows.shape[1]) * sizeof(float);
-  return absmax_of_rows(
-      layer, rows.shape[0], OCTAVO_F32, slot, [&](int64_t begin, int64_t, std::span<std::byte> bytes) {
-        const auto* from = static_cast<const std::byte*>(rows.data);
-        std::memcpy(bytes.data(), from + static_cast<uint64_t>(begin) * row_bytes, bytes.size());
-      });
-}
-
-float TileWorker::absmax_of_inputs(const plan::PlannedLayer& layer, Slot& slot) {
-  const calibration::InputGroup& group = *layer.inputs;
-  return absmax_of_rows(layer, static_cast<int64_t>(group.rows.size()), group.contents.samples->info.dtype,
-                        slot, [&](int64_t begin, int64_t count, std::span<std::byte> bytes) {
-                          shared_.calibration->read(group, begin, count, bytes);
-                        });
-}
-
-float TileWorker::absmax_of_rows(const plan::PlannedLayer& layer, int64_t rows, uint32_t dtype, Slot& slot,
-                                 const ReadInputs& read) {
-  const int64_t cols = layer.layer.cols;
-  const uint64_t row_bytes = static_cast<uint64_t>(cols) * octavo::bytes_of(dtype);
-  const auto height = static_cast<int64_t>(std::max<uint64_t>(plan::kTileBytes / row_bytes, 1));
-  float absmax = 0;
-  for (int64_t begin = 0; begin < rows; begin += height) {
-    const int64_t count = std::min(height, rows - begin);
-    const uint64_t bytes = static_cast<uint64_t>(count) * row_bytes;
-    read(begin, count, slot.host(bytes).first(bytes));
-    slot.copy_in(bytes);
-    const octavo_tensor values = slot.view(0, dtype, count, cols);
-    octavo_absmax_result found{};
-    found.struct_size = sizeof found;
-    lane_.run("absmax", [&](const octavo_operations& operations, octavo_lane* lane, octavo_error* error) {
-      return operations.absmax(lane, &layer.grid, &values, 0, &found, error);
-    });
-    lane_.record(slot.number());
-    lane_.wait(slot.number());
-    absmax = std::max(absmax, found.absmax);
-  }
-  return absmax;
-}
-
-void TileWorker::prepare(uint32_t index) {
-  const plan::PlannedLayer& layer = *shared_.plan.layers[index];
-  const octavo_layer& shape = layer.layer;
-  const plugin::HostServices::Turn turn(shared_.queue->turn(index));
-  const auto start = std::chrono::steady_clock::now();
-  double read = 0;
-  PreparedLayer prepared;
-  prepared.shared =
-      shared_.queue->shared_inputs(index, [&](SharedInputs& shared, const calibration::InputGroup& group) {
-        shared.samples = std::make_unique<calibration::Samples>(
-            *shared_.calibration, group,
-            layer.origin.columns == nullptr ? std::span<const float>() : layer.origin.columns->values);
-        if (shared_.means != nullptr && layer.origin.columns == nullptr)
-          shared_.means->keep(group, shared.samples->mean());
-        read = seconds_since(start);
-        shared.state = layer.optimizer->prepare_inputs(lane_.raw(), inputs_of(shared), layer.grid);
-      });
-  const double made = seconds_since(start);
-  const plugin::ReadRows read_rows = [&](int64_t row_begin, octavo_tensor& target) {
-    make_rows_on_host(shared_.source, layer.origin, {row_begin, target.shape[0], shape.cols}, target);
-    if (shared_.plan.settings.nonfinite == plan::Nonfinite::zero) zero_nonfinite(target);
-  };
-  std::optional<octavo_inputs> inputs;
-  if (prepared.shared) inputs = inputs_of(*prepared.shared);
-  prepared.preparation =
-      layer.optimizer->prepare(lane_.raw(), shape, layer.grid, read_rows, inputs ? &*inputs : nullptr,
-                               prepared.shared ? prepared.shared->state : plugin::OptimizerState{});
-  say_debug(lane_,
-            fmt::format("{}: inputs read in {:.1f} ms, what shares them prepared in {:.1f}, itself in {:.1f}",
-                        printable(layer.name), 1e3 * read, 1e3 * (made - read),
-                        1e3 * (seconds_since(start) - made)));
-  shared_.layers[index]->set_verdict(prepared.preparation.verdict, prepared.preparation.reason);
-  shared_.queue->prepared(index, std::move(prepared));
+void TileWorker::prepare(uint32_t layer) {
+  const plugin::HostServices::Turn turn(shared_.queue->turn(layer));
+  PreparedLayer prepared = prepare_layer(shared_, layer, lane_);
+  shared_.layers[layer]->set_verdict(prepared.preparation.verdict, prepared.preparation.reason);
+  shared_.queue->prepared(layer, std::move(prepared));
 }
 
 // What the lane has in flight is finished first: a lease that the layer waits for may be given back with it.
@@ -360,7 +243,7 @@ void TileWorker::issue(Pending& pending, Slot& slot, float absmax) {
                 return operations.quantize_nearest(lane, &pending.tile, &pending.result, error);
               });
   } else {
-    if (layer.optimizer_id != "nearest") pending.metrics.expect(rows, pending.result);
+    if (layer.optimizer_id != plan::kNearest) pending.metrics.expect(rows, pending.result);
     const plugin::HostServices::Turn turn(shared_.queue->turn(index));
     layer.optimizer->quantize(preparation.state, lane_.raw(), pending.tile, pending.result);
   }
@@ -369,34 +252,26 @@ void TileWorker::issue(Pending& pending, Slot& slot, float absmax) {
   lane_.record(slot.number());
 }
 
-// Memory that ran out may be enough for a smaller tile. What was issued is done again in two halves, each at
-// once and to the end; the halves of a half likewise. False where the tile cannot be halved, or the error is
-// another one.
+// Memory that ran out may be enough for a smaller tile. What was issued is done again in pieces, each at once
+// and to the end.
 bool TileWorker::quantize_in_halves(Pending& pending, Slot& slot, const Error& error) {
-  const plan::PlannedLayer& layer = *shared_.plan.layers[pending.item.index];
-  const std::vector<WorkItem> halves = plan_halves(layer, pending.item);
-  if (error.code() != ErrorCode::resources || halves.empty() || pending.halvings == kMostHalvings)
-    return false;
-  shared_.say_once_that_tiles_are_smaller(lane_, error);
-  octavo_tile_result sum{};
-  for (const WorkItem& item : halves) {
-    Pending half{item, pending.number};
-    half.halvings = pending.halvings + 1;
-    try {
-      issue(half, slot, pending.tile.absmax);
-      lane_.wait(slot.number());
-      store_tile(half, slot);
-    } catch (const Error& again) {
-      half.tile.absmax = pending.tile.absmax;
-      if (!quantize_in_halves(half, slot, again)) {
-        come_to_rest(slot);
-        throw;
-      }
-    }
-    add_half(half.result, sum);
+  std::deque<Pending> pieces;  // which the lane reports to until it has come to rest
+  const auto make = [&](const WorkItem& item) {
+    shared_.say_once_that_tiles_are_smaller(lane_, error);
+    Pending& piece = pieces.emplace_back(Pending{item, pending.number});
+    issue(piece, slot, pending.tile.absmax);
+    lane_.wait(slot.number());
+    store_tile(piece, slot);
+    return piece.result;
+  };
+  try {
+    const auto whole = make_in_halves(*shared_.plan.layers[pending.item.index], pending.item, error, make);
+    if (!whole) return false;
+    pending.result = *whole;
+  } catch (...) {
+    come_to_rest(slot);
+    throw;
   }
-  octavo::copy_text("stored in smaller tiles, because memory ran out", sum.note);
-  pending.result = sum;
   pending.is_stored = true;
   return true;
 }
@@ -419,8 +294,8 @@ void TileWorker::finish(size_t slot) {
     set_aside(slot, error);
     return;
   }
+  shared_.tensors.finished(pending_[slot]->item);
   pending_[slot].reset();
-  ++shared_.items_done;
 }
 
 void TileWorker::finish_piece(Pending& pending, size_t slot) {

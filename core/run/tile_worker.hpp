@@ -2,47 +2,22 @@
 #pragma once
 
 #include "base/error.hpp"
-#include "calibration/calibration.hpp"
-#include "checkpoint/reader.hpp"
 #include "plan/plan.hpp"
 #include "plugin/backend.hpp"
-#include "run/idle_lanes.hpp"
-#include "run/input_means.hpp"
-#include "run/layer_queue.hpp"
-#include "run/layer_run.hpp"
-#include "run/output.hpp"
 #include "run/row_gate.hpp"
+#include "run/run_shared.hpp"
 #include "run/slot.hpp"
 #include "run/work.hpp"
 
-#include <atomic>
+#include <cstddef>
+#include <cstdint>
 #include <deque>
 #include <functional>
-#include <memory>
 #include <optional>
-#include <span>
 #include <stop_token>
 #include <vector>
 
 namespace octavo::run {
-
-// What all lanes of a run share.
-struct RunShared {
-  const plan::Plan& plan;
-  const checkpoint::Checkpoint& source;
-  Output* output = nullptr;                               // nullptr: a measuring pass
-  std::vector<std::unique_ptr<LayerRun>> layers = {};     // by index in the plan
-  std::vector<octavo_absmax_result> measured = {};        // of a measuring pass, by item
-  const calibration::Calibration* calibration = nullptr;  // nullptr: nothing is known about inputs
-  InputMeans* means = nullptr;                            // of `calibration`
-  LayerQueue* queue = nullptr;                            // nullptr: a measuring pass
-  IdleLanes idle = {};
-  std::atomic<bool> tiles_are_smaller{false};
-
-  void say_once_that_tiles_are_smaller(plugin::Lane& lane, const Error& error);
-  std::atomic<uint64_t> bytes_done{0};
-  std::atomic<uint64_t> items_done{0};
-};
 
 // Takes a piece that there is no memory for, to be made by another worker before it returns.
 using SetAside = std::function<void(size_t number, const plugin::OutOfMemory& why)>;
@@ -83,7 +58,6 @@ class TileWorker {
     octavo_absmax_result absmax{};
     octavo_cast_result cast_in{};   // while the rows are made
     octavo_cast_result cast_out{};  // of merged rows to the stored dtype
-    int halvings = 0;
     bool is_stored = false;
   };
 
@@ -96,14 +70,10 @@ class TileWorker {
   bool await_preparation(uint32_t index, const std::stop_token& stop, std::optional<uint32_t>& ahead);
   void finish_others(size_t slot);
   void find_activation_scale(const WorkItem& item, Slot& slot);
-  using ReadInputs = std::function<void(int64_t begin, int64_t count, std::span<std::byte> bytes)>;
-  float absmax_of_smoothed_inputs(const plan::PlannedLayer& layer, Slot& slot);
-  float absmax_of_inputs(const plan::PlannedLayer& layer, Slot& slot);
-  float absmax_of_rows(const plan::PlannedLayer& layer, int64_t rows, uint32_t dtype, Slot& slot,
-                       const ReadInputs& read);
   void merge(Pending& pending, Slot& slot);
   // Reads the rows and has the optimizer quantize them.
   void issue(Pending& pending, Slot& slot, float absmax);
+  // False where the tile cannot be halved, or the error is another one than memory that ran out.
   bool quantize_in_halves(Pending& pending, Slot& slot, const Error& error);
   void wait_for(Pending& pending, size_t slot);
   void finish(size_t slot);

@@ -36,44 +36,71 @@ size_t codes_output(const plan::PlannedLayer& layer) {
   return layer.outputs.front().output;
 }
 
+// Collects the pieces of all tensors with their places in the output.
+class Cutting {
+ public:
+  Cutting(const plan::Plan& plan, const std::vector<uint64_t>& output_offsets, uint64_t tile_bytes)
+      : plan_(plan), output_offsets_(output_offsets), tile_bytes_(tile_bytes) {}
+
+  std::vector<WorkItem> in_order_of_output() {
+    for (uint32_t i = 0; i < plan_.copies.size(); ++i) cut_copy(i);
+    for (uint32_t i = 0; i < plan_.layers.size(); ++i) cut_layer(i);
+    for (uint32_t i = 0; i < plan_.merges.size(); ++i) cut_merge(i);
+    // Stable: of a layer's pieces at one place those for its absmax stay before the first tile.
+    std::stable_sort(pieces_.begin(), pieces_.end(),
+                     [](const Piece& a, const Piece& b) { return a.offset < b.offset; });
+    std::vector<WorkItem> items;
+    for (const Piece& piece : pieces_) items.push_back(piece.item);
+    return items;
+  }
+
+ private:
+  void cut_copy(uint32_t index) {
+    const plan::PlannedCopy& copy = plan_.copies[index];
+    std::vector<WorkItem> items;
+    add_pieces(items, WorkKind::copy, index, copy.source->info.bytes(), tile_bytes_);
+    place(items, copy.output, 1);
+  }
+
+  void cut_layer(uint32_t index) {
+    const plan::PlannedLayer& layer = *plan_.layers[index];
+    std::vector<WorkItem> items;
+    if (octavo::needs_layer_absmax(layer.grid)) add_layer(items, WorkKind::absmax, plan_, index, tile_bytes_);
+    add_layer(items, WorkKind::tile, plan_, index, tile_bytes_);
+    const uint64_t row_bytes =
+        static_cast<uint64_t>(layer.grid.cols) * octavo::bytes_of(layer.grid.stored_dtype);
+    // What a LayerQueue admits one after the other must not take turns with what waits for it.
+    place(items, codes_output(layer), plan::needs_admission(layer) ? 0 : row_bytes);
+  }
+
+  void cut_merge(uint32_t index) {
+    const plan::PlannedMerge& merge = plan_.merges[index];
+    std::vector<WorkItem> items;
+    add_pieces(items, WorkKind::merge, index, static_cast<uint64_t>(merge.rows),
+               static_cast<uint64_t>(plan::merge_rows(merge, tile_bytes_)));
+    place(items, merge.output,
+          static_cast<uint64_t>(merge.cols) * octavo::bytes_of(merge.origin.tensor->info.dtype));
+  }
+
+  // `unit`: bytes in the output of what the items are counted in.
+  void place(const std::vector<WorkItem>& items, size_t output, uint64_t unit) {
+    for (const WorkItem& item : items) {
+      const uint64_t before = item.kind == WorkKind::absmax ? 0 : item.begin * unit;
+      pieces_.push_back({output_offsets_[output] + before, item});
+    }
+  }
+
+  const plan::Plan& plan_;
+  const std::vector<uint64_t>& output_offsets_;
+  const uint64_t tile_bytes_;
+  std::vector<Piece> pieces_;
+};
+
 }  // namespace
 
 std::vector<WorkItem> cut_into_work(const plan::Plan& plan, const std::vector<uint64_t>& output_offsets,
                                     uint64_t tile_bytes) {
-  std::vector<Piece> pieces;
-  std::vector<WorkItem> items;  // of one tensor
-  // `unit`: bytes in the output of what pieces are counted in.
-  const auto take = [&](uint64_t offset, uint64_t unit) {
-    for (const WorkItem& item : items) {
-      const uint64_t before = item.kind == WorkKind::absmax ? 0 : item.begin * unit;
-      pieces.push_back({offset + before, item});
-    }
-    items.clear();
-  };
-  for (uint32_t i = 0; i < plan.copies.size(); ++i) {
-    add_pieces(items, WorkKind::copy, i, plan.copies[i].source->info.bytes(), tile_bytes);
-    take(output_offsets[plan.copies[i].output], 1);
-  }
-  for (uint32_t i = 0; i < plan.layers.size(); ++i) {
-    const plan::PlannedLayer& layer = *plan.layers[i];
-    if (octavo::needs_layer_absmax(layer.grid)) add_layer(items, WorkKind::absmax, plan, i, tile_bytes);
-    add_layer(items, WorkKind::tile, plan, i, tile_bytes);
-    const uint64_t row_bytes =
-        static_cast<uint64_t>(layer.grid.cols) * octavo::bytes_of(layer.grid.stored_dtype);
-    // What a LayerQueue admits one after the other must not take turns with what waits for it.
-    take(output_offsets[codes_output(layer)], plan::needs_admission(layer) ? 0 : row_bytes);
-  }
-  for (uint32_t i = 0; i < plan.merges.size(); ++i) {
-    const plan::PlannedMerge& merge = plan.merges[i];
-    add_pieces(items, WorkKind::merge, i, static_cast<uint64_t>(merge.rows),
-               static_cast<uint64_t>(plan::merge_rows(merge, tile_bytes)));
-    take(output_offsets[merge.output],
-         static_cast<uint64_t>(merge.cols) * octavo::bytes_of(merge.origin.tensor->info.dtype));
-  }
-  // Stable: of a layer's pieces at one place those for its absmax stay before the first tile.
-  std::stable_sort(pieces.begin(), pieces.end(),
-                   [](const Piece& a, const Piece& b) { return a.offset < b.offset; });
-  for (const Piece& piece : pieces) items.push_back(piece.item);
+  std::vector<WorkItem> items = Cutting(plan, output_offsets, tile_bytes).in_order_of_output();
   for (uint32_t i = 0; i < plan.activation_scales.size(); ++i)
     items.push_back({WorkKind::activation_scale, i, 0, 0, 0});
   return items;

@@ -2,6 +2,7 @@
 
 #include "calibration/samples.hpp"
 #include "reference/convert.hpp"
+#include "reference/scales.hpp"
 #include "run/row_source.hpp"
 #include "smoothing/formula.hpp"
 
@@ -175,9 +176,9 @@ class Trial {
     for (uint32_t i = 0; i < tile.grid->scale_levels; ++i) {
       const octavo_scale_level& level = tile.grid->scales[i];
       if (level.granularity != OCTAVO_PER_TENSOR) continue;
-      parts.layer_scale[i] = octavo::scale_of(tile.absmax, tile.grid->qmax, level.floor);
+      reference::store_layer_scale(*tile.grid, i, tile.absmax, &parts.layer_scale[i]);
       tile.scales[i] =
-          parts.scales[i].upload(lane_, octavo::tensor_view(&parts.layer_scale[i], OCTAVO_F32, {1, 1}));
+          parts.scales[i].upload(lane_, octavo::tensor_view(&parts.layer_scale[i], level.dtype, {1, 1}));
     }
   }
 

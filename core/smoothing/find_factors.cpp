@@ -44,7 +44,8 @@ float as_stored(float value, octavo_dtype dtype) {
 
 class GroupFinder {
  public:
-  GroupFinder(plan::Smoothing& group, const run::Sources& sources) : group_(group), sources_(sources) {}
+  GroupFinder(plan::Smoothing& group, const run::Sources& sources, const CheckStop& check_stop)
+      : group_(group), sources_(sources), check_stop_(check_stop) {}
 
   bool is_quantized() const {
     return std::any_of(group_.readers.begin(), group_.readers.end(),
@@ -80,6 +81,7 @@ class GroupFinder {
       const int64_t step = stored::band_rows(group_.channels);
       std::vector<float> band(static_cast<size_t>(step * group_.channels));
       for (int64_t begin = 0; begin < rows; begin += step) {
+        if (check_stop_) check_stop_();
         const int64_t count = std::min(step, rows - begin);
         octavo_tensor view = octavo::tensor_view(band.data(), OCTAVO_F32, {count, group_.channels});
         run::make_rows_on_host(sources_.checkpoint, reader.origin, {begin, count, group_.channels}, view);
@@ -129,6 +131,7 @@ class GroupFinder {
 
   plan::Smoothing& group_;
   const run::Sources& sources_;
+  const CheckStop& check_stop_;
   std::vector<float> gain_, shift_;
 };
 
@@ -138,11 +141,12 @@ void find_factors(plan::Plan& plan, const run::Sources& sources, const report::C
   if (plan.smoothings.empty()) return;
   std::atomic<size_t> without_rows{0};
   const unsigned threads = std::max(1u, lanes.lanes);
-  share_out(plan.smoothings.size(), threads, [&](size_t i, unsigned worker) {
-    GroupFinder finder(*plan.smoothings[i], sources);
+  const auto find_of_group = [&](size_t i, unsigned worker) {
+    GroupFinder finder(*plan.smoothings[i], sources, lanes.check_stop);
     const OpenLane open_lane = [&] { return lanes.open_lane(worker, threads); };
     if (finder.is_quantized() && !finder.find(*plan.settings.smoothing, open_lane)) ++without_rows;
-  });
+  };
+  share_out(plan.smoothings.size(), threads, find_of_group, lanes.check_stop);
   if (without_rows > 0) {
     plan.notes.push_back(fmt::format(
         "{} groups of layers are smoothed with alpha {}: no rows of their inputs are known to search with",

@@ -68,4 +68,12 @@ uint64_t view_bytes(const octavo_tensor& view);
 octavo_tile tile_of(const octavo_layer& layer, const octavo_grid& grid, int64_t row_begin, int64_t rows,
                     int64_t cols);
 
+// Calls `visit(view)` for each part that the tile has: codes, levels of scales, zero points.
+template <typename Visit>
+void for_each_part(octavo_tile& tile, Visit&& visit) {
+  for (octavo_tensor* part : {&tile.codes, &tile.scales[0], &tile.scales[1], &tile.zero_points}) {
+    if (part->rank != 0) visit(*part);
+  }
+}
+
 }  // namespace octavo::stored

@@ -1,8 +1,9 @@
 #include "stored/quantized_layers.hpp"
 
-#include <nlohmann/json.hpp>
+#include "base/json.hpp"
 
 #include <array>
+#include <optional>
 
 namespace octavo::stored {
 namespace {
@@ -31,10 +32,10 @@ std::map<std::string, std::string> metadata_layers(const checkpoint::Checkpoint&
   std::map<std::string, std::string> layers;
   const auto found = source.metadata().find(kMetadataKey);
   if (found == source.metadata().end()) return layers;
-  const Json parsed = Json::parse(found->second, nullptr, false);
-  if (!parsed.is_object()) return layers;
-  const auto entries = parsed.find("layers");
-  if (entries == parsed.end() || !entries->is_object()) return layers;
+  const std::optional<Json> parsed = parse_untrusted<Json>(found->second);
+  if (!parsed || !parsed->is_object()) return layers;
+  const auto entries = parsed->find("layers");
+  if (entries == parsed->end() || !entries->is_object()) return layers;
   for (auto entry = entries->begin(); entry != entries->end(); ++entry)
     layers.emplace(entry.key(), entry->dump());
   return layers;

@@ -104,6 +104,7 @@ Result run_case(const checkpoint::Checkpoint& file, const std::string& name, con
 
 void write(const std::string& path, const std::vector<Result>& results) {
   std::vector<checkpoint::OutputTensor> tensors;
+  tensors.reserve(results.size());
   for (const Result& result : results) tensors.push_back(result.tensor);
   const checkpoint::Layout layout = checkpoint::lay_out({}, std::move(tensors));
   checkpoint::OutputFile file(path, layout, {});

@@ -130,7 +130,8 @@ class OutputsTest(BatchTest):
     def test_never_in_place(self):
         path = self.model("a")
         before = path.read_bytes()
-        self.assertEqual(self.statuses(path, "-o", "{folder}/{name}", "--force", code=2), {"a": "failed"})
+        for arguments in (("--force",), ("--force", "--dry-run")):
+            self.assertEqual(self.statuses(path, "-o", "{folder}/{name}", *arguments, code=2), {"a": "failed"})
         self.assertEqual(path.read_bytes(), before)
 
     def test_the_table(self):
@@ -173,6 +174,25 @@ class UpToDateTest(BatchTest):
         self.assertEqual(self.statuses(self.path, "--seed", "4", "--force"), {"a": "converted"})
         self.assertEqual(self.statuses(self.path, "--seed", "4"), {"a": "up_to_date"})
 
+    def test_every_setting_that_affects_bytes(self):
+        path = self.model("two", **{"b.weight": weight(2)})
+        custom = ("--custom-layers", "^a", "--custom-type")
+        rows = ("--set", "int8_tensorwise.scale=tensor")
+        for number, (settings, more) in enumerate((
+                ((), ("--save-quant-metadata",)),
+                (("--shards", "1"), ("--shards", "2")),
+                (("--shard-size", "1M"), ("--shard-size", "2M")),
+                ((*custom, "int8_tensorwise"), rows),
+                (("--exclude-layers", "^a", "--fallback", "int8_tensorwise"), rows),
+                ((*custom, "int8"), ("--custom-simple",)),
+                (("--exclude-layers", "^a", "--fallback", "int8"), ("--fallback-simple",)))):
+            with self.subTest(more=more, settings=settings):
+                arguments = (path, "-o", f"{self.folder}/{number}/", *settings)
+                self.assertEqual(self.statuses(*arguments), {"two": "converted"})
+                self.assertEqual(self.statuses(*arguments), {"two": "up_to_date"})
+                item = self.batch(*arguments, *more, code=2)[0]["items"][0]
+                self.assertIn("its settings differ", item["error"]["message"])
+
     def test_a_source_of_other_shapes(self):
         checkpoint_file.write(self.path, {"a.weight": weight(1, (128, 256))})
         self.assertIn("another source", self.refused())
@@ -191,6 +211,10 @@ class UpToDateTest(BatchTest):
         checkpoint_file.write(self.target, {"a.weight": weight(1)})
         self.first = self.target.stat().st_mtime_ns
         self.assertIn("did not make it", self.refused())
+        for provenance in ("[]", '{"source":' * 1_000_000 + "1" + "}" * 1_000_000):
+            checkpoint_file.write(self.target, {"a.weight": weight(1)}, {"octavo": provenance})
+            self.first = self.target.stat().st_mtime_ns
+            self.assertIn("did not make it", self.refused())
         self.target.write_bytes(b"half")
         self.first = self.target.stat().st_mtime_ns
         self.assertIn("cannot be read", self.refused())

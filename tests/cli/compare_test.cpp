@@ -5,6 +5,8 @@
 #include <boost/test/unit_test.hpp>
 
 #include <cmath>
+#include <limits>
+#include <utility>
 
 using namespace octavo::test;
 
@@ -82,7 +84,33 @@ BOOST_AUTO_TEST_CASE(rotated) {
   BOOST_TEST(json["layers"][0]["relative_error"] == 0);
 }
 
+// The same weights rotated, at scales of 1/8 and 1. Rotated, row 0 is 9/16, 15/16, 3/16, -5/16, which rounds
+// to codes 4, 8, 2, -2 and back to 1, 1/2, -1/4, 1/4; row 1 is 1/2, -1/2, 5/2, -3/2: 0, 0, 2, -2 and 2, -2,
+// 0, 0. Beside what the plain file stores, that is off by 1/128, 0, 0, 19/128 and 1/64, -1/64, -1, 0.
 BOOST_AUTO_TEST_CASE(two_quantized_files) {
+  const Files files;
+  const std::string c = files.folder / "c.safetensors";
+  write_checkpoint(
+      c,
+      {f32("net.a.weight_scale", {2, 1}, {0.125f, 1}), i8("net.a.weight", {2, 4}, {4, 8, 2, -2, 0, 0, 2, -2}),
+       marker("net.a", R"({"format": "int8_tensorwise", "convrot": true, "convrot_groupsize": 4})")});
+  const double error = (1 + 361 + 4 + 4) / 16384.0 + 1;
+  const double plain_signal = 166834 / 16384.0, rotated_signal = 1 + 0.25 + 0.0625 + 0.0625 + 4 + 4;
+  const auto json = run({"compare", files.b, c, "--json"}).json();
+  BOOST_REQUIRE(json["layers"].size() == 1u);
+  BOOST_TEST(json["layers"][0]["reference_format"] == "int8_tensorwise");
+  BOOST_TEST(json["layers"][0]["format"] == "int8_convrot");
+  BOOST_TEST(json["layers"][0]["error_sum"].get<double>() == error);
+  BOOST_TEST(json["layers"][0]["signal_sum"].get<double>() == plain_signal);
+  BOOST_TEST(json["layers"][0]["max_abs_error"] == 1);
+  BOOST_TEST(json["layers"][0]["sqnr_db"].get<double>() == 10 * std::log10(plain_signal / error),
+             boost::test_tools::tolerance(1e-9));
+  const auto reversed = run({"compare", c, files.b, "--json"}).json();
+  BOOST_TEST(reversed["total"]["error_sum"].get<double>() == error);
+  BOOST_TEST(reversed["total"]["signal_sum"].get<double>() == rotated_signal);
+}
+
+BOOST_AUTO_TEST_CASE(a_quantized_file_and_itself) {
   const Files files;
   const auto json = run({"compare", files.b, files.b, "--json"}).json();
   BOOST_REQUIRE(json["layers"].size() == 1u);
@@ -129,7 +157,7 @@ BOOST_AUTO_TEST_CASE(minimum) {
   BOOST_TEST(run({"compare", files.a, files.b, "--min-sqnr", std::to_string(sqnr - 0.01)}).code == 0);
   const Outcome below = run({"compare", files.a, files.b, "--min_sqnr", std::to_string(sqnr + 0.01)});
   BOOST_TEST(below.code == 7);
-  BOOST_TEST(below.error.find("1 of 1 layers are below") != std::string::npos);
+  BOOST_TEST(below.error.find("1 of 1 layer is below") != std::string::npos);
 }
 
 // What cannot be compared is not known to be good enough.
@@ -159,6 +187,35 @@ BOOST_AUTO_TEST_CASE(worst_layers_come_first) {
       run({"compare", folder / "a.safetensors", folder / "b.safetensors", "--worst", "1"}).out;
   BOOST_TEST(out.find("net.bad") != std::string::npos);
   BOOST_TEST(out.find("net.good") == std::string::npos);
+}
+
+// null for sqnr_db says two things; "exact" tells which. 1 against 0.5: 10 log10(1 / 0.25) = 6.0206 dB.
+BOOST_AUTO_TEST_CASE(exact_is_not_the_same_as_not_finite) {
+  const TemporaryFolder folder;
+  std::vector<TestTensor> a, b;
+  const float nan = std::numeric_limits<float>::quiet_NaN();
+  for (const auto& [name, value] : {std::pair{"net.half", 1.0f}, {"net.nan", nan}, {"net.same", 0.5f}}) {
+    a.push_back(f32(std::string(name) + ".weight", {1, 2}, {value, 0}));
+    b.push_back(f32(std::string(name) + ".weight_scale", {1, 1}, {0x1p-6f}));
+    b.push_back(i8(std::string(name) + ".weight", {1, 2}, {32, 0}));
+    b.push_back(marker(name, R"({"format": "int8_tensorwise"})"));
+  }
+  write_checkpoint(folder / "a.safetensors", a);
+  write_checkpoint(folder / "b.safetensors", b);
+  const auto document = run({"compare", folder / "a.safetensors", folder / "b.safetensors", "--json"}).json();
+  const auto& layers = document["layers"];
+  BOOST_TEST(std::abs(layers[0]["sqnr_db"].get<double>() - 6.0205999) < 1e-6);
+  BOOST_TEST(layers[0]["exact"] == false);
+  BOOST_TEST(layers[1]["sqnr_db"].is_null());
+  BOOST_TEST(layers[1]["exact"] == false);
+  BOOST_TEST(layers[2]["sqnr_db"].is_null());
+  BOOST_TEST(layers[2]["exact"] == true);
+  BOOST_TEST(document["total"]["sqnr_db"].is_null());
+  BOOST_TEST(document["total"]["exact"] == false);
+  const std::string out = run({"compare", folder / "a.safetensors", folder / "b.safetensors"}).out;
+  BOOST_TEST(out.find("nan dB") == std::string::npos);
+  BOOST_TEST(out.find("not finite") < out.find("6.02 dB"));  // the worst comes first
+  BOOST_TEST(out.find("6.02 dB") < out.find("exact"));
 }
 
 // Bands, lanes and instruction sets do not change a figure.

@@ -31,6 +31,21 @@ BOOST_AUTO_TEST_CASE(bash) {
   BOOST_TEST(proposals("inspect " + begin, 2) == begin + "el.safetensors\n");
 }
 
+BOOST_AUTO_TEST_CASE(ids_of_plugins) {
+  BOOST_TEST(proposals("convert --format int8_t", 3) == "int8_tensorwise\n");
+  BOOST_TEST(proposals("plan --optimizer near", 3) == "nearest\n");
+  BOOST_TEST(proposals("convert --model zim", 3).starts_with("zimage"));
+  BOOST_TEST(proposals("convert --model non", 3) == "none\n");
+  BOOST_TEST(proposals("convert --fallback int8", 3).starts_with("int8 int8_"));
+  BOOST_TEST(proposals("convert --device cp", 3) == "cpu\n");
+  BOOST_TEST(proposals("plugins int8_t", 2) == "int8_tensorwise\n");
+  for (const char* shell : {"bash", "zsh", "fish"}) {
+    BOOST_TEST(run({"completion", shell}).out.find("wrong_backend") == std::string::npos);
+    const std::string script = run({"completion", shell, "--plugin-path", OCTAVO_TEST_PLUGINS}).out;
+    BOOST_TEST(script.find("wrong_backend") != std::string::npos, shell);
+  }
+}
+
 BOOST_AUTO_TEST_CASE(every_shell_has_every_option) {
   for (const char* shell : {"bash", "zsh", "fish"}) {
     const Outcome outcome = run({"completion", shell});

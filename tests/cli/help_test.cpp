@@ -4,8 +4,12 @@
 #include "command.hpp"
 #include "program.hpp"
 
+#include <octavo/abi/plugin.h>
+
 #include <boost/test/unit_test.hpp>
 
+#include <filesystem>
+#include <regex>
 #include <set>
 #include <sstream>
 
@@ -101,7 +105,30 @@ BOOST_AUTO_TEST_CASE(the_program) {
   }
   BOOST_TEST(octavo::test::run({"help"}).out == outcome.out);
   BOOST_TEST(octavo::test::run({"--version"}).out == "octavo " OCTAVO_VERSION "\n");
-  BOOST_TEST(octavo::test::run({"--version", "--json"}).json()["version"] == OCTAVO_VERSION);
+}
+
+BOOST_AUTO_TEST_CASE(which_octavo) {
+  using octavo::test::run;
+  const auto document = run({"version", "--json"}, {{"OCTAVO_SIMD", "scalar"}}).json();
+  BOOST_TEST(document["schema"] == "octavo.version/1");
+  BOOST_TEST(document["version"] == OCTAVO_VERSION);
+  BOOST_TEST(document["compiler"].get<std::string>().find(__VERSION__) != std::string::npos);
+  BOOST_TEST(document["boundary"] ==
+             std::to_string(OCTAVO_ABI_MAJOR) + "." + std::to_string(OCTAVO_ABI_MINOR));
+  BOOST_TEST(document["simd"] == "no vector instructions");
+  BOOST_TEST(run({"version", "--json"}, {{"OCTAVO_SIMD", "no such"}}).json()["simd"].is_null());
+  if (!document["commit"].is_null())
+    BOOST_TEST(std::regex_match(document["commit"].get<std::string>(), std::regex("[0-9a-f]{40,64}")));
+  BOOST_TEST(document["plugin_folders"].size() == 1u);
+  BOOST_TEST(run({"--version", "--json"}, {{"OCTAVO_SIMD", "scalar"}}).json() == document);
+  const std::string more = OCTAVO_TEST_PLUGINS;
+  for (const char* how : {"version", "--version"}) {
+    const auto folders = run({how, "--json", "--plugin-path", more}).json()["plugin_folders"];
+    BOOST_REQUIRE(folders.size() == 2u);
+    BOOST_TEST(std::filesystem::equivalent(folders[0].get<std::string>(), more));
+  }
+  BOOST_TEST(run({"version"}).out.starts_with("octavo " OCTAVO_VERSION "\n"));
+  BOOST_TEST(run({"--version", "--json", "--no-such"}).code == 2);
 }
 
 BOOST_AUTO_TEST_CASE(one_section) {

@@ -94,9 +94,9 @@ BOOST_AUTO_TEST_CASE(values_that_may_be_left_out) {
 }
 
 BOOST_AUTO_TEST_CASE(wrong_command_lines) {
-  const auto refused = [](std::vector<std::string> tokens, const std::string& text) {
+  const auto refused = [](const std::vector<std::string>& tokens, const std::string& text) {
     BOOST_TEST_CONTEXT(text) {
-      BOOST_CHECK_EXCEPTION(parse(std::move(tokens)), Error, (ErrorWith{ErrorCode::usage, text}));
+      BOOST_CHECK_EXCEPTION(parse(tokens), Error, (ErrorWith{ErrorCode::usage, text}));
     }
   };
   refused({"--fource"}, "no option '--fource'");

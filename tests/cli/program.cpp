@@ -18,7 +18,7 @@ std::string clean_environment(const Environment& environment) {
   std::string text =
       "env -u NO_COLOR -u CLICOLOR_FORCE -u OCTAVO_PLUGIN_PATH -u OCTAVO_LANES -u OCTAVO_SIMD ";
   text += "OCTAVO_DEVICE=cpu TERM=xterm ";
-  for (const auto& [name, value] : environment) text += quoted(name + "=" + value) + " ";
+  for (const auto& [name, value] : environment) text.append(quoted(name + "=" + value)).append(" ");
   return text;
 }
 

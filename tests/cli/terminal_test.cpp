@@ -1,6 +1,7 @@
 // Colours, and how numbers, durations and tables look.
 #include "terminal.hpp"
 
+#include "base/words.hpp"
 #include "checkpoint_file.hpp"
 #include "logging.hpp"
 #include "program.hpp"
@@ -46,8 +47,8 @@ BOOST_AUTO_TEST_CASE(durations) {
 }
 
 BOOST_AUTO_TEST_CASE(shapes) {
-  BOOST_TEST(format_shape({}) == "[]");
-  BOOST_TEST(format_shape({768, 3072}) == "[768, 3072]");
+  BOOST_TEST(octavo::shape_text({}) == "[]");
+  BOOST_TEST(octavo::shape_text({768, 3072}) == "[768, 3072]");
 }
 
 BOOST_AUTO_TEST_CASE(tables) {

@@ -1,5 +1,6 @@
 // `verify` on files that are right, and on files with one thing wrong each.
 #include "checkpoint_file.hpp"
+#include "explanations.hpp"
 #include "program.hpp"
 
 #include <boost/test/unit_test.hpp>
@@ -7,6 +8,7 @@
 #include <cmath>
 #include <limits>
 #include <map>
+#include <regex>
 #include <set>
 
 using namespace octavo::test;
@@ -45,6 +47,15 @@ struct File {
 std::map<std::string, std::string> findings(const nlohmann::json& document) {
   std::map<std::string, std::string> found;
   for (const auto& finding : document["findings"]) found[finding["code"]] = finding["severity"];
+  return found;
+}
+
+// The first group of every match.
+std::set<std::string> matches(const std::string& text, const char* pattern) {
+  const std::regex regex(pattern);
+  std::set<std::string> found;
+  for (std::sregex_iterator match(text.begin(), text.end(), regex), end; match != end; ++match)
+    found.insert((*match)[1]);
   return found;
 }
 
@@ -159,6 +170,49 @@ BOOST_AUTO_TEST_CASE(header_entry_against_markers) {
   file.metadata = layers(R"({"layers": {"net.a": {"format": "int8_tensorwise"}}})");
   const TemporaryFolder folder;
   BOOST_TEST(run({"verify", file.write(folder), "--json"}).json()["findings"].size() == 0u);
+  file.metadata =
+      layers(R"({"layers": {"a": {"format": "int8_tensorwise"}}})");  // without "net.", which is cut
+  BOOST_TEST(run({"verify", file.write(folder), "--json"}).json()["findings"].size() == 0u);
+  file.metadata = layers(R"({"layers": {"gone": {"format": "of_another_time"}}})");
+  expect(file, "metadata-stale", "warning");
+}
+
+BOOST_AUTO_TEST_CASE(every_code_has_an_explanation) {
+  const std::filesystem::path sources = OCTAVO_SOURCES;
+  std::string text = read_file(sources / "cli/commands/verify.cpp");
+  std::set<std::string> emitted;
+  for (const char* folder : {"plugins/formats", "core/report", "core/stored"}) {
+    for (const auto& entry : std::filesystem::recursive_directory_iterator(sources / folder)) {
+      if (entry.path().extension() != ".cpp") continue;
+      const std::string source = read_file(entry.path());
+      for (const std::string& code : matches(source, R"re("([a-z0-9]+(-[a-z0-9]+)+)")re"))
+        emitted.insert(code);
+      text += source;
+    }
+  }
+  BOOST_TEST(emitted.size() > 20u);
+  for (const std::string& code : emitted) BOOST_TEST(!octavo::cli::explanation(code).empty(), code);
+  const auto explained = matches(read_file(sources / "cli/explanations.cpp"), R"re(Row\{"([a-z0-9-]+)")re");
+  BOOST_TEST(explained.size() > 20u);
+  for (const std::string& code : explained)
+    BOOST_TEST(text.find('"' + code + '"') != std::string::npos, "nothing emits " << code);
+}
+
+// A name from a file commands no terminal: not in a finding, its hint, or what programs are said to make of
+// it.
+BOOST_AUTO_TEST_CASE(control_characters_are_shown) {
+  const TemporaryFolder folder;
+  const std::string layer = "net.\x1b[31mred\x07";
+  write_checkpoint(folder / "a.safetensors",
+                   {i8(layer + ".weight", {64, 64}, codes(64 * 64)), marker(layer, kPlain)});
+  for (const char* option : {"--color=never", "--explain"}) {
+    const Outcome outcome = run({"verify", folder / "a.safetensors", option});
+    BOOST_TEST(outcome.code == 7);
+    BOOST_TEST(outcome.out.find("scale-missing") != std::string::npos, outcome.out);
+    BOOST_TEST(outcome.out.find("\\x1b[31mred\\x07") != std::string::npos, outcome.out);
+    BOOST_TEST(outcome.out.find('\x1b') == std::string::npos);
+    BOOST_TEST(outcome.out.find('\x07') == std::string::npos);
+  }
 }
 
 BOOST_AUTO_TEST_CASE(truncated) {

@@ -172,6 +172,88 @@ BOOST_AUTO_TEST_CASE(names) {
   BOOST_TEST((verdicts(file_of(unet)).at("InvokeAI").loads == Loads::no));
 }
 
+// A quantized layer of a network whose other keys are `others`.
+StoredFile network(const std::string& name, const std::vector<std::string>& others) {
+  LayerForm form = layer("int8_tensorwise", {640, 1});
+  form.name = name;
+  StoredFile file = file_of(form);
+  for (const std::string& other : others) file.tensors.push_back({other, OCTAVO_BF16, 1});
+  return file;
+}
+
+BOOST_AUTO_TEST_CASE(renamed_networks) {
+  const std::string renamed = "XYXYYYDX", as_it_is = "YYYYYYDX";
+  check_row("Flux", network("single_transformer_blocks.0.attn.to_q", {}), renamed);
+  check_row("AuraFlow", network("joint_transformer_blocks.0.attn.to_q", {}), renamed);
+  check_row("SD3",
+            network("transformer_blocks.11.attn.add_q_proj",
+                    {"transformer_blocks.11.norm1_context.linear.bias", "pos_embed.proj.weight"}),
+            renamed);
+  check_row("PixArt",
+            network("transformer_blocks.0.attn1.to_q",
+                    {"adaln_single.emb.timestep_embedder.linear_1.bias", "pos_embed.proj.bias"}),
+            renamed);
+  check_row("Z-Image", network("layers.7.attention.to_q", {"all_x_embedder.2-1.weight"}), renamed);
+  check_row("UNet",
+            network("down_blocks.1.attentions.0.transformer_blocks.0.attn1.to_q",
+                    {"down_blocks.0.resnets.0.conv1.weight", "mid_block.resnets.0.conv1.weight"}),
+            renamed);
+  check_row("behind a prefix",
+            network("model.diffusion_model.layers.7.attention.to_q",
+                    {"model.diffusion_model.all_x_embedder.2-1.weight"}),
+            renamed);
+  BOOST_TEST(
+      verdicts(network("layers.7.attention.to_q", {"all_x_embedder.2-1.weight"})).at("ComfyUI").reason ==
+      "'layers.7.attention.to_q': Z-Image keys in diffusers' layout are renamed without their scales and "
+      "markers");
+  // Native layouts with names like these.
+  check_row("Qwen-Image",
+            network("transformer_blocks.0.attn.add_q_proj",
+                    {"transformer_blocks.0.img_mod.1.weight", "transformer_blocks.0.attn.to_q.weight",
+                     "img_in.weight", "txt_norm.weight"}),
+            as_it_is);
+  check_row("LTX",
+            network("transformer_blocks.0.attn1.to_q",
+                    {"adaln_single.emb.timestep_embedder.linear_1.bias", "patchify_proj.weight"}),
+            as_it_is);
+  check_row("Z-Image, native", network("layers.7.attention.qkv", {"x_embedder.weight"}), as_it_is);
+  check_row("a decoder of images beside it",
+            network("blocks.0.qkv", {"vae.encoder.down_blocks.0.resnets.0.conv1.weight"}), as_it_is);
+}
+
+BOOST_AUTO_TEST_CASE(floats_of_a_renamed_network_load) {
+  StoredFile floats = network("layers.7.attention.to_q", {"all_x_embedder.2-1.weight"});
+  floats.layers.clear();
+  BOOST_TEST((verdicts(floats).at("ComfyUI").loads == Loads::yes));
+  BOOST_TEST(loading_warnings(floats).empty());
+}
+
+// Which other part of the file has the keys does not matter to a layer.
+BOOST_AUTO_TEST_CASE(only_the_network_is_renamed) {
+  StoredFile file = network("text_encoder.blocks.0.qkv",
+                            {"net.layers.7.attention.to_q.weight", "net.all_x_embedder.2-1.weight"});
+  check_row("an encoder beside it", file, "YYYYYYDX");
+  file.layers.front().name = "net.layers.7.feed_forward.w1";
+  check_row("in it", file, "XYXYYYDX");
+}
+
+BOOST_AUTO_TEST_CASE(warnings_of_a_converter) {
+  BOOST_TEST(loading_warnings(file_of(rotated(256))).empty());
+  BOOST_TEST(loading_warnings(file_of(layer("int8_tensorwise", {}))).empty());
+  const auto block = loading_warnings(file_of(layer("int8_blockwise", {5, 4})));
+  BOOST_REQUIRE(block.size() == 1);
+  BOOST_TEST(
+      block[0] ==
+      "ComfyUI does not load the output: 'blocks.0.qkv': it does not know the format 'int8_blockwise'");
+  BOOST_TEST(loading_warnings(file_of(layer("int8_axiswise", {640}))).size() == 1);
+  const auto mask = loading_warnings({{}, {{"mask", OCTAVO_BOOL, 1}, {"steps", OCTAVO_BOOL, 1}}});
+  BOOST_REQUIRE(mask.size() == 1);
+  BOOST_TEST(
+      mask[0] ==
+      "stable-diffusion.cpp does not load the output: 'mask' and 1 more: its reader does not know BOOL");
+  BOOST_TEST(loading_warnings({{}, {{"a.scale", OCTAVO_F8_E8M0, 2}}}).size() == 2);
+}
+
 BOOST_AUTO_TEST_CASE(the_worst_layer_decides_and_is_counted) {
   StoredFile file = file_of(layer("int8_tensorwise", {640, 1}));
   for (int i = 0; i < 3; ++i) {

@@ -11,6 +11,7 @@ import numpy as np
 from checkpoint_file import Tensor, decode, encode
 
 QMAX = np.float32(127)
+E4M3_MAX = np.float32(448)
 FLOOR = np.float32(1e-30)
 BLOCK = 128
 ROTATED_LIMIT = np.float32(2.0**118)
@@ -21,6 +22,7 @@ class Grid:
     granularity: str  # row, tensor, block; "cast" for FP16
     group: int = 0  # columns that are rotated together
     axis_vector: bool = False  # scales stored as [rows]
+    e4m3: bool = False  # codes are 8-bit floats
 
 
 def grid_of(spec, rows, cols):
@@ -29,6 +31,8 @@ def grid_of(spec, rows, cols):
     value = parameter.partition("=")[2]
     if name == "fp16":
         return Grid("cast")
+    if name == "float8_e4m3fn":
+        return Grid("tensor", e4m3=True)
     if name == "int8_axiswise":
         return Grid("row", axis_vector=True)
     if name == "int8_tensorwise":
@@ -82,7 +86,8 @@ def scales_of(values, grid):
     else:
         rows, cols = values.shape
         absmax = magnitude.reshape(rows // BLOCK, BLOCK, cols // BLOCK, BLOCK).max(axis=(1, 3))
-    return np.maximum((absmax / QMAX).astype(np.float32), FLOOR)
+    largest = E4M3_MAX if grid.e4m3 else QMAX
+    return np.maximum((absmax / largest).astype(np.float32), FLOOR)
 
 
 def spread(scales, grid):
@@ -92,11 +97,22 @@ def spread(scales, grid):
     return scales
 
 
+def e4m3_codes(values):
+    """The nearest E4M3 of finite values, half to even, as bytes; what is beyond 448 becomes 448. Eight codes a power of
+    two, in whose steps the values are rounded; below 2^-6 the steps stay those of 2^-6."""
+    magnitude = np.minimum(np.abs(values), E4M3_MAX).astype(np.float64)
+    exponent = np.frexp(np.maximum(magnitude, 2.0**-6))[1] - 1
+    codes = (exponent + 6) * 8 + np.rint(np.ldexp(magnitude, 3 - exponent))
+    return codes.astype(np.uint8) | (np.signbit(values).astype(np.uint8) << 7)
+
+
 def quantized(weight, grid):
-    """codes int8 [rows, cols], scales float32."""
+    """codes int8 [rows, cols], or uint8 for E4M3; scales float32."""
     values = in_basis(np.asarray(weight, np.float32), grid)
     scales = scales_of(values, grid)
     with np.errstate(under="ignore"):
+        if grid.e4m3:
+            return e4m3_codes(values / spread(scales, grid)), scales
         codes = np.clip(np.rint(values / spread(scales, grid)), -127, 127)
     return codes.astype(np.int8), scales
 
@@ -118,6 +134,7 @@ def scale_tensor(scales, grid):
 def marker(grid, full_precision=False):
     """Spelled out, because the exact bytes are the contract."""
     name = {"block": "int8_blockwise"}.get(grid.granularity, "int8_axiswise" if grid.axis_vector else "int8_tensorwise")
+    name = "float8_e4m3fn" if grid.e4m3 else name
     text = '{"format": "' + name + '"'
     if grid.granularity == "block":
         text += ', "group_size": 128'
@@ -146,7 +163,7 @@ def stored_layer(base, weight, spec, full_precision=False, legacy=False):
         return {base + ".weight": weight if overflows_f16(values) else encode(values, "F16")}
     codes, scales = quantized(values, grid)
     stored = {
-        base + ".weight": Tensor("I8", weight.shape, codes.tobytes()),
+        base + ".weight": Tensor("F8_E4M3" if grid.e4m3 else "I8", weight.shape, codes.tobytes()),
         base + (".scale_weight" if legacy else ".weight_scale"): scale_tensor(scales, grid),
     }
     if not legacy:

@@ -151,6 +151,24 @@ class HeaderTest(EditTest):
         self.assertEqual({key: after[key] for key in before}, before)
         self.assertEqual(len(after["edits"]), 1)
 
+    def test_a_provenance_whose_edits_are_no_list(self):
+        for edits in ("text", {"a": 1}, 7, None):
+            made = json.dumps({"version": "0", "edits": edits})
+            source = self.write(self.before, {"octavo": made}, "provenance.safetensors")
+            self.edit("--add-keys", FULL, "-o", self.target, "--force", source=source)
+            after = json.loads(self.metadata()["octavo"])
+            self.assertEqual(after["version"], "0")
+            self.assertEqual(len(after["edits"]), 1)
+
+    def test_a_header_without_a_version_keeps_what_else_it_says(self):
+        text = json.dumps({"made_by": "somebody", "layers": {"blocks.0.attn": json.loads(ROTATED)}})
+        source = self.write(self.before, {"_quantization_metadata": text}, "unversioned.safetensors")
+        self.edit("--add-keys", FULL, "-o", self.target, source=source)
+        after = json.loads(self.metadata()["_quantization_metadata"])
+        self.assertEqual(list(after), ["format_version", "made_by", "layers"])
+        self.assertEqual(after["made_by"], "somebody")
+        self.assertEqual(after["layers"]["blocks.0.attn"], json.loads(self.markers()["blocks.0.attn"]))
+
     def test_entries_follow_their_markers(self):
         source = self.with_header({"blocks.0.attn": json.loads(PLAIN), "blocks.1.attn": {"format": "stale"}})
         document, _ = self.edit("--add-keys", FULL, "--quant-filter", "0", "-o", self.target, source=source)

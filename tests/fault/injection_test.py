@@ -5,10 +5,12 @@ library that is preloaded makes the calls fail."""
 import errno
 import os
 import pathlib
+import resource
 import unittest
 
 import checkpoint_file
-from program import ConversionTest, environment, octavo, sha256
+from program import SANITIZED, ConversionTest, environment, octavo, sha256
+from sparse_model import write_sparse_model
 from weight_sets import companions, gaussian
 
 SHIM = os.environ["OCTAVO_FAULT_SHIM"]
@@ -112,6 +114,29 @@ class InjectionTest(ConversionTest):
         self.assertGreater(self.fail_each("pread", errno.EIO), 5)
         self.fail_each("pread", errno.EIO, arguments=("--verify", "full"))
 
+    def test_every_thread(self):
+        """Where one cannot be started the others do its work, or there is none."""
+        for lasting in (0, 1):
+            ended = set()
+            for n in range(1, MOST_CALLS):
+                self.target.write_bytes(OLD)
+                done = self.run_with("--force", "--lanes", "4", FAULT_CALL="pthread_create", FAULT_NUMBER=n,
+                                     FAULT_ERRNO=errno.EAGAIN, FAULT_LASTING=lasting)
+                if not self.log.exists():
+                    break
+                ended.add(done.returncode)
+                with self.subTest(n=n, lasting=lasting):
+                    self.assertEqual([entry.name for entry in self.outputs.iterdir()], [self.target.name])
+                    if done.returncode == 0:
+                        self.assertEqual(sha256(self.target), self.good)
+                    else:
+                        self.assertIn("[threads]", done.stderr)
+                        self.assertEqual(self.target.read_bytes(), OLD)
+            self.assertEqual(done.returncode, 0, done.stderr)
+            self.assertGreater(n, 4, "each of the four lanes has a thread")
+            self.assertLessEqual(ended, {0, 6})
+            self.assertIn(6, ended)
+
     def test_a_file_system_that_cannot_reserve(self):
         for number in (errno.EOPNOTSUPP, errno.ENOSYS):
             done = self.run_with(
@@ -147,6 +172,9 @@ class EditInjectionTest(InjectionTest):
     def test_a_file_system_that_cannot_reserve(self):
         """There is nothing to reserve."""
 
+    def test_every_thread(self):
+        """There are no lanes."""
+
     def test_a_kernel_that_cannot_copy(self):
         """Also where it stops in the middle: the rest goes through the program."""
         for number in (errno.EXDEV, errno.ENOSYS, errno.EIO):
@@ -176,6 +204,73 @@ class MemoryFileSystemTest(InjectionTest):
         if not os.access(self.parent, os.W_OK) or not is_memory(self.parent):
             self.skipTest("there is no writable tmpfs")
         super().setUp()
+
+
+class DamageTest(ConversionTest):
+    """A disk that says yes and stores another byte: how much of it each level of --verify finds."""
+
+    def setUp(self):
+        super().setUp()
+        tensors = {f"layer{i}.weight": checkpoint_file.encode(gaussian(i, (256, 1024)), "BF16") for i in range(4)}
+        tensors["copied"] = checkpoint_file.encode(gaussian(9, (1 << 20,)), "F32")
+        self.source = checkpoint_file.write(self.folder / "source.safetensors", tensors)
+        self.target = self.folder / "model.safetensors"
+        self.log = self.folder / "fault.log"
+        self.convert(self.source, self.target, "--model", "none", "--no-fsync")
+        self.good = sha256(self.target)
+
+    def found(self, level):
+        """The writes, from 1, whose damage ends the run; and how many writes there are."""
+        numbers = []
+        for n in range(1, MOST_CALLS):
+            self.target.write_bytes(OLD)
+            env = environment(LD_PRELOAD=SHIM, FAULT_LOG=self.log, FAULT_CALL="damage", FAULT_NUMBER=n)
+            done = octavo("convert", self.source, "-o", self.target, "--force", "--model", "none", "--no-fsync",
+                          "--lanes", "1", "--sink", "positioned", "--verify", level, env=env)
+            if not self.log.exists():
+                self.assertEqual(sha256(self.target), self.good)
+                return set(numbers), n - 1
+            self.log.unlink()
+            if done.returncode == 0:
+                self.assertNotEqual(sha256(self.target), self.good)
+                continue
+            self.assertEqual(done.returncode, 5, done.stderr)
+            self.assertEqual(self.target.read_bytes(), OLD)
+            self.assert_files("source.safetensors", "model.safetensors")
+            numbers.append(n)
+        self.fail(f"more than {MOST_CALLS} writes")
+
+    def test_levels(self):
+        header, writes = self.found("header")
+        sampled, _ = self.found("sampled")
+        full, _ = self.found("full")
+        self.assertEqual(full, set(range(1, writes + 1)))
+        self.assertEqual(header, {writes - 1, writes})  # the header, then its length, are written last
+        # Every small write is sampled, scales and markers of four layers, and not every large one.
+        self.assertLess(header, sampled)
+        self.assertLess(sampled, full)
+        self.assertGreaterEqual(len(sampled), 2 + 4 + 1)
+
+
+class LittleMemoryTest(ConversionTest):
+    @unittest.skipIf(SANITIZED, "a sanitizer reserves more address space than any limit")
+    def test_no_memory(self):
+        source = write_sparse_model(self.folder / "source.safetensors", megabytes=70)
+        target = self.folder / "model.safetensors"
+        limit = 110 << 20  # of the address space: enough for the program and small tiles, not for one of 64 MiB
+
+        def limited():
+            resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+
+        for tile, code in (("4M", 0), ("64M", 6)):
+            with self.subTest(tile=tile):
+                target.write_bytes(OLD)
+                done = octavo("convert", source, "-o", target, "--force", "--model", "none", "--lanes", "1",
+                              "--no-fsync", "--tile-size", tile, preexec_fn=limited)
+                self.assertEqual(done.returncode, code, done.stderr)
+                self.assert_files("source.safetensors", "model.safetensors")
+        self.assertIn("out of memory", done.stderr)
+        self.assertEqual(target.read_bytes(), OLD)
 
 
 if __name__ == "__main__":

@@ -200,6 +200,10 @@ class UnusualFileTest(ConversionTest):
         text = VALID[8:-SIZE].decode().strip().replace('"dtype"', '"extra":{"a":[1]},"dtype"', 1)
         stored, done = self.converted(frame(padded(text), VALUES))
         self.assertNotIn("extra", stored.header)
+        self.assertRegex(done.stderr, "source.safetensors: .*extra")
+        plan = octavo("plan", self.folder / "source.safetensors", "--model", "none", "--json")
+        self.assertIn("extra", plan.stderr)
+        self.assertEqual(["extra" in line for line in json.loads(plan.stdout)["warnings"]], [True])
 
     def test_names_that_attack_the_terminal_or_the_file_system(self):  # T16
         # A plugin sees a name as a C string, so a layer with a NUL in its name may be kept; it must not lose its name.
@@ -232,10 +236,31 @@ class UnusualFileTest(ConversionTest):
         stored, _ = self.converted(checkpoint_file.serialize({"w.weight": FLOATS}, metadata))
         self.assertEqual({key: stored.metadata[key] for key in metadata}, metadata)
 
+    def test_nested_metadata(self):
+        """Every command answers, and none by a signal: depth costs no stack."""
+        deep = "[" * 1_000_000 + "]" * 1_000_000
+        codes = {
+            "_quantization_metadata": {"plan": 0, "convert": 0, "verify": 7, "edit": 3},
+            "octavo": {"plan": 0, "convert": 0, "verify": 0, "edit": 0},
+        }
+        texts = {"_quantization_metadata": '{"layers":{"w":%s}}' % deep, "octavo": '{"settings":%s}' % deep}
+        source, target = self.folder / "source.safetensors", self.folder / "out.safetensors"
+        more = {
+            "plan": ("--model", "none"), "convert": ("--model", "none", "-o", target), "verify": (),
+            "edit": ("--set-metadata", "a=b", "-o", target)}
+        for key, wanted in codes.items():
+            checkpoint_file.write(source, {"w.weight": FLOATS}, {key: texts[key]})
+            for command, code in wanted.items():
+                with self.subTest(key=key, command=command):
+                    done = octavo(command, source, *more[command])
+                    self.assertEqual(done.returncode, code, done.stderr[-2000:])
+                    target.unlink(missing_ok=True)
+
     def test_metadata_null(self):  # T17
         text = '{"__metadata__":null,"w.weight":' + entry("F32", [64, 256], 0, SIZE) + "}"
-        stored, _ = self.converted(with_header(text, VALUES))
+        stored, done = self.converted(with_header(text, VALUES))
         self.assertEqual(list(stored.metadata), ["octavo"])
+        self.assertIn("__metadata__ is null", done.stderr)
 
     def test_a_file_that_is_quantized_already(self):
         once = self.folder / "once.safetensors"

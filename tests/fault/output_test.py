@@ -1,6 +1,7 @@
 """Outputs that cannot or must not be written: full disks, read-only and missing folders, the input itself, an output
 that exists, a second run, a closed standard output."""
 
+import json
 import os
 import pathlib
 import resource
@@ -9,6 +10,8 @@ import signal
 import subprocess
 import time
 import unittest
+
+import numpy as np
 
 import checkpoint_file
 from checkpoint_file import encode
@@ -153,6 +156,63 @@ class PlaceTest(OutputTest):
         self.convert(self.source, self.target, "--force")
         self.assertNotEqual(self.target.read_bytes(), OLD)
         self.assert_files("source.safetensors", "out.safetensors")
+
+    def test_the_output_is_looked_at_before_the_data(self):  # T22, T24, T25
+        """Where a policy decides by the data, reading it would end with 3: there is a NaN."""
+        source = checkpoint_file.write(self.folder / "nan.safetensors", {"a.weight": encode(np.full((64, 256), np.nan), "F32")})
+        self.target.write_bytes(OLD)
+
+        def limited():
+            resource.setrlimit(resource.RLIMIT_FSIZE, (64 * 256, 64 * 256))  # less than a header and a byte for each weight
+
+        for policy in (("--min-sqnr", "20"), ("--keep-worst", "1")):
+            arguments = ("convert", source, "--model", "none", *policy, "-o")
+            self.refuse(3, *arguments, self.folder / "new.safetensors")
+            self.refuse(2, *arguments, self.target)
+            self.refuse(2, *arguments, source, "--force")
+            self.refuse(5, *arguments, self.folder / "missing" / "out.safetensors")
+            done = octavo(*arguments, self.folder / "new.safetensors", preexec_fn=limited)
+            self.assertEqual(done.returncode, 5, done.stderr)
+        self.assertEqual(self.target.read_bytes(), OLD)
+        self.assert_files("source.safetensors", "nan.safetensors", "out.safetensors")
+
+    def test_a_dry_run_fails_where_the_conversion_would(self):
+        self.target.write_bytes(OLD)
+        missing = self.folder / "missing" / "out.safetensors"
+        for command in (("convert", self.source, "--dry-run=analyze", "--json"), ("plan", self.source, "--json")):
+            for code, target in ((2, self.target), (2, self.source), (5, missing)):
+                done = octavo(*command, "-o", target)
+                self.assertEqual(done.returncode, code, done.stderr)
+                document = json.loads(done.stdout)
+                self.assertEqual((len(document["tensors"]), document["error"]["code"]), (4, code))
+            self.assertEqual(octavo(*command, "-o", self.target, "--force").returncode, 0)
+        self.assert_files("source.safetensors", "out.safetensors")
+
+    def test_a_plan_does_not_need_the_usual_name(self):
+        (self.folder / "source_int8_convrot.safetensors").write_bytes(OLD)
+        self.refuse(2, "convert", self.source, "--dry-run")
+        self.assertEqual(octavo("plan", self.source).returncode, 0)
+
+    def test_the_usual_name_of_a_folder(self):
+        """However it is named, also without its name: never a hidden file."""
+        models = self.folder / "models"
+        folder = models / "flux.dev"
+        (folder / "deep").mkdir(parents=True)
+        shutil.copy(self.source, folder / "model.safetensors")
+        made = models / "flux.dev_int8_convrot.safetensors"
+        for place, name in ((folder, "."), (folder, "./"), (models, "flux.dev/."), (folder / "deep", ".."), (models, "flux.dev")):
+            with self.subTest(place=place, name=name):
+                done = octavo("convert", name, cwd=place)
+                self.assertEqual(done.returncode, 0, done.stderr)
+                self.assertEqual(sorted(entry.name for entry in models.iterdir()), [folder.name, made.name])
+                made.unlink()
+        self.assertEqual(sorted(entry.name for entry in folder.iterdir()), ["deep", "model.safetensors"])
+
+    def test_streams_are_no_files(self):
+        for arguments in (("convert", "-"), ("convert", self.source, "-o", "-"), ("plan", "-"), ("plan", self.source, "-o", "-")):
+            self.assertIn("./-", self.refuse(2, *arguments))
+        self.assertEqual(octavo("convert", self.source, "-o", "./-", cwd=self.folder).returncode, 0)
+        self.assert_files("source.safetensors", "-")
 
     def test_outputs_that_are_no_files(self):
         folder, fifo = self.folder / "folder", self.folder / "fifo"

@@ -2,10 +2,12 @@
  * interrupted. Only regular files count, so that pipes and terminals stay as they are.
  *
  *   FAULT_CALL    pread, pwrite, copy_file_range, fallocate, ftruncate, fsync, rename,
- *                 open (one that creates a file)
+ *                 open (one that creates a file), pthread_create,
+ *                 damage (a pwrite that succeeds, of a wrong first byte)
  *   FAULT_NUMBER  which call fails, from 1
  *   FAULT_ERRNO   the number that it fails with
  *   FAULT_LASTING 1: all later calls of the kind fail too, as on a disk that is full
+ *   FAULT_SLOW    milliseconds: calls from that number on take so much longer, signals or not, and none fails
  *   FAULT_FLAKY   1: every second read, write, copy, fallocate and ftruncate is interrupted,
  *                 reads, writes and copies are short
  *   FAULT_LOG     a file that is created when the fault has happened */
@@ -13,11 +15,13 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <sys/stat.h>
@@ -47,12 +51,24 @@ static void note(void) {
   if (file >= 0) close(file);
 }
 
+static void wait_for(long milliseconds) {
+  struct timespec left = {milliseconds / 1000, milliseconds % 1000 * 1000000};
+  while (nanosleep(&left, &left) != 0 && errno == EINTR) {
+  }
+}
+
 /* 1 if this call is one that fails; errno is set then. */
 static int fails(const char* call) {
   const char* wanted = getenv("FAULT_CALL");
   if (wanted == NULL || strcmp(wanted, call) != 0) return 0;
   const int number = atomic_fetch_add(&calls, 1) + 1;
   const long at = setting("FAULT_NUMBER");
+  const long slow = setting("FAULT_SLOW");
+  if (slow > 0 && number >= at) {
+    note();
+    wait_for(slow);
+  }
+  if (slow > 0) return 0;
   if (number != at && !(number > at && setting("FAULT_LASTING"))) return 0;
   note();
   errno = (int)setting("FAULT_ERRNO");
@@ -92,6 +108,15 @@ static ssize_t write_at(const char* symbol, int descriptor, const void* bytes, s
   FIND(real, symbol);
   if (!is_file(descriptor)) return real(descriptor, bytes, size, at);
   if (interrupted() || fails("pwrite")) return -1;
+  if (size > 0 && fails("damage")) {
+    unsigned char* const copy = malloc(size);
+    if (copy == NULL) abort();
+    memcpy(copy, bytes, size);
+    copy[0] ^= 1;
+    const ssize_t written = real(descriptor, copy, size, at);
+    free(copy);
+    return written;
+  }
   return real(descriptor, bytes, shortened(size), at);
 }
 ssize_t pwrite(int descriptor, const void* bytes, size_t size, off_t at) {
@@ -135,6 +160,13 @@ static int flush(const char* symbol, int descriptor) {
 }
 int fsync(int descriptor) { return flush("fsync", descriptor); }
 int fdatasync(int descriptor) { return flush("fdatasync", descriptor); }
+
+int pthread_create(pthread_t* thread, const pthread_attr_t* attributes, void* (*main)(void*),
+                   void* argument) {
+  int (*real)(pthread_t*, const pthread_attr_t*, void* (*)(void*), void*);
+  FIND(real, "pthread_create");
+  return fails("pthread_create") ? errno : real(thread, attributes, main, argument);
+}
 
 int rename(const char* from, const char* to) {
   int (*real)(const char*, const char*);

@@ -1,6 +1,9 @@
 """Runs that are stopped at any moment: ^C, ^C twice, SIGTERM, SIGKILL. The old output stays what it was, or there is
 none, and only SIGKILL leaves a temporary file, which no reader takes for a checkpoint."""
 
+import contextlib
+import os
+import pathlib
 import signal
 import subprocess
 import time
@@ -9,7 +12,9 @@ import unittest
 import checkpoint_file
 from program import SANITIZED, ConversionTest, environment, octavo, sha256, start
 from sparse_model import write_sparse_model
+from weight_sets import gaussian
 
+SHIM = os.environ["OCTAVO_FAULT_SHIM"]
 OLD = b"the old output"
 # Moments of the work, as parts of the time from the first sight of the temporary file to the end. Fixed, so that a
 # failure can be looked at again; counted from there, so that a machine with other work to do does not shift them.
@@ -98,6 +103,18 @@ class SignalTest(ConversionTest):
 
     def test_interrupt_twice(self):  # T34
         self.check_stops(MOMENTS[1::3], 130, signal.SIGINT, signal.SIGINT)
+        # The first one alone does not end a run that waits for its disk.
+        log = self.folder / "log"
+        child = self.begin(LD_PRELOAD=SHIM, FAULT_LOG=log, FAULT_CALL="fsync", FAULT_SLOW=120_000)
+        self.addCleanup(child.kill)
+        while not log.exists():
+            self.assertIsNone(child.poll(), "the run ended before it was durable")
+            time.sleep(0.005)
+        log.unlink()
+        child.send_signal(signal.SIGINT)
+        with self.assertRaises(subprocess.TimeoutExpired):
+            child.wait(timeout=0.5)
+        self.check_outcome(self.end_by(child, signal.SIGINT), 130)
 
     def test_terminate(self):
         self.check_stops(MOMENTS[1::3], 143, signal.SIGTERM)
@@ -161,6 +178,105 @@ class SignalTest(ConversionTest):
             self.assertIn(file.read(8), (b"", bytes(8)))
         done = octavo("plan", part, "--model", "none")
         self.assertEqual(done.returncode, 3, done.stderr)
+
+
+class SlowReadsTest(ConversionTest):
+    """What is done outside of the lanes stops as well. Every read takes longer, so that there is time to."""
+
+    layers = 24
+
+    def setUp(self):
+        super().setUp()
+        tensors, inputs = {}, {}
+        for i in range(self.layers):
+            name = f"layers.{i}.attention.qkv"
+            tensors[f"{name}.weight"] = checkpoint_file.encode(gaussian(i, (24, 64)), "F32")
+            tensors[f"layers.{i}.attention_norm1.weight"] = checkpoint_file.encode(gaussian(50 + i, (64,)), "F32")
+            inputs[f"{name}.inputs"] = checkpoint_file.encode(gaussian(100 + i, (8, 64)), "F32")
+        self.source = checkpoint_file.write(self.folder / "source.safetensors", tensors)
+        self.inputs = checkpoint_file.write(self.folder / "inputs.safetensors", inputs)
+        self.target = self.folder / "out.safetensors"
+        self.target.write_bytes(OLD)
+
+    def arguments(self, *more):
+        return ("convert", self.source, "-o", self.target, "--model", "zimage", "--force", "--lanes", "1", *more)
+
+    def begin(self, *more):
+        """One second for 50 reads; a layer takes up to 40 of them."""
+        child = start(*self.arguments(*more),
+                      env=environment(LD_PRELOAD=SHIM, FAULT_CALL="pread", FAULT_SLOW=20))
+        self.addCleanup(child.stderr.close)
+        self.addCleanup(child.kill)
+        return child
+
+    def wait_until(self, child, happened):
+        while not happened():
+            self.assertIsNone(child.poll(), "the run ended before it was to be stopped")
+            time.sleep(0.002)
+
+    def has_header(self):
+        """The header of a file with a hidden name is written."""
+        for part in self.folder.glob(".*.part"):
+            with contextlib.suppress(OSError), open(part, "rb") as file:
+                return file.read(8) not in (b"", bytes(8))
+        return False
+
+    def interrupt(self, child):
+        sent = time.monotonic()
+        child.send_signal(signal.SIGINT)
+        said = child.stderr.read().decode()
+        self.assertEqual(child.wait(timeout=60), 130, said)
+        self.assertLess(time.monotonic() - sent, PROMPT)
+        self.assert_files("source.safetensors", "inputs.safetensors", "out.safetensors")
+        return said
+
+    def test_while_the_output_is_read_again(self):
+        child = self.begin("--verify", "full")
+        self.wait_until(child, self.has_header)
+        self.interrupt(child)
+        self.assertEqual(self.target.read_bytes(), OLD)
+
+    def test_a_calibration_file_that_changes_meanwhile(self):
+        text = self.folder / "scales.json"
+        text.write_text('{"layers.0.attention.qkv": 0.5}')
+        for changed in (self.inputs, text):
+            with self.subTest(changed=changed.name):
+                child = self.begin("--calibration-data", self.inputs, "--calibration-data", text)
+                self.wait_until(child, lambda: any(self.folder.glob(".*.part")))
+                os.utime(changed, (1, 1))
+                said = child.stderr.read().decode()
+                self.assertEqual(child.wait(timeout=60), 3, said)
+                self.assertIn(changed.name, said)
+                self.assertEqual(self.target.read_bytes(), OLD)
+
+    def test_while_a_written_output_is_judged(self):
+        calibrated = ("--calibration-data", self.inputs, "--report-quality")
+        self.assertEqual(octavo(*self.arguments(*calibrated)).returncode, 0)
+        whole = sha256(self.target)
+        self.target.write_bytes(OLD)
+        child = self.begin(*calibrated)
+        self.wait_until(child, lambda: self.target.stat().st_size != len(OLD))
+        self.assertIn("is complete", self.interrupt(child))
+        self.assertEqual(sha256(self.target), whole)
+
+    def test_while_layers_are_chosen(self):
+        child = self.begin("--calibration-data", self.inputs, "--keep-worst", "2")
+        self.wait_until(child, self.has_header)
+        self.interrupt(child)
+        self.assertEqual(self.target.read_bytes(), OLD)
+
+    def test_while_factors_are_searched(self):
+        child = self.begin("--calibration-data", self.inputs, "--smoothquant", "--smoothquant-alpha", "search")
+
+        def is_handled():
+            (mask,) = (line.split()[1] for line in pathlib.Path(f"/proc/{child.pid}/status").read_text().splitlines()
+                       if line.startswith("SigCgt:"))
+            return int(mask, 16) >> (signal.SIGINT - 1) & 1
+
+        self.wait_until(child, is_handled)
+        time.sleep(0.3)
+        self.interrupt(child)
+        self.assertEqual(self.target.read_bytes(), OLD)
 
 
 if __name__ == "__main__":

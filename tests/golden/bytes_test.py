@@ -11,14 +11,16 @@ import numpy as np
 import safetensors
 
 import checkpoint_file
-from checkpoint_file import Tensor
+from checkpoint_file import Tensor, f8_values
 from program import ConversionTest, octavo, sha256
-from stored_layer import grid_of, hadamard, quantized, rotated, rotated_in_double, single_precision, stored_layer
+from stored_layer import (
+    e4m3_codes, grid_of, hadamard, quantized, rotated, rotated_in_double, single_precision, stored_layer,
+)
 from weight_sets import companions, dit_like, gaussian, odd_layers
 
 FORMATS = [
     "int8_convrot", "int8_convrot:group=256", "int8_convrot:group=64", "int8_convrot:group=16", "int8_tensorwise",
-    "int8_tensorwise:scale=tensor", "int8_blockwise", "int8_axiswise", "fp16",
+    "int8_tensorwise:scale=tensor", "int8_blockwise", "int8_axiswise", "float8_e4m3fn", "fp16",
 ]
 METADATA = {"modelspec.title": "tëst \"model\" \\ \n", "config": json.dumps({"layers": 3}), "a": ""}
 # What safetensors calls them; it knows no FNUZ dtypes.
@@ -100,6 +102,7 @@ class BytesTest(ConversionTest):
             ("int8_blockwise", 384): '{"format": "int8_blockwise", "group_size": 128}',
             ("int8_blockwise", 320): '{"format": "int8_tensorwise"}',
             ("int8_axiswise", 256): '{"format": "int8_axiswise"}',
+            ("float8_e4m3fn", 256): '{"format": "float8_e4m3fn"}',
         }
         weights = {cols: gaussian(cols, (256, cols)) for cols in (96, 255, 256, 320, 384)}
         layers = {f"k{cols}": checkpoint_file.encode(weight, "BF16") for cols, weight in weights.items()}
@@ -177,14 +180,19 @@ class BytesTest(ConversionTest):
                 self.assertEqual({name: bytes(entry["data"]) for name, entry in read.items()},
                                  {name: tensor.data for name, tensor in expected.items()})
 
+    def plan(self, spec, *arguments):
+        done = octavo("plan", self.source, "--format", spec, "--model", "none", "--json", *arguments)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        return json.loads(done.stdout)
+
     def test_plan_foretells_the_file(self):
         for spec in FORMATS:
             with self.subTest(format=spec):
                 document, stored, target = self.converted(spec)
-                done = octavo("plan", self.source, "--format", spec, "--model", "none", "--json")
-                self.assertEqual(done.returncode, 0, done.stderr)
-                plan = json.loads(done.stdout)
+                plan = self.plan(spec)
                 self.assertEqual(plan["schema"], "octavo.plan/1")
+                # FP16 keeps a tensor that does not fit, which only its values tell.
+                self.assertEqual(plan["size_exact"], spec != "fp16")
                 self.assertEqual(document["bytes_out"], sum(len(tensor.data) for tensor in stored.tensors.values()))
                 if plan["size_exact"]:
                     self.assertEqual(plan["bytes_out"], document["bytes_out"])
@@ -193,6 +201,16 @@ class BytesTest(ConversionTest):
                     self.assertEqual(decisions[base + ".weight"], "quantize")
                 for name in OTHERS:
                     self.assertEqual(decisions[name], "keep")
+
+    def test_sizes_that_the_data_decide_are_not_called_exact(self):
+        for spec, arguments, exact in (("int8_convrot", ("--nonfinite", "keep"), False),
+                                       ("int8_convrot", ("--nonfinite", "zero"), True),
+                                       ("int8_convrot", ("--min-sqnr", "30"), False),
+                                       ("int8_convrot", ("--fp16-overflow", "keep"), True),
+                                       ("fp16", ("--fp16-overflow", "keep"), False),
+                                       ("fp16", ("--fp16-overflow", "clamp"), True)):
+            with self.subTest(format=spec, arguments=arguments):
+                self.assertIs(self.plan(spec, *arguments)["size_exact"], exact)
 
     def test_the_name_of_the_output(self):
         for spec, suffix in (("int8_convrot", "int8_convrot"), ("int8_tensorwise:scale=tensor", "int8_tensorwise")):
@@ -257,6 +275,23 @@ class RotationTest(unittest.TestCase):
             self.assertLessEqual(off.max(), 1)
             self.assertLess(off.mean(), codes_off, dtype)
             self.assertLess(np.abs(scales / exact_scales - 1).max(), scales_off, dtype)
+
+
+class SmallFloatTest(unittest.TestCase):
+    """The computation of E4M3 codes, against the table of all its values."""
+
+    def test_every_value_is_its_own_code(self):
+        values = f8_values("F8_E4M3")
+        finite = np.isfinite(values)
+        np.testing.assert_array_equal(e4m3_codes(values[finite].astype(np.float32)), np.flatnonzero(finite))
+
+    def test_halves_go_to_the_even_code_and_others_to_the_nearer_one(self):
+        steps = f8_values("F8_E4M3")[:127].astype(np.float32)
+        lower, middle = np.arange(126), (steps[:-1] + steps[1:]) / 2
+        np.testing.assert_array_equal(e4m3_codes(middle), lower + lower % 2)
+        np.testing.assert_array_equal(e4m3_codes(np.nextafter(middle, np.float32(0))), lower)
+        np.testing.assert_array_equal(e4m3_codes(-np.nextafter(middle, np.float32(449))), 128 + lower + 1)
+        self.assertEqual(list(e4m3_codes(np.float32([448, 464, 1e30, -1e30]))), [0x7E, 0x7E, 0x7E, 0xFE])
 
 
 hadamard_256 = hadamard(256)

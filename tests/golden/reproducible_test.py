@@ -10,7 +10,8 @@ from program import ConversionTest, environment, sha256, simd_targets
 from weight_sets import companions, dit_like, odd_layers
 
 FORMATS = [
-    "int8_convrot", "int8_tensorwise", "int8_tensorwise:scale=tensor", "int8_blockwise", "int8_axiswise", "fp16",
+    "int8_convrot", "int8_tensorwise", "int8_tensorwise:scale=tensor", "int8_blockwise", "int8_axiswise",
+    "float8_e4m3fn", "fp16",
 ]
 THOROUGH = ("int8_convrot", "int8_blockwise")
 LANES = (1, 2, 7)

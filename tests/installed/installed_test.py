@@ -63,7 +63,8 @@ class InstalledTest(unittest.TestCase):
         verified = self.document("verify", output.name)
         self.assertTrue(verified["ok"])
         self.assertEqual([finding for finding in verified["findings"] if finding["severity"] == "error"], [])
-        self.assertTrue(any(consumer["loads"] for consumer in verified["consumers"]))
+        loads = {consumer["name"]: consumer["loads"] for consumer in verified["consumers"]}
+        self.assertEqual(loads["ComfyUI"], "yes")
         compared = self.document("compare", "model.safetensors", output.name)
         self.assertEqual({layer["name"] for layer in compared["layers"]},
                          {layer["name"] for layer in converted["layers"]})

@@ -281,7 +281,7 @@ void check(const Case& one) {
     std::string decision;
     std::string rule;
     if (!(words >> key >> shape >> decision >> rule)) continue;
-    const Verdict verdict = filter.classify(tensors_of(key + " " + shape).front());
+    const Verdict verdict = filter.classify(tensors_of(key.append(" ").append(shape)).front());
     BOOST_TEST_CONTEXT(line) {
       BOOST_TEST(name(verdict.decision) == decision);
       BOOST_TEST(verdict.rule == rule);

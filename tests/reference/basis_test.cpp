@@ -43,7 +43,8 @@ BOOST_AUTO_TEST_SUITE(basis)
 BOOST_AUTO_TEST_CASE(entries_follow_the_digit_formula) {
   for (const int size : {4, 16, 64, 256, 1024}) {
     Matrix<float> identity(OCTAVO_F32, size, size);
-    for (int i = 0; i < size; ++i) identity.data[static_cast<std::size_t>(i * size + i)] = 1.0f;
+    for (int i = 0; i < size; ++i)
+      identity.data[static_cast<std::size_t>(i) * static_cast<std::size_t>(size + 1)] = 1.0f;
     const Matrix<float> found = rotate(identity, size, false);
     const float magnitude = 1.0f / std::sqrt(static_cast<float>(size));
     for (int r = 0; r < size; ++r) {

@@ -1,6 +1,7 @@
 // Grids other than INT8: scaled FP8, two levels (NVFP4), powers of two (MXFP8), zero points; and
 // dequantization.
 #include "calls.hpp"
+#include "reference/scales.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -94,6 +95,73 @@ BOOST_AUTO_TEST_CASE(two_levels) {
   }
   BOOST_CHECK_EQUAL(scales.data[1], 0);
   BOOST_CHECK(std::all_of(back.begin() + 16, back.begin() + 32, [](float value) { return value == 0.0f; }));
+}
+
+// The scale that the host stores for a whole layer is the one that nearest divided by: codes x it give the
+// layer back to half a step, and the largest element has the largest code.
+BOOST_AUTO_TEST_CASE(one_scale_for_a_layer) {
+  const float absmax = 3.7f;
+  const octavo_scale_level whole = scale_level(OCTAVO_PER_TENSOR);
+  const auto stored_scale = [&](const octavo_grid& grid, std::uint32_t level) {
+    Matrix<float> scale(OCTAVO_F32, 1, 1);
+    reference::store_layer_scale(grid, level, absmax, scale.data.data());
+    BOOST_CHECK_EQUAL(scale.data[0], reference::layer_scale(grid, level, absmax));
+    return scale;
+  };
+  Matrix<float> source = f32(1, 16,
+                             {3.7f, -1.0f, 0.5f, 2.0f, 0.1f, -3.0f, 1.5f, 0.7f,  //
+                              1.0f, -0.2f, 0.3f, 2.5f, 0.9f, -2.2f, 3.3f, 0.0f});
+
+  const octavo_grid integer = int8(1, 16, whole);
+  Matrix<std::int8_t> integers(OCTAVO_I8, 1, 16);
+  nearest(integer, source.view(), integers.view(), {}, absmax);
+  Matrix<float> scale = stored_scale(integer, 0);
+  BOOST_CHECK_EQUAL(scale.data[0], 3.7f / 127.0f);
+  std::vector<float> back = dequantize(integer, integers.view(), {scale.view()});
+  for (std::size_t i = 0; i < 16; ++i)
+    BOOST_CHECK_LE(std::fabs(back[i] - source.data[i]), 0.50001f * scale.data[0]);
+
+  octavo_grid e4m3 = code_grid(OCTAVO_CODE_E4M3, OCTAVO_F8_E4M3, 1, 16);
+  e4m3.scales[0] = whole;
+  e4m3.qmin = e4m3.qmax = 0;  // they say nothing about a float code
+  Matrix<std::uint8_t> codes(OCTAVO_F8_E4M3, 1, 16);
+  nearest(e4m3, source.view(), codes.view(), {}, absmax);
+  scale = stored_scale(e4m3, 0);
+  BOOST_CHECK_EQUAL(scale.data[0], 3.7f / 448.0f);
+  BOOST_CHECK_EQUAL(codes.data[0], 0x7e);  // 448
+  back = dequantize(e4m3, codes.view(), {scale.view()});
+  for (std::size_t i = 0; i < 16; ++i)  // three bits of mantissa: 1/16 of the value
+    BOOST_CHECK_LE(std::fabs(back[i] - source.data[i]), std::fabs(source.data[i]) / 16.0f + 1e-4f);
+
+  octavo_grid nvfp4 = code_grid(OCTAVO_CODE_E2M1, OCTAVO_U8, 1, 16);
+  nvfp4.scale_levels = 2;
+  nvfp4.scales[0] = {OCTAVO_PER_GROUP, OCTAVO_SCALE_ABSMAX, OCTAVO_F8_E4M3, 0.0f, 0, 16};
+  nvfp4.scales[1] = {OCTAVO_PER_TENSOR, OCTAVO_SCALE_ABSMAX, OCTAVO_F32, 0.0f, 0, 0};
+  nvfp4.qmin = nvfp4.qmax = 0;
+  Matrix<std::uint8_t> nibbles(OCTAVO_U8, 1, 16), inner(OCTAVO_F8_E4M3, 1, 1);
+  nearest(nvfp4, source.view(), nibbles.view(), {inner.view()}, absmax);
+  scale = stored_scale(nvfp4, 1);
+  BOOST_CHECK_EQUAL(scale.data[0], 3.7f / (6.0f * 448.0f));
+  BOOST_CHECK_EQUAL(inner.data[0], 0x7e);  // the one group has the largest scale, 448
+  back = dequantize(nvfp4, nibbles.view(), {inner.view(), scale.view()});
+  BOOST_CHECK_CLOSE(back[0], absmax, 1e-4f);  // code 6
+}
+
+// Stored as the level says: two bytes of BF16, an exponent of E8M0.
+BOOST_AUTO_TEST_CASE(one_scale_for_a_layer_in_its_dtype) {
+  octavo_grid grid = int8(1, 4, scale_level(OCTAVO_PER_TENSOR));
+  grid.scales[0].dtype = OCTAVO_BF16;
+  std::uint16_t half[2] = {0, 0xabcd};
+  reference::store_layer_scale(grid, 0, 127.0f * 1.007f, half);
+  BOOST_CHECK_EQUAL(from_bf16(half[0]), 1.0078125f);  // the nearer of 1 and 1 + 2^-7
+  BOOST_CHECK_EQUAL(half[1], 0xabcd);
+  grid.scales[0].dtype = OCTAVO_F8_E8M0;
+  grid.scales[0].rule = OCTAVO_SCALE_ABSMAX_POW2;
+  std::uint8_t exponent = 0;
+  reference::store_layer_scale(grid, 0, 127.0f * 3.0f, &exponent);
+  BOOST_CHECK_EQUAL(exponent, 127 + 2);
+  grid.scales[0].dtype = OCTAVO_F64;
+  BOOST_CHECK_THROW(reference::store_layer_scale(grid, 0, 1.0f, half), PluginError);
 }
 
 // MXFP8: the exponent is ceil(log2(absmax / 448)), stored with a bias of 127.

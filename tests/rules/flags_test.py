@@ -4,6 +4,7 @@ of their own."""
 import json
 import os
 import pathlib
+import re
 import subprocess
 import unittest
 
@@ -210,6 +211,21 @@ class FormatFlagsTest(FlagsTest):
             self.assertEqual(octavo("plan", self.source, "--verbose", level).returncode, 0)
         self.refuse(2, "plan", self.source, "--verbose=LOUD")
 
+    def test_verbose_names_every_layer(self):
+        layers = r"(?m)^(a|embed_tokens): int8_convrot by nearest, \d+\.\d\d dB$"
+        self.assertEqual(sorted(re.findall(layers, self.run_program("-v", "--model", "none")[1].stderr)), ["a", "embed_tokens"])
+        self.assertEqual(re.findall(layers, self.run_program("--model", "none")[1].stderr), [])
+
+    def test_smaller_groups_are_counted_and_named(self):
+        shapes = {"a.weight": (64, 384), "b.weight": (64, 384), "c.weight": (64, 16), "d.weight": (64, 256)}
+        tensors = {name: encode(gaussian(3, shape), "BF16") for name, shape in shapes.items()}
+        checkpoint_file.write(self.source, tensors)
+        document = self.convert(self.source, self.target, "--model", "none")
+        self.assertEqual(document["notes"][:2], [
+            "1 layer (c): 256 does not divide 16 columns: rotated in groups of 16",
+            "2 layers (a, ...): 256 does not divide 384 columns: rotated in groups of 64"])
+        self.assertEqual(["note" in layer for layer in document["layers"]], [True, True, True, False])
+
     def test_low_memory(self):
         for flag in ("--low-memory", "-lm"):
             document = self.convert(self.source, self.target, "--force", flag)
@@ -281,6 +297,34 @@ class LayerFlagsTest(FlagsTest):
         self.assert_files("model.safetensors", "model_layer_config_template.json")
 
 
+class ProvenanceTest(FlagsTest):
+    def test_classes_of_layers_are_told_by_what_their_plugins_are_given(self):
+        config = self.folder / "layers.json"
+        config.write_text(json.dumps({"^a$": {"format": "int8_tensorwise", "optimizer": "gptq"}}))
+        custom = ("--custom-layers", "^a", "--custom-type")
+        fallback = ("--mistral", "--fallback")
+        tensor = ("--set", "int8_tensorwise.scale=tensor")
+        for settings, more in (
+            (("--layer-config", config), ("--set", "gptq.damping=3")),
+            (("--layer-config", config), tensor),
+            ((*custom, "int8_tensorwise"), tensor),
+            ((*fallback, "int8_tensorwise"), tensor),
+            ((*custom, "int8"), ("--custom-simple",)),
+            ((*fallback, "int8"), ("--fallback-simple",)),
+            ((), ("--save-quant-metadata",)),
+        ):
+            self.assertNotEqual(self.with_stand_ins(*settings), self.with_stand_ins(*settings, *more), (settings, more))
+            self.assertEqual(self.with_stand_ins(*settings), self.with_stand_ins(*settings, "--lanes", "1"))
+
+    def test_a_class_is_written_as_it_was_opened(self):
+        settings = self.with_stand_ins(
+            "--custom-layers", "^a", "--custom-type", "int8_tensorwise", "--optimizer", "gptq",
+            "--set", "int8_tensorwise.scale=tensor", "--set", "gptq.damping=3")
+        self.assertEqual(settings["rules"]["custom"], {
+            "format": {"id": "int8_tensorwise", "params": "scale=tensor"},
+            "optimizer": {"id": "gptq", "params": "damping=3"}, "full_precision_matrix_mult": False, "pattern": "^a"})
+
+
 class OptimizerFlagsTest(FlagsTest):
     def test_learned_rounding(self):
         for flag, parameter in LEARNED.items():
@@ -329,6 +373,17 @@ class OptimizerFlagsTest(FlagsTest):
         for arguments in (("--fp16", "--format", "fp16"), ("--int8", "--format", "int8_axiswise")):
             self.assertEqual(octavo("plan", self.source, *arguments).returncode, 0)
 
+    def test_the_grid_says_what_a_format_is(self):
+        """The stand-in "half" is FP16 under another name."""
+        stand_ins = ("--plugin-path", os.environ["OCTAVO_TEST_STAND_INS"], "--format", "half")
+        error = self.refuse(2, "convert", self.source, "--int8", *stand_ins)
+        self.assertIn("--int8 and --format half contradict each other", error)
+        done = octavo("plan", self.source, "--json", "--optimizer", "gptq", *stand_ins)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        document = json.loads(done.stdout)
+        self.assertEqual(document["optimizer"], "nearest")
+        self.assertTrue(document["output"].endswith("_half.safetensors"), document["output"])
+
     def test_flags_without_effect_are_in_the_document(self):
         for command in (("plan",), ("convert", "-o", self.target)):
             done = octavo(command[0], self.source, *command[1:], "--json", "--streaming")
@@ -350,8 +405,23 @@ class OptimizerFlagsTest(FlagsTest):
         error = self.refuse(2, "convert", self.source, "-o", self.target, "--set", "quipp.damping=1")
         self.assertIn("there is no plugin 'quipp'", error)
         self.assertIn("quip", error.split("hint")[-1])
-        done = self.run_program("--set", "gptq.damping=1")[1]
-        self.assertIn("--set gptq.* has no effect", done.stderr)
+        for setting, words in (
+            ("gptq.damping=1", "--set gptq.* has no effect: no layer is rounded by gptq"),
+            ("int8_blockwise.block_size=64", "--set int8_blockwise.* has no effect: no layer is stored as int8_blockwise"),
+        ):
+            self.assertIn(words, self.run_program("--set", setting)[1].stderr)
+        done = self.run_program("--set", "int8_convrot.group=64")[1]
+        self.assertNotIn("has no effect", done.stderr)
+
+    def test_settings_are_checked_also_where_they_have_no_effect(self):
+        for setting, words in (
+            ("gptq.dampping=1", "did you mean 'damping'"),
+            ("int8_blockwise.block_size=many", "an integer"),
+            ("wan.blocks=1", "has no parameter 'blocks'"),
+            ("cpu.threads=1", "has no parameter 'threads'"),
+        ):
+            self.assertIn(words, self.refuse(2, "convert", self.source, "-o", self.target, "--set", setting))
+        self.assert_files("model.safetensors")
 
     def test_wrong_values(self):
         for arguments in (("--num_iter", "many"), ("--lr", "x"), ("--lr_schedule", "cosine"), ("--bf16-compute", "maybe"),

@@ -158,6 +158,22 @@ class TemplateTest(RulesTest):
         self.assertEqual(before.pop("final_layer.weight"), "high_precision")
         self.assertEqual(stored, before)
 
+    def test_layers_that_are_quantized_again(self):
+        once = self.folder / "once.safetensors"
+        self.convert(self.source, once, "--format", "int8_tensorwise")
+        template = self.folder / "once_layer_config_template.json"
+        done = octavo("convert", once, "--requantize", "--dry-run", "create-template")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        entries = json.loads(template.read_text())
+        self.assertEqual(entries[r"^blocks\.1\.attn$"], {"format": "int8_convrot", "_shape": [128, 256]})
+        self.assertEqual(self.stored(once, "--requantize", "--layer-config", template), self.stored(once, "--requantize"))
+
+    def test_what_a_conversion_would_refuse(self):
+        missing = self.folder / "missing.safetensors"
+        for option in ("--merge-lora", "--calibration-data"):
+            self.refuse(5, "convert", self.source, "--dry-run", "create-template", option, missing)
+        self.assert_files("source.safetensors")
+
     def test_an_existing_template_is_not_replaced_without_force(self):
         self.template.write_text("mine")
         self.refuse(2, "convert", self.source, "--dry-run", "create-template")

@@ -10,6 +10,7 @@ namespace {
 
 std::vector<std::string> below(const std::string& prefix) {
   std::vector<std::string> names;
+  names.reserve(6);
   for (int i = 0; i < 6; ++i) names.push_back(prefix + std::to_string(i) + ".weight");
   return names;
 }

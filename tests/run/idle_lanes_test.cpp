@@ -43,6 +43,7 @@ BOOST_AUTO_TEST_CASE(lanes_that_wait_run_the_tasks_of_another) {
   std::atomic<bool> done = false;
   std::stop_source stop;
   std::vector<std::jthread> waiting;
+  waiting.reserve(3);
   for (int i = 0; i < 3; ++i)
     waiting.emplace_back([&] { BOOST_TEST(idle.wait(stop.get_token(), [&] { return done.load(); })); });
   std::this_thread::sleep_for(20ms);

@@ -56,7 +56,7 @@ class LoraCalibrationTest(RunTest):
 
     def test_summary_and_help_say_what_it_is(self):
         done = octavo("calibrate-from-lora", self.source, "--lora", self.loras[0], "-o", self.target)
-        self.assertIn("1 layers with 3 rows each", done.stdout)
+        self.assertIn("1 layer with 3 rows each", done.stdout)
         self.assertIn("not inputs that were recorded", done.stdout)
         self.assertIn("a guess that may help or not", octavo("calibrate-from-lora", "--help").stdout)
 

@@ -2,6 +2,7 @@
 #include "base/error.hpp"
 #include "base/file.hpp"
 #include "base/hash.hpp"
+#include "base/json.hpp"
 #include "base/words.hpp"
 #include "temporary_folder.hpp"
 
@@ -40,6 +41,19 @@ BOOST_AUTO_TEST_CASE(checked_arithmetic_notices_overflow) {
   BOOST_TEST(!checked_add(UINT64_MAX, 1));
   BOOST_TEST(checked_mul(1ULL << 32, (1ULL << 32) - 1).value() == 0xffffffff00000000ULL);
   BOOST_TEST(!checked_mul(1ULL << 32, 1ULL << 32));
+}
+
+BOOST_AUTO_TEST_CASE(untrusted_json_has_a_depth_limit) {
+  const auto nested = [](size_t levels) { return std::string(levels, '[') + std::string(levels, ']'); };
+  BOOST_TEST(parse_untrusted(nested(17)).has_value());
+  BOOST_TEST(!parse_untrusted(nested(18)));
+  BOOST_TEST(!parse_untrusted(nested(3), 1));
+  BOOST_TEST(!parse_untrusted(nested(1'000'000)));
+  BOOST_TEST(!parse_untrusted(std::string(1'000'000, '[')));
+  BOOST_TEST(!parse_untrusted("{"));
+  BOOST_TEST(!parse_untrusted(""));
+  BOOST_TEST(!parse_untrusted(std::string_view("{}\0", 3)));
+  BOOST_TEST(parse_untrusted("null")->is_null());
 }
 
 BOOST_AUTO_TEST_CASE(sizes_are_parsed) {

@@ -5,6 +5,7 @@
 #include <boost/test/unit_test.hpp>
 
 #include <array>
+#include <chrono>
 #include <cstring>
 
 namespace octavo::checkpoint {
@@ -171,7 +172,7 @@ BOOST_AUTO_TEST_CASE(a_wrong_total_size_is_a_note) {
   write_shards(R"("a":"s-2.safetensors","b":"s-1.safetensors")", R"({"total_size":9})");
   const Checkpoint checkpoint = Checkpoint::open(index);
   BOOST_REQUIRE(checkpoint.notes().size() == 1U);
-  BOOST_TEST(checkpoint.notes()[0] == "the index says total_size 9, the tensors have 8 bytes");
+  BOOST_TEST(checkpoint.notes()[0].text == "the index says total_size 9, the tensors have 8 bytes");
   write_shards(R"("a":"s-2.safetensors","b":"s-1.safetensors")", R"({"total_size":8.0,"other":[1,{}]})");
   BOOST_TEST(Checkpoint::open(index).notes().empty());
 }
@@ -213,6 +214,15 @@ BOOST_AUTO_TEST_CASE(metadata_that_differs_is_noted) {
   const Checkpoint checkpoint = Checkpoint::open(index);
   BOOST_TEST(checkpoint.metadata().at("k") == "1");
   BOOST_TEST(checkpoint.notes().size() == 1U);
+}
+
+BOOST_AUTO_TEST_CASE(a_changed_index_is_noticed) {
+  write_shards();
+  const Checkpoint checkpoint = Checkpoint::open(index);
+  BOOST_CHECK_NO_THROW(checkpoint.verify_unchanged());
+  fs::last_write_time(index, fs::last_write_time(index) + std::chrono::seconds(1));
+  BOOST_CHECK_EXCEPTION(checkpoint.verify_unchanged(), Error,
+                        (ErrorWith{ErrorCode::bad_input, index.filename().string()}));
 }
 
 // T38.

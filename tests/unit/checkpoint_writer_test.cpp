@@ -211,6 +211,30 @@ BOOST_AUTO_TEST_CASE(stored_bytes_that_differ_are_found) {
                         (ErrorWith{ErrorCode::io, "are not the ones that were written"}));
 }
 
+// Whichever of its looks ends it, a commit leaves the old file and nothing else.
+BOOST_AUTO_TEST_CASE(a_commit_can_be_stopped_at_every_step) {
+  write_file(out, "old");
+  int looks = 0;
+  for (int last = 1;; ++last) {
+    looks = 0;
+    const auto stop = [&] {
+      if (++looks == last) throw Error(ErrorCode::interrupted, "stopped");
+    };
+    OutputFile file(out, small_layout(), {.force = true, .verify = VerifyLevel::header, .check_stop = stop});
+    write_all(file, 100);
+    try {
+      file.commit();
+      break;
+    } catch (const Error& error) {
+      BOOST_TEST((error.code() == ErrorCode::interrupted));
+    }
+    BOOST_TEST(read_file(out) == "old");
+  }
+  BOOST_TEST(looks >= 4);
+  BOOST_TEST(read_file(out) == whole_file(small_layout()));
+  BOOST_TEST((folder.names() == Names{"out.safetensors"}));
+}
+
 // A file that holds the bytes of `layout` from `at` on.
 File source_of(const TemporaryFolder& folder, const Layout& layout, uint64_t at) {
   const uint64_t start = layout.header_bytes.size();

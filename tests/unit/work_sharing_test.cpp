@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <atomic>
 #include <stdexcept>
+#include <string>
 #include <vector>
 
 using namespace octavo;
@@ -34,6 +35,17 @@ BOOST_AUTO_TEST_CASE(a_failure_ends_the_work) {
   BOOST_CHECK_EXCEPTION(share_out(1'000'000, 2, fail_early), std::runtime_error,
                         [](const auto& error) { return std::string(error.what()) == "piece 3"; });
   BOOST_TEST(done < 1'000'000u);
+}
+
+BOOST_AUTO_TEST_CASE(a_check_ends_the_work_before_the_next_piece) {
+  std::atomic<size_t> done{0};
+  const auto stop_after_ten = [&] {
+    if (done >= 10) throw std::runtime_error("stopped");
+  };
+  const auto work = [&](size_t, unsigned) { ++done; };
+  BOOST_CHECK_EXCEPTION(share_out(1'000'000, 1, work, stop_after_ten), std::runtime_error,
+                        [](const auto& error) { return std::string(error.what()) == "stopped"; });
+  BOOST_TEST(done == 10u);
 }
 
 BOOST_AUTO_TEST_SUITE_END()
