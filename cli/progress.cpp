@@ -103,6 +103,7 @@ void ProgressReporter::finish() {
   if (style_ == ProgressStyle::bar) terminal_.status_line().clear();
   if (style_ == ProgressStyle::json && !shows_last_)
     terminal_.status_line().message(progress_json(last_) + "\n");
+  shows_last_ = true;
 }
 
 std::string progress_text(const Progress& progress) {

@@ -1,11 +1,12 @@
 #include "plugin/manifest.hpp"
 
 #include "base/error.hpp"
-#include "base/file.hpp"
 #include "plugin/fault.hpp"
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
+
+#include <fstream>
 
 namespace octavo::plugin {
 namespace {
@@ -21,9 +22,13 @@ constexpr int kMaxDepth = 8;
 }
 
 std::string read_file(const std::filesystem::path& path) {
-  const File file = File::open_to_read(path);
-  if (file.size() > kMaxBytes) refuse(fmt::format("its manifest is larger than {} bytes", kMaxBytes));
-  return read_text(file, kMaxBytes, "manifest");
+  std::ifstream stream(path, std::ios::binary);
+  std::string text(kMaxBytes + 1, '\0');
+  stream.read(text.data(), static_cast<std::streamsize>(text.size()));
+  if (!stream.eof() && stream.fail()) throw Error(ErrorCode::io, "its manifest cannot be read");
+  text.resize(static_cast<std::size_t>(stream.gcount()));
+  if (text.size() > kMaxBytes) refuse(fmt::format("its manifest is larger than {} bytes", kMaxBytes));
+  return text;
 }
 
 // Parsing recurses once per level when the value is destroyed, so depth is limited while it is read.

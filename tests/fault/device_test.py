@@ -100,8 +100,9 @@ class DeviceTest(ConversionTest):
                 document, digest = self.on_frail("int8_convrot", "--set", "frail.most_rows=20", "--lanes", lanes)
                 self.assertEqual(digest, expected)
                 self.assertEqual(document["device"], "frail")
-                self.assertEqual(len(document["notes"]), 1, document["notes"])
-                self.assertIn("cpu works on what frail has no memory for, tall.weight first: ", document["notes"][0])
+                grouped, lacking = document["notes"]
+                self.assertIn("rotated in groups of 16", grouped)
+                self.assertIn("cpu works on what frail has no memory for, tall.weight first: ", lacking)
                 notes = {layer["name"]: layer.get("note") or "" for layer in document["layers"]}
                 for name, note in notes.items():
                     self.assertEqual("smaller tiles" in note, not name.startswith("tall"), notes)

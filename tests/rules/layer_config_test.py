@@ -166,7 +166,11 @@ class TemplateTest(RulesTest):
         self.assertEqual(done.returncode, 0, done.stderr)
         entries = json.loads(template.read_text())
         self.assertEqual(entries[r"^blocks\.1\.attn$"], {"format": "int8_convrot", "_shape": [128, 256]})
-        self.assertEqual(self.stored(once, "--requantize", "--layer-config", template), self.stored(once, "--requantize"))
+        stored = self.stored(once, "--requantize", "--layer-config", template)
+        self.assertEqual(stored.pop("final_layer.weight"), "keep")  # as above
+        before = self.stored(once, "--requantize")
+        self.assertEqual(before.pop("final_layer.weight"), "high_precision")
+        self.assertEqual(stored, before)
 
     def test_what_a_conversion_would_refuse(self):
         missing = self.folder / "missing.safetensors"

@@ -45,7 +45,7 @@ class PreparationTest(RunTest):
             for name, (_, _, own, other) in self.compare(spec).items():
                 self.assertLess(own.sum(), 0.8 * other.sum(), (spec, name))
                 self.assertTrue((own <= other * (1 + 1e-9)).all(), (spec, name))
-                rows, mean = self.layers(document)[name]["note"].split(" rows, mean ")
+                rows, mean = self.layers(document)[name]["note"].split("; ")[-1].split(" rows, mean ")
                 self.assertEqual(int(rows), len(self.samples[name]))
                 self.assertAlmostEqual(float(mean), self.samples[name][:, 0].mean(), places=5)
 
