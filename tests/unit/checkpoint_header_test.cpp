@@ -267,7 +267,13 @@ std::string many(uint64_t count) {
   return json + "}";
 }
 
-// T06: names out of order, as "t10" sorts before "t2". The bound is ten times what an idle machine needs.
+#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
+constexpr double kMostSeconds = 20;  // under a sanitizer
+#else
+constexpr double kMostSeconds = 0.5;  // ten times what an idle machine needs
+#endif
+
+// T06: names out of order, as "t10" sorts before "t2".
 BOOST_AUTO_TEST_CASE(large_headers_are_parsed_quickly) {
   const std::string json = many(20'000);
   const auto start = std::chrono::steady_clock::now();
@@ -276,7 +282,7 @@ BOOST_AUTO_TEST_CASE(large_headers_are_parsed_quickly) {
   BOOST_TEST(header.tensors.size() == 20'000U);
   BOOST_TEST(header.find("t19999")->begin == 19'999U);
   BOOST_TEST_MESSAGE("20,000 tensors: " << seconds.count() << " s");
-  BOOST_TEST(seconds.count() < 0.5);
+  BOOST_TEST(seconds.count() < kMostSeconds);
 }
 
 BOOST_AUTO_TEST_CASE(the_number_of_tensors_is_limited) {
