@@ -1,5 +1,6 @@
 #include "plan/tile_shape.hpp"
 
+#include "base/aligned.hpp"
 #include "calibration/samples.hpp"
 
 #include <octavo/grid.hpp>
@@ -10,8 +11,6 @@
 
 namespace octavo::plan {
 namespace {
-
-uint64_t aligned(uint64_t bytes) { return (bytes + 63) & ~uint64_t{63}; }
 
 uint64_t view_bytes(int64_t rows, int64_t cols, uint32_t dtype) {
   return static_cast<uint64_t>(rows) * static_cast<uint64_t>(cols) * octavo::bytes_of(dtype);
