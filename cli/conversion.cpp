@@ -49,7 +49,7 @@ void refuse_int8_with_another_format(const Arguments& arguments, const plan::Set
 
 plugin::Selection asked_format(const Arguments& arguments, const std::string& optimizer) {
   const auto format = arguments.text("format");
-  const plugin::Selection asked = format ? plugin::parse_selection(*format, "--format") : plugin::Selection{};
+  plugin::Selection asked = format ? plugin::parse_selection(*format, "--format") : plugin::Selection{};
   refuse_contradicting_formats(arguments, asked.id);
   if (format) return asked;
   if (arguments.flag("fp16")) return {"fp16", {}};
@@ -170,7 +170,7 @@ Conversion read_conversion(const Arguments& arguments) {
   conversion.device = run::parse_device(arguments.text("device").value_or(low_memory ? "cpu" : "auto"));
   conversion.run.lanes =
       static_cast<uint32_t>(arguments.integer("lanes", 1, 1024).value_or(low_memory ? 1 : 0));
-  conversion.run.tile_bytes = arguments.size("tile-size", kSmallestTile).value_or(plan::kTileBytes);
+  conversion.run.tile_bytes = arguments.size("tile-size", kSmallestTile);
   const double threshold = arguments.number("quality-threshold", -400, 400).value_or(30);
   if (arguments.flag("report-quality")) conversion.quality_threshold = threshold;
   conversion.max_ram = arguments.size("max-ram").value_or(0);

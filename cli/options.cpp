@@ -344,7 +344,7 @@ std::string with_hyphens(const std::string& token) {
 }
 
 Arguments parse_options(const std::vector<Option>& options, const Positional& positional,
-                        std::vector<std::string> tokens) {
+                        const std::vector<std::string>& tokens) {
   Arguments arguments(options, positional);
   for (const po::option& part : split_tokens(options, positional, one_spelling(options, tokens))) {
     const auto named = [&](const std::string& name) {

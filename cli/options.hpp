@@ -77,7 +77,7 @@ const std::vector<Option>& global_options();
 // are not given. Throws Error usage for an unknown option (with the nearest names), a missing or wrong value,
 // or too many or too few positionals.
 Arguments parse_options(const std::vector<Option>& options, const Positional& positional,
-                        std::vector<std::string> tokens);
+                        const std::vector<std::string>& tokens);
 
 // `--scaling_mode=a_b` -> `--scaling-mode=a_b`: hyphens in the name, the value as it was. Other tokens stay.
 std::string with_hyphens(const std::string& token);

@@ -325,6 +325,7 @@ std::string without_effect(const Flag& flag, const plan::Settings& settings) {
 
 std::vector<Option> original_options() {
   std::vector<Option> all;
+  all.reserve(std::size(kFilters));
   for (const char* filter : kFilters) {
     all.push_back({.name = hyphens(filter),
                    .help = fmt::format("the same as --model {}", filter),

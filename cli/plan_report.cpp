@@ -67,7 +67,8 @@ void print_tensors(const plan::Plan& plan, Terminal& terminal) {
 
 PlannedMemory planned_memory(const Conversion& conversion, const plan::Plan& plan) {
   const uint64_t lanes = conversion.run.lanes != 0 ? conversion.run.lanes : usable_cpus();
-  PlannedMemory memory{.lanes = lanes * plan::slot_bytes(plan, conversion.run.tile_bytes)};
+  PlannedMemory memory{.lanes = lanes *
+                                plan::slot_bytes(plan, conversion.run.tile_bytes.value_or(plan::kTileBytes))};
   uint64_t layers = 0;
   for (const auto& layer : plan.layers) {
     if (!plan::needs_admission(*layer)) continue;

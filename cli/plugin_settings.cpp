@@ -69,6 +69,7 @@ const plugin::Record& record_of(const plugin::Setting& setting, const std::vecto
                                    [&](const plugin::Record& one) { return one.id == setting.id; });
   if (record != records.end()) return *record;
   std::vector<std::string> ids;
+  ids.reserve(records.size());
   for (const plugin::Record& one : records) ids.push_back(one.id);
   const std::string hint = suggestion(setting.id, ids);
   throw Error(ErrorCode::usage,

@@ -22,6 +22,7 @@ std::vector<PluginReport> of_kind(std::vector<PluginReport> reports, const std::
 
 std::vector<PluginReport> with_id(std::vector<PluginReport> reports, const std::string& id) {
   std::vector<std::string> known;
+  known.reserve(reports.size());
   for (const PluginReport& report : reports) known.push_back(report.record.id);
   std::erase_if(reports, [&](const PluginReport& report) { return report.record.id != id; });
   if (reports.empty()) {

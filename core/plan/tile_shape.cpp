@@ -16,9 +16,9 @@ uint64_t view_bytes(int64_t rows, int64_t cols, uint32_t dtype) {
   return static_cast<uint64_t>(rows) * static_cast<uint64_t>(cols) * octavo::bytes_of(dtype);
 }
 
-bool comes_whole(const PlannedLayer& layer) { return (layer.wants & OCTAVO_WANTS_WHOLE_LAYER) != 0; }
-
 }  // namespace
+
+bool comes_whole(const PlannedLayer& layer) { return (layer.wants & OCTAVO_WANTS_WHOLE_LAYER) != 0; }
 
 int64_t coded_rows(const PlannedLayer& layer, int64_t rows) {
   return layer.grid.basis == OCTAVO_BASIS_INCOHERENT ? layer.grid.rows : rows;
@@ -59,8 +59,10 @@ int64_t tile_row_multiple(const PlannedLayer& layer) {
   return std::lcm(layer.grid.row_multiple, stored_multiple);
 }
 
-int64_t tile_rows(const PlannedLayer& layer, uint64_t tile_bytes) {
+int64_t tile_rows(const PlannedLayer& layer, const TileSizes& sizes) {
   const uint64_t row_bytes = static_cast<uint64_t>(layer.layer.cols) * octavo::bytes_of(layer.layer.dtype);
+  const bool is_prepared = (layer.wants & (OCTAVO_WANTS_PREPARE | OCTAVO_WANTS_INPUTS)) != 0;
+  const uint64_t tile_bytes = is_prepared ? sizes.tall : sizes.usual;
   return tile_height(layer.layer.rows, row_bytes, tile_row_multiple(layer), comes_whole(layer), tile_bytes);
 }
 
@@ -99,10 +101,12 @@ uint64_t optimizer_bytes(const PlannedLayer& layer) {
 }
 
 uint64_t slot_bytes(const Plan& plan, uint64_t tile_bytes) {
+  const TileSizes usual{tile_bytes, tile_bytes};
   uint64_t largest = plan.copies.empty() ? 64 : tile_bytes;
   for (const auto& layer : plan.layers) {
-    if (comes_whole(*layer)) continue;
-    largest = std::max(largest, tile_offsets(*layer, tile_rows(*layer, tile_bytes)).block);
+    const uint64_t needed =
+        comes_whole(*layer) ? tile_bytes : tile_offsets(*layer, tile_rows(*layer, usual)).block;
+    largest = std::max(largest, needed);
   }
   for (const PlannedMerge& merge : plan.merges) {
     largest = std::max(largest, merge_offsets(merge, merge_rows(merge, tile_bytes)).block);

@@ -1,7 +1,8 @@
 // How many rows a tile has, and where its parts lie in memory.
 //
-// The height is a function of the layer and of what works on it, never of memory, lanes or device, so that a
-// method whose result depends on the cut gives the same bytes everywhere.
+// The height is a function of the layer and of what works on it (its optimizer, and whether that is a
+// device), never of memory or lanes, so that a method whose result depends on the cut gives the same bytes
+// with any of these.
 #pragma once
 
 #include "plan/plan.hpp"
@@ -13,16 +14,28 @@ namespace octavo::plan {
 // Bytes of source that a tile aims at. Small enough for a core's cache to hold what it works on, large enough
 // for one copy over a bus; 4 MiB was the best of 1 to 64 on a GPU and within noise of the best on a CPU.
 inline constexpr uint64_t kTileBytes = uint64_t{4} << 20;
+// The same on a device, for a layer that something is prepared for: its optimizer goes along the columns in
+// many small steps, which only many rows make worth their launch. (12 GB of weights with feedback on an
+// H200: 7.9 s with 4 MiB, 4.8 with 16, 4.5 with 32, 4.0 with 64.)
+inline constexpr uint64_t kTallTileBytes = uint64_t{64} << 20;
+
+struct TileSizes {
+  uint64_t usual = kTileBytes;
+  uint64_t tall = kTileBytes;  // of layers that something is prepared for
+};
 
 // Rows of a tile: at least one row multiple, at most the layer. `row_multiple` >= 1.
 int64_t tile_height(int64_t rows, uint64_t row_bytes, int64_t row_multiple, bool whole_layer,
                     uint64_t tile_bytes = kTileBytes);
 
+// True where the layer is one tile, whatever its size.
+bool comes_whole(const PlannedLayer& layer);
+
 // Tiles of a layer begin at multiples of so many rows.
 int64_t tile_row_multiple(const PlannedLayer& layer);
 
 // The same for a layer (its last tile may have fewer rows).
-int64_t tile_rows(const PlannedLayer& layer, uint64_t tile_bytes);
+int64_t tile_rows(const PlannedLayer& layer, const TileSizes& sizes);
 
 // Rows of codes that `rows` rows of the layer make: as many, or those of the padded grid where the basis
 // couples rows, whose one tile is the whole layer.
@@ -57,8 +70,8 @@ inline uint64_t leased_bytes(const PlannedLayer& layer) { return tile_lease(laye
 // matrices [cols, cols] where it sees inputs. A bound for estimates; nothing enforces it.
 uint64_t optimizer_bytes(const PlannedLayer& layer);
 
-// Memory that one slot of a lane needs for any piece of this plan's work but layers that come whole, for
-// which it grows.
+// Memory that one slot of a lane needs for any piece of this plan's work but layers that come whole or in
+// tall tiles, for which it grows where the lane works.
 uint64_t slot_bytes(const Plan& plan, uint64_t tile_bytes);
 
 }  // namespace octavo::plan

@@ -44,7 +44,7 @@ plan::Unfit measure(const plan::Plan& plan, const checkpoint::Checkpoint& source
   plan::Unfit unfit;
   if (wanted.empty()) return unfit;
 
-  const std::vector<WorkItem> items = cut_into_measurements(plan, wanted, options.tile_bytes);
+  const std::vector<WorkItem> items = cut_into_measurements(plan, wanted, tile_sizes(options, device));
   RunShared shared{.plan = plan, .source = source};
   shared.measured.resize(items.size());
   run_lanes(shared, items, device, services, options, bytes);

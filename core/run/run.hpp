@@ -18,14 +18,15 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
 namespace octavo::run {
 
 struct RunOptions {
-  uint32_t lanes = 0;  // 0: what the backend advises
-  uint64_t tile_bytes = plan::kTileBytes;
+  uint32_t lanes = 0;                             // 0: what the backend advises
+  std::optional<uint64_t> tile_bytes;             // of source in a tile, instead of what suits the device
   std::function<void(const Progress&)> progress;  // called from the calling thread, about ten times a second
 };
 
@@ -52,7 +53,10 @@ RunReport run(const plan::Plan& plan, const Sources& sources, ChosenDevice& devi
 plan::Unfit measure(const plan::Plan& plan, const checkpoint::Checkpoint& source, ChosenDevice& device,
                     plugin::HostServices& services, const RunOptions& options);
 
-// Lanes that `options` and the backend make for this much work.
-uint32_t lane_count(const RunOptions& options, const ChosenDevice& device, size_t pieces);
+plan::TileSizes tile_sizes(const RunOptions& options, const ChosenDevice& device);
+
+// Lanes that `options` and the backend make for a plan's work in so many pieces.
+uint32_t lane_count(const plan::Plan& plan, const RunOptions& options, const ChosenDevice& device,
+                    size_t pieces);
 
 }  // namespace octavo::run

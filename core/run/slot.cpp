@@ -4,11 +4,18 @@
 
 #include <octavo/tensor.hpp>
 
+#include <algorithm>
+
 namespace octavo::run {
+namespace {
+
+constexpr uint64_t kPage = 4096;
+
+}  // namespace
 
 Slot::Slot(plugin::Lane& lane, uint32_t number, uint64_t bytes)
-    : lane_(lane), number_(number), usual_bytes_(bytes) {
-  grow(bytes);
+    : lane_(lane), number_(number), usual_bytes_(std::max(bytes, 2 * kPage)) {
+  grow(usual_bytes_);
 }
 
 std::span<std::byte> Slot::host(uint64_t bytes) {
@@ -16,8 +23,17 @@ std::span<std::byte> Slot::host(uint64_t bytes) {
   return {host_data(), static_cast<size_t>(host_.bytes())};
 }
 
+void Slot::hold(uint64_t bytes) {
+  if (lane_.on_host()) {
+    host(bytes);
+  } else if (bytes > device_.bytes()) {
+    grow_device(bytes);
+  }
+}
+
 void Slot::shrink() {
-  if (host_.bytes() > usual_bytes_) grow(usual_bytes_);
+  if (!lane_.on_host() && device_.bytes() != usual_bytes_) grow_device(usual_bytes_);
+  if (host_.bytes() > usual_bytes_) grow_host(usual_bytes_);
 }
 
 octavo_tile Slot::tile(const plan::PlannedLayer& layer, int64_t row_begin, int64_t rows) {
@@ -54,11 +70,71 @@ void Slot::copy_out(uint64_t begin, uint64_t end) {
              OCTAVO_MEMORY_DEVICE, end - begin);
 }
 
+void Slot::fill(uint64_t bytes, const Read& read) {
+  if (!streams()) {
+    read(0, host(bytes).first(bytes));
+    copy_in(bytes);
+    return;
+  }
+  uint64_t number = 0;
+  for (uint64_t begin = 0; begin < bytes; ++number) {
+    const std::span<std::byte> target = piece(number, bytes - begin);
+    read(begin, target);                  // while the piece before it is on its way
+    if (number > 0) lane_.wait(number_);  // for that one, whose place comes next
+    lane_.copy(work_data() + begin, OCTAVO_MEMORY_DEVICE, target.data(), OCTAVO_MEMORY_PINNED, target.size());
+    lane_.record(number_);
+    begin += target.size();
+  }
+}
+
+void Slot::take_out(uint64_t begin, uint64_t bytes, const Write& write) {
+  if (!streams()) return write(0, {host_data() + begin, bytes});
+  const auto start = [&](uint64_t done, uint64_t number) {
+    const std::span<std::byte> target = piece(number, bytes - done);
+    lane_.copy(target.data(), OCTAVO_MEMORY_PINNED, work_data() + begin + done, OCTAVO_MEMORY_DEVICE,
+               target.size());
+    lane_.record(number_);
+    return target;
+  };
+  uint64_t number = 0;
+  std::span<std::byte> here = start(0, number);
+  for (uint64_t done = 0; done < bytes;) {
+    lane_.wait(number_);
+    const std::span<std::byte> ready = here;
+    const uint64_t next = done + ready.size();
+    if (next < bytes) here = start(next, ++number);
+    write(done, ready);  // while the piece behind it is on its way
+    done = next;
+  }
+}
+
+void Slot::bring_out(uint64_t begin, uint64_t end) {
+  grow_host(device_.bytes());
+  copy_out(begin, end);
+  lane_.record(number_);
+  lane_.wait(number_);
+}
+
+// Two halves of the host's block take turns, in whole pages.
+std::span<std::byte> Slot::piece(uint64_t number, uint64_t bytes) const {
+  const uint64_t half = host_.bytes() / 2 / kPage * kPage;
+  return {host_data() + number % 2 * half, std::min(half, bytes)};
+}
+
 void Slot::grow(uint64_t bytes) {
   host_ = {};  // before the larger one is asked for
-  device_ = {};
   // The device's first, which may fail: that the slot has room is read off host_.
-  if (!lane_.on_host()) device_ = lane_.allocate(OCTAVO_MEMORY_DEVICE, bytes);
+  if (!lane_.on_host()) grow_device(bytes);
+  grow_host(bytes);
+}
+
+void Slot::grow_device(uint64_t bytes) {
+  device_ = {};  // before the larger one is asked for
+  device_ = lane_.allocate(OCTAVO_MEMORY_DEVICE, bytes);
+}
+
+void Slot::grow_host(uint64_t bytes) {
+  host_ = {};
   host_ = lane_.allocate(lane_.on_host() ? OCTAVO_MEMORY_HOST : OCTAVO_MEMORY_PINNED, bytes);
 }
 

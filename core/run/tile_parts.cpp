@@ -45,7 +45,14 @@ void encode(const plan::PlannedLayer& layer, const octavo_tile& tile, const plan
   layer.format->encode(stored, storage);
 }
 
-void write_scales(const plan::PlannedLayer& layer, const octavo_tile& tile, const std::byte* values,
+// Bytes [begin, begin + bytes) of the slot's tile, from byte `to` of an output tensor on.
+void write_part(Slot& slot, uint64_t begin, uint64_t bytes, size_t part, uint64_t to, Output& output) {
+  slot.take_out(begin, bytes, [&](uint64_t done, std::span<const std::byte> piece) {
+    output.write(part, to + done, piece);
+  });
+}
+
+void write_scales(const plan::PlannedLayer& layer, const octavo_tile& tile, Slot& slot, uint64_t begin,
                   uint32_t level, size_t part, Output& output) {
   const octavo_scale_level& scales = layer.grid.scales[level];
   if (scales.granularity == OCTAVO_PER_TENSOR) {
@@ -60,16 +67,16 @@ void write_scales(const plan::PlannedLayer& layer, const octavo_tile& tile, cons
   const int64_t rows_per_scale = scales.granularity == OCTAVO_PER_BLOCK ? scales.block_rows : 1;
   const uint64_t row_bytes = static_cast<uint64_t>(shape.cols) * octavo::bytes_of(scales.dtype);
   const auto first = static_cast<uint64_t>(tile.row_begin / rows_per_scale);
-  output.write(part, first * row_bytes, {values, static_cast<uint64_t>(shape.rows) * row_bytes});
+  write_part(slot, begin, static_cast<uint64_t>(shape.rows) * row_bytes, part, first * row_bytes, output);
 }
 
 }  // namespace
 
-void write_parts(const plan::PlannedLayer& layer, const octavo_tile& tile, std::byte* block, Output& output) {
+void write_parts(const plan::PlannedLayer& layer, const octavo_tile& tile, Slot& slot, Output& output) {
   const int64_t rows = tile.source.shape[0];
   const plan::TileOffsets at = plan::tile_offsets(layer, rows);
   if (layer.format->packs()) {
-    encode(layer, tile, at, block, output);
+    encode(layer, tile, at, slot.host(at.total).data(), output);
     return;
   }
   const octavo_grid& grid = layer.grid;
@@ -77,12 +84,12 @@ void write_parts(const plan::PlannedLayer& layer, const octavo_tile& tile, std::
   const auto coded_rows = static_cast<uint64_t>(plan::coded_rows(layer, rows));
   for (const plan::LayerOutput& part : layer.outputs) {
     if (part.role == OCTAVO_ROLE_CODES) {
-      output.write(part.output, static_cast<uint64_t>(tile.row_begin) * row_bytes,
-                   {block + at.codes, coded_rows * row_bytes});
+      write_part(slot, at.codes, coded_rows * row_bytes, part.output,
+                 static_cast<uint64_t>(tile.row_begin) * row_bytes, output);
     } else if (part.role == OCTAVO_ROLE_SCALES) {
-      write_scales(layer, tile, block + at.scales[0], 0, part.output, output);
+      write_scales(layer, tile, slot, at.scales[0], 0, part.output, output);
     } else if (part.role == OCTAVO_ROLE_OUTER_SCALES) {
-      write_scales(layer, tile, block + at.scales[1], 1, part.output, output);
+      write_scales(layer, tile, slot, at.scales[1], 1, part.output, output);
     }
   }
 }

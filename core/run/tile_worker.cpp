@@ -78,15 +78,21 @@ void TileWorker::copy(const WorkItem& item, Slot& slot) {
 void TileWorker::read_rows(const plan::PlannedLayer& layer, Pending& pending, Slot& slot) {
   const WorkItem& item = pending.item;
   const plan::TileOffsets at = plan::tile_offsets(layer, static_cast<int64_t>(item.size));
-  const std::span<std::byte> block = slot.host(at.block);
   if (!layer.origin.is_plain()) {
+    slot.host(at.block);
     const Band band{static_cast<int64_t>(item.begin), static_cast<int64_t>(item.size), layer.layer.cols};
     make_rows(shared_.source, layer.origin, band, lane_, slot, at.total, pending.cast_in);
     return;
   }
+  if (layer.format->packs()) {
+    slot.host(at.block);  // it makes what is stored of the host's block
+  } else {
+    slot.hold(at.block);
+  }
   const uint64_t row_bytes = static_cast<uint64_t>(layer.layer.cols) * octavo::bytes_of(layer.layer.dtype);
-  shared_.source.read(*layer.source, item.begin * row_bytes, block.first(item.size * row_bytes));
-  slot.copy_in(item.size * row_bytes);
+  slot.fill(item.size * row_bytes, [&](uint64_t begin, std::span<std::byte> target) {
+    shared_.source.read(*layer.source, item.begin * row_bytes + begin, target);
+  });
 }
 
 uint64_t TileWorker::source_bytes(const plan::PlannedLayer& layer, const WorkItem& item) const {
@@ -248,7 +254,7 @@ void TileWorker::issue(Pending& pending, Slot& slot, float absmax) {
     layer.optimizer->quantize(preparation.state, lane_.raw(), pending.tile, pending.result);
   }
   const plan::TileOffsets at = plan::tile_offsets(layer, rows);
-  slot.copy_out(at.codes, at.total);
+  if (!slot.streams()) slot.copy_out(at.codes, at.total);
   lane_.record(slot.number());
 }
 
@@ -302,6 +308,7 @@ void TileWorker::finish_piece(Pending& pending, size_t slot) {
   wait_for(pending, slot);
   if (pending.item.kind == WorkKind::absmax) {
     finish_absmax(pending);
+    slots_[slot].shrink();
   } else if (pending.item.kind == WorkKind::merge) {
     finish_merge(pending, slots_[slot]);
   } else {
@@ -347,12 +354,13 @@ void TileWorker::store_tile(Pending& pending, Slot& slot) {
   const plan::PlannedLayer& layer = *shared_.plan.layers[pending.item.index];
   check_values(shared_.plan.settings, layer, pending.tile, pending.result);
   if (pending.metrics.any_lost()) {
+    const plan::TileOffsets at = plan::tile_offsets(layer, pending.tile.source.shape[0]);
+    if (slot.streams()) slot.bring_out(at.codes, at.total);
     if (!spare_) spare_.emplace(lane_, slot.number(), 64);
     send_rows_back(layer, pending.tile, pending.metrics, lane_, slot, *spare_, pending.result);
     if ((layer.wants & OCTAVO_WANTS_WHOLE_LAYER) != 0) spare_.reset();  // too large to keep
   }
-  const plan::TileOffsets at = plan::tile_offsets(layer, pending.tile.source.shape[0]);
-  write_parts(layer, pending.tile, slot.host(at.total).data(), *shared_.output);
+  write_parts(layer, pending.tile, slot, *shared_.output);
   if (layer.bias) correct_bias(layer, pending);
 }
 

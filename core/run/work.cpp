@@ -18,10 +18,10 @@ void add_pieces(std::vector<WorkItem>& items, WorkKind kind, uint32_t index, uin
 }
 
 void add_layer(std::vector<WorkItem>& items, WorkKind kind, const plan::Plan& plan, uint32_t index,
-               uint64_t tile_bytes) {
+               const plan::TileSizes& sizes) {
   const plan::PlannedLayer& layer = *plan.layers[index];
   add_pieces(items, kind, index, static_cast<uint64_t>(layer.layer.rows),
-             static_cast<uint64_t>(plan::tile_rows(layer, tile_bytes)));
+             static_cast<uint64_t>(plan::tile_rows(layer, sizes)));
 }
 
 struct Piece {
@@ -39,8 +39,8 @@ size_t codes_output(const plan::PlannedLayer& layer) {
 // Collects the pieces of all tensors with their places in the output.
 class Cutting {
  public:
-  Cutting(const plan::Plan& plan, const std::vector<uint64_t>& output_offsets, uint64_t tile_bytes)
-      : plan_(plan), output_offsets_(output_offsets), tile_bytes_(tile_bytes) {}
+  Cutting(const plan::Plan& plan, const std::vector<uint64_t>& output_offsets, const plan::TileSizes& sizes)
+      : plan_(plan), output_offsets_(output_offsets), sizes_(sizes) {}
 
   std::vector<WorkItem> in_order_of_output() {
     for (uint32_t i = 0; i < plan_.copies.size(); ++i) cut_copy(i);
@@ -58,15 +58,15 @@ class Cutting {
   void cut_copy(uint32_t index) {
     const plan::PlannedCopy& copy = plan_.copies[index];
     std::vector<WorkItem> items;
-    add_pieces(items, WorkKind::copy, index, copy.source->info.bytes(), tile_bytes_);
+    add_pieces(items, WorkKind::copy, index, copy.source->info.bytes(), sizes_.usual);
     place(items, copy.output, 1);
   }
 
   void cut_layer(uint32_t index) {
     const plan::PlannedLayer& layer = *plan_.layers[index];
     std::vector<WorkItem> items;
-    if (octavo::needs_layer_absmax(layer.grid)) add_layer(items, WorkKind::absmax, plan_, index, tile_bytes_);
-    add_layer(items, WorkKind::tile, plan_, index, tile_bytes_);
+    if (octavo::needs_layer_absmax(layer.grid)) add_layer(items, WorkKind::absmax, plan_, index, sizes_);
+    add_layer(items, WorkKind::tile, plan_, index, sizes_);
     const uint64_t row_bytes =
         static_cast<uint64_t>(layer.grid.cols) * octavo::bytes_of(layer.grid.stored_dtype);
     // What a LayerQueue admits one after the other must not take turns with what waits for it.
@@ -77,7 +77,7 @@ class Cutting {
     const plan::PlannedMerge& merge = plan_.merges[index];
     std::vector<WorkItem> items;
     add_pieces(items, WorkKind::merge, index, static_cast<uint64_t>(merge.rows),
-               static_cast<uint64_t>(plan::merge_rows(merge, tile_bytes_)));
+               static_cast<uint64_t>(plan::merge_rows(merge, sizes_.usual)));
     place(items, merge.output,
           static_cast<uint64_t>(merge.cols) * octavo::bytes_of(merge.origin.tensor->info.dtype));
   }
@@ -92,15 +92,15 @@ class Cutting {
 
   const plan::Plan& plan_;
   const std::vector<uint64_t>& output_offsets_;
-  const uint64_t tile_bytes_;
+  const plan::TileSizes sizes_;
   std::vector<Piece> pieces_;
 };
 
 }  // namespace
 
 std::vector<WorkItem> cut_into_work(const plan::Plan& plan, const std::vector<uint64_t>& output_offsets,
-                                    uint64_t tile_bytes) {
-  std::vector<WorkItem> items = Cutting(plan, output_offsets, tile_bytes).in_order_of_output();
+                                    const plan::TileSizes& sizes) {
+  std::vector<WorkItem> items = Cutting(plan, output_offsets, sizes).in_order_of_output();
   for (uint32_t i = 0; i < plan.activation_scales.size(); ++i)
     items.push_back({WorkKind::activation_scale, i, 0, 0, 0});
   return items;
@@ -115,9 +115,9 @@ std::vector<uint32_t> layers_in_order(const std::vector<WorkItem>& items) {
 }
 
 std::vector<WorkItem> cut_into_measurements(const plan::Plan& plan, const std::vector<uint32_t>& wanted,
-                                            uint64_t tile_bytes) {
+                                            const plan::TileSizes& sizes) {
   std::vector<WorkItem> items;
-  for (const uint32_t index : wanted) add_layer(items, WorkKind::absmax, plan, index, tile_bytes);
+  for (const uint32_t index : wanted) add_layer(items, WorkKind::absmax, plan, index, sizes);
   return items;
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "plan/plan.hpp"
+#include "plan/tile_shape.hpp"
 
 #include <cstdint>
 #include <vector>
@@ -29,13 +30,13 @@ struct WorkItem {
 // time (but the pieces of a layer that is prepared, or is one tile, stay together). A layer's absmax pieces
 // come before its first tile. Activation scales, which are few bytes, come last.
 std::vector<WorkItem> cut_into_work(const plan::Plan& plan, const std::vector<uint64_t>& output_offsets,
-                                    uint64_t tile_bytes);
+                                    const plan::TileSizes& sizes);
 
 // Layers in the order of their first tiles.
 std::vector<uint32_t> layers_in_order(const std::vector<WorkItem>& items);
 
 // The absmax pieces of all layers that `wanted` names, and nothing else.
 std::vector<WorkItem> cut_into_measurements(const plan::Plan& plan, const std::vector<uint32_t>& wanted,
-                                            uint64_t tile_bytes);
+                                            const plan::TileSizes& sizes);
 
 }  // namespace octavo::run

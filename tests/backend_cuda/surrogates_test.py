@@ -12,11 +12,7 @@ from surrogate_test import SurrogateTest  # noqa: E402
 
 
 class SurrogatesOnGpu(SurrogateTest):
-    def test_gptq_on_plain_rows(self):
-        """Without the order of columns, which is the CPU's."""
-        layer, gain, _ = self.compare("channels", "gptq", "int8_tensorwise", 0)
-        print(f"gptq, channels: J {gain:.2f} dB better: {layer['note']}")
-        self.assertGreaterEqual(gain, 2.5)
+    GPTQ_CASES = SurrogateTest.GPTQ_CASES[:1]  # the order of columns is the CPU's
 
     def test_any_number_of_lanes_gives_the_same_bytes(self):
         """feedback_test.py, for what a GPU does."""

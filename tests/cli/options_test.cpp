@@ -41,7 +41,7 @@ const std::vector<Option>& table() {
 }
 
 Arguments parse(std::vector<std::string> tokens) {
-  return parse_options(table(), {"input", "IN", 0, 2, {}}, std::move(tokens));
+  return parse_options(table(), {"input", "IN", 0, 2, {}}, tokens);
 }
 
 }  // namespace

@@ -5,6 +5,8 @@ exit code 6 and no output. The device is a backend that fails on request (frail_
 import os
 import unittest
 
+import numpy as np
+
 import checkpoint_file
 from program import ConversionTest, environment, octavo, sha256
 from weight_sets import companions, gaussian
@@ -46,6 +48,24 @@ class DeviceTest(ConversionTest):
                 self.assertEqual(digest, expected)
                 self.assertEqual(document["device"], "frail")
                 self.assertEqual(document["notes"], [])
+
+    def test_whole_layers_stream_through_small_slots(self):
+        """A layer has 320 KiB and codes of half that; a slot's block of host memory a fraction of it."""
+        self.on_cpu("int8_convrot")
+        nearest = checkpoint_file.read(self.target).tensors
+        for tile_size in ("16KiB", "64KiB", "1MiB"):
+            for loses in ("false", "true"):
+                with self.subTest(tile_size=tile_size, loses=loses):
+                    self.convert(
+                        self.source, self.target,
+                        *self.options("frail", "int8_convrot", "--optimizer", f"mirror:loses={loses}",
+                                      "--tile-size", tile_size))
+                    stored = checkpoint_file.read(self.target).tensors
+                    for name, tensor in nearest.items():
+                        expected = tensor.data
+                        if tensor.dtype == "I8" and name.startswith("layer") and loses == "false":
+                            expected = (-checkpoint_file.decode(tensor)).astype(np.int8).tobytes()
+                        self.assertEqual(stored[name].data, expected, name)
 
     def test_lost_at_every_point(self):
         for spec in FORMATS:

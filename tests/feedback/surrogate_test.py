@@ -13,7 +13,18 @@ import unittest
 ROWS, COLS = 256, 1536
 
 
+def from_the_last(samples):
+    return np.arange(samples.shape[1])[::-1]
+
+
+def by_activity(samples):
+    return np.argsort(-np.square(samples.astype(np.float64)).sum(axis=0))
+
+
 class SurrogateTest(ConversionTest):
+    # inputs, optimizer, the order of columns that it takes
+    GPTQ_CASES = (("channels", "gptq", from_the_last), ("outliers", "gptq:actorder=true", by_activity))
+
     @classmethod
     def setUpClass(cls):
         cls.weight = weight(1, ROWS, COLS)
@@ -64,9 +75,7 @@ class SurrogateTest(ConversionTest):
         return 10 * np.log10(output_error(samples, nearest) / output_error(samples, errors))
 
     def test_gptq_on_plain_rows_gains_what_the_paper_gains(self):
-        from_the_last = lambda samples: np.arange(COLS)[::-1]
-        by_activity = lambda samples: np.argsort(-np.square(samples.astype(np.float64)).sum(axis=0))
-        for kind, optimizer, order in (("channels", "gptq", from_the_last), ("outliers", "gptq:actorder=true", by_activity)):
+        for kind, optimizer, order in self.GPTQ_CASES:
             with self.subTest(kind):
                 layer, gain, _ = self.compare(kind, optimizer, "int8_tensorwise", 0)
                 expected = self.gain_of_the_paper(kind, order)

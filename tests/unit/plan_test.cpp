@@ -107,7 +107,7 @@ BOOST_AUTO_TEST_CASE(work_follows_the_output) {
   plan.layers[1]->outputs = {{OCTAVO_ROLE_CODES, 3}};
   plan.layers[1]->grid.scales[0].granularity = OCTAVO_PER_TENSOR;
   // 40 bytes of source are two rows of 20.
-  const auto items = run::cut_into_work(plan, {500, 300, 0, 100}, 40);
+  const auto items = run::cut_into_work(plan, {500, 300, 0, 100}, {40, 40});
   std::string order;
   for (const run::WorkItem& item : items) {
     order += item.kind == run::WorkKind::copy ? 'c' : item.kind == run::WorkKind::absmax ? 'a' : 't';
@@ -134,7 +134,7 @@ BOOST_AUTO_TEST_CASE(layers_that_are_admitted_come_in_one_go) {
     plan.layers[0]->outputs = {{OCTAVO_ROLE_CODES, 0}};
     plan.layers[1]->outputs = {{OCTAVO_ROLE_CODES, 1}};
     std::string order;
-    for (const run::WorkItem& item : run::cut_into_work(plan, {0, 10}, 40))
+    for (const run::WorkItem& item : run::cut_into_work(plan, {0, 10}, {40, 40}))
       order += std::to_string(item.index);
     BOOST_TEST(order == (wants == OCTAVO_WANTS_ROWS ? "0101" : "0011"));
   }

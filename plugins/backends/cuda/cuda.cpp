@@ -20,9 +20,9 @@
 namespace octavo::cuda {
 namespace {
 
-// Memory that a device's pool keeps instead of giving it back at every synchronization: what lanes with
-// feedback use at a time, beside one wide layer's inputs.
-constexpr std::uint64_t kPoolKeeps = std::uint64_t{1} << 30;
+// The share of a device's memory that its pool keeps instead of giving it back at every synchronization:
+// lanes with feedback, or with whole layers, take and give gigabytes all the time.
+constexpr std::size_t kPoolShare = 4;
 
 // Creates the device's context, if the process has none yet (0.2 to 0.3 s).
 void create_context(int device) {
@@ -30,7 +30,9 @@ void create_context(int device) {
   check(cudaFree(nullptr), "lane", "context");
   cudaMemPool_t pool = nullptr;
   check(cudaDeviceGetDefaultMemPool(&pool, device), "lane", "memory pool");
-  std::uint64_t keeps = kPoolKeeps;
+  std::size_t free = 0, all = 0;
+  check(cudaMemGetInfo(&free, &all), "lane", "memory");
+  std::uint64_t keeps = all / kPoolShare;
   check(cudaMemPoolSetAttribute(pool, cudaMemPoolAttrReleaseThreshold, &keeps), "lane", "memory pool");
 }
 

@@ -19,13 +19,16 @@ std::unique_ptr<StepEngine> make_gpu_engine(const Work&, GridTile&, const Subspa
 
 #else
 
+#include <ATen/ops/bmm.h>
 #include <ATen/ops/constant_pad_nd.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/mm.h>
+#include <ATen/ops/sum.h>
 #include <ATen/ops/zeros.h>
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 
 namespace octavo::descent {
 namespace {
@@ -33,6 +36,7 @@ namespace {
 constexpr std::int64_t kWidthMultiple = 64;  // what products of 16-bit matrices are fast at
 constexpr std::int64_t kMostWidth = 4096;
 constexpr std::int64_t kLeastCapacity = 64;
+constexpr std::int64_t kMostChunks = 8;
 
 std::uint16_t* halves(const at::Tensor& tensor) { return static_cast<std::uint16_t*>(tensor.data_ptr()); }
 
@@ -74,6 +78,7 @@ class GpuEngine final : public StepEngine {
     sums_ = at::empty({2, rows}, wide);
     image_ = at::empty({rows, width}, half);
     change_ = at::empty({width, width}, options.dtype(at::kFloat));
+    chunks_ = at::empty({std::gcd(rows, kMostChunks), width, width}, options.dtype(at::kFloat));
     projection_ = at::empty({width, width}, wide);
     trial_ = at::empty({width, width}, wide);
     partial_ = at::empty({width}, wide);
@@ -91,7 +96,7 @@ class GpuEngine final : public StepEngine {
     gpu::residual(layer_, halves(gradient_), batch_.error);
     check_kernels();
     at::mm_out(image_, gradient_, right_);
-    at::mm_out(change_, left_.t(), image_, at::kFloat);
+    project_image();
     projection_.copy_(change_);
     return {projection_.square().sum().item<double>(), sums_.select(0, 1).sum().item<double>()};
   }
@@ -137,7 +142,8 @@ class GpuEngine final : public StepEngine {
               square_.defined() ? square_.data_ptr<float>() : nullptr,
               halves(right_),
               left_squares_.data_ptr<float>(),
-              right_squares_.data_ptr<float>()};
+              right_squares_.data_ptr<float>(),
+              torch_stream(work_.device())};
   }
 
   // U P V^T times `scale`, P going to the side of which there is less.
@@ -150,10 +156,20 @@ class GpuEngine final : public StepEngine {
     }
   }
 
+  // change = U^T image, by chunks of rows: the product alone has too few tiles for a GPU.
+  void project_image() {
+    const std::int64_t height = left_.size(0) / chunks_.size(0);
+    const auto in_chunks = [&](const at::Tensor& matrix) {
+      return matrix.view({chunks_.size(0), height, matrix.size(1)});
+    };
+    at::bmm_out(chunks_, in_chunks(left_).transpose(1, 2), in_chunks(image_), at::kFloat);
+    at::sum_out(change_, chunks_, 0);
+  }
+
   Change tried() {
     gpu::project(layer_, proposal_, batch_);
     check_kernels();
-    at::mm_out(change_, left_.t(), image_, at::kFloat);
+    project_image();
     gpu::sum_up(layer_, batch_, projection_.data_ptr<double>(), change_.data_ptr<float>(),
                 trial_.data_ptr<double>(), partial_.data_ptr<double>(), results_.data_ptr<double>());
     check_kernels();
@@ -178,6 +194,7 @@ class GpuEngine final : public StepEngine {
   at::Tensor elements_, counts_, sums_;  // of the batch: lists; [2, rows]: linear and error
   at::Tensor image_;                     // 16 bits [rows, q]: D V (E V while measuring)
   at::Tensor change_;                    // f32 [q, q]: U^T D V
+  at::Tensor chunks_;                    // f32 [n, q, q]: its parts, of one chunk of rows each
   at::Tensor projection_, trial_;        // f64 [q, q]: P now, and after the batch
   at::Tensor partial_, results_;
   gpu::Layer layer_{};

@@ -355,35 +355,37 @@ __global__ void __launch_bounds__(kThreads) accept_rows(Layer layer, Batch batch
 }
 
 unsigned blocks(const Layer& layer) { return static_cast<unsigned>(layer.rows); }
+cudaStream_t stream_of(const Layer& layer) { return static_cast<cudaStream_t>(layer.stream); }
 
 }  // namespace
 
 void use_device(int index) { cudaSetDevice(index); }
 
 void residual(const Layer& layer, std::uint16_t* errors, double* sums) {
-  residual_rows<<<blocks(layer), kThreads>>>(layer, errors, sums);
+  residual_rows<<<blocks(layer), kThreads, 0, stream_of(layer)>>>(layer, errors, sums);
 }
 
 void propose(const Layer& layer, const Direction& direction, const Proposal& proposal, const Batch& batch) {
-  propose_rows<<<blocks(layer), kThreads>>>(layer, direction, proposal, batch);
+  propose_rows<<<blocks(layer), kThreads, 0, stream_of(layer)>>>(layer, direction, proposal, batch);
 }
 
 void thin(const Layer& layer, const Batch& batch, std::int64_t iteration, double share) {
-  thin_rows<<<blocks(layer), kThreads>>>(layer.cols, batch, iteration, share);
+  thin_rows<<<blocks(layer), kThreads, 0, stream_of(layer)>>>(layer.cols, batch, iteration, share);
 }
 
 void project(const Layer& layer, const Proposal& proposal, const Batch& batch) {
-  project_rows<<<blocks(layer), kThreads>>>(layer, proposal, batch);
+  project_rows<<<blocks(layer), kThreads, 0, stream_of(layer)>>>(layer, proposal, batch);
 }
 
 void sum_up(const Layer& layer, const Batch& batch, const double* projection, const float* change,
             double* trial, double* partial, double* results) {
-  try_rows<<<static_cast<unsigned>(layer.width), kThreads>>>(layer.width, projection, change, trial, partial);
-  sum_rows<<<1, kSumThreads>>>(layer.rows, layer.width, batch, partial, results);
+  try_rows<<<static_cast<unsigned>(layer.width), kThreads, 0, stream_of(layer)>>>(layer.width, projection,
+                                                                                  change, trial, partial);
+  sum_rows<<<1, kSumThreads, 0, stream_of(layer)>>>(layer.rows, layer.width, batch, partial, results);
 }
 
 void accept(const Layer& layer, const Batch& batch) {
-  accept_rows<<<blocks(layer), kThreads>>>(layer, batch);
+  accept_rows<<<blocks(layer), kThreads, 0, stream_of(layer)>>>(layer, batch);
 }
 
 const char* failure() {

@@ -1,5 +1,5 @@
-// The kernels of one iteration on an NVIDIA GPU, on the device's default stream. Matrices are row-major and
-// contiguous; 16-bit ones are IEEE halves. Every sum is made in one fixed order.
+// The kernels of one iteration on an NVIDIA GPU. Matrices are row-major and contiguous; 16-bit ones are IEEE
+// halves. Every sum is made in one fixed order.
 #pragma once
 
 #include <cstdint>
@@ -23,6 +23,7 @@ struct Layer {
   const std::uint16_t* right;  // [cols, width]
   const float* left_squares;   // [rows]: |u_r|^2
   const float* right_squares;  // [cols]: |v_c|^2
+  void* stream;                // a cudaStream_t: of everything that is launched for the layer
 };
 
 // The steps of the batch that is being tried: for each row a list, by ascending column.

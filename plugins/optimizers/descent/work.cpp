@@ -58,6 +58,14 @@ void Work::put(const at::Tensor& values, const octavo_tensor& view) const {
 }
 
 void Work::for_each(std::int64_t count, const std::function<void(std::int64_t)>& body) const {
+  const octavo_host& raw = *host_.raw();
+  if (!device_.is_cpu() || raw.parallel == nullptr) {  // one stream of a GPU: threads would only take turns
+    for (std::int64_t i = 0; i < count; ++i) {
+      stop_if_cancelled();
+      body(i);
+    }
+    return;
+  }
   struct Tasks {
     Loop loop;
     std::vector<octavo_error> errors;
@@ -66,14 +74,8 @@ void Work::for_each(std::int64_t count, const std::function<void(std::int64_t)>&
     auto& all = *static_cast<Tasks*>(context);
     return run_task(&all.loop, index, &all.errors[static_cast<std::size_t>(index)]);
   };
-  const octavo_host& raw = *host_.raw();
   octavo_error error = empty_error();
-  octavo_status status = OCTAVO_OK;
-  if (device_.is_cpu() && raw.parallel != nullptr) {
-    status = raw.parallel(raw.context, count, task, &tasks, &error);
-  } else {  // one stream of a GPU: threads would only take turns
-    for (std::int64_t i = 0; i < count && status == OCTAVO_OK; ++i) status = task(&tasks, i);
-  }
+  const octavo_status status = raw.parallel(raw.context, count, task, &tasks, &error);
   if (status == OCTAVO_OK) return;
   for (const octavo_error& failed : tasks.errors) {
     if (failed.message[0] != '\0') throw PluginError(status, failed.message, failed.hint);

@@ -2,6 +2,7 @@
 
 #include "feedback/samples.hpp"
 
+#include <condition_variable>
 #include <mutex>
 #include <optional>
 #include <utility>
@@ -28,11 +29,35 @@ std::string left_out_on_device(const octavo_grid& grid, const Settings& settings
   return what + " on this device: --device cpu has them";
 }
 
-// A factor takes much of a device's memory while it is made, so there they are made one after the other.
-std::unique_lock<std::mutex> turn_on_device(const octavo_lane& lane) {
-  static std::mutex turn;
-  return on_device(lane) ? std::unique_lock(turn) : std::unique_lock<std::mutex>();
-}
+// Factors take much of a device's memory while they are made: of wide layers few at a time, of others many.
+// (One alone leaves most of a GPU idle.)
+class DeviceTurn {
+ public:
+  // `bytes` of matrices.
+  DeviceTurn(const octavo_lane& lane, std::uint64_t bytes) : bytes_(on_device(lane) ? bytes : 0) {
+    if (bytes_ == 0) return;
+    std::unique_lock lock(mutex);
+    given_back.wait(lock, [&] { return in_use == 0 || in_use + bytes_ <= kMostAtATime; });
+    in_use += bytes_;
+  }
+  ~DeviceTurn() {
+    if (bytes_ == 0) return;
+    {
+      const std::lock_guard lock(mutex);
+      in_use -= bytes_;
+    }
+    given_back.notify_all();
+  }
+  DeviceTurn(const DeviceTurn&) = delete;
+  DeviceTurn& operator=(const DeviceTurn&) = delete;
+
+ private:
+  static constexpr std::uint64_t kMostAtATime = std::uint64_t{4} << 30;
+  static inline std::mutex mutex;
+  static inline std::condition_variable given_back;
+  static inline std::uint64_t in_use = 0;
+  std::uint64_t bytes_;
+};
 
 // Which of the dampings serves held-out samples best; nothing where no factor can be made.
 std::optional<double> searched_damping(octavo_lane& lane, Hessian& hessian, const octavo_tensor& held_out,
@@ -77,7 +102,7 @@ std::unique_ptr<InputState> prepare_input_state(octavo_lane& lane, const octavo_
   const bool ordered = wants_order(grid, settings) && !on_device(lane);
   if (on_device(lane)) state->note = left_out_on_device(grid, settings);
 
-  const std::unique_lock<std::mutex> turn = turn_on_device(lane);
+  const DeviceTurn turn(lane, 2 * matrix);
   Hessian fitting(lane, grid.cols);
   fitting.add(lane, samples.fitting());
   const std::int64_t cols = inputs.samples.shape[1];

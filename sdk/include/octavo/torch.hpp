@@ -12,12 +12,19 @@
 #include <ATen/Parallel.h>
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/from_blob.h>
+#if __has_include(<c10/core/AllocatorConfig.h>)
+#include <c10/core/AllocatorConfig.h>
+#endif
 #include <c10/core/InferenceMode.h>
 #include <c10/core/impl/DeviceGuardImplInterface.h>
 #include <c10/util/Exception.h>
 
 #include <dlfcn.h>
 
+#include <algorithm>
+#include <map>
+#include <mutex>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -48,6 +55,15 @@ inline at::ScalarType torch_dtype(std::uint32_t dtype) {
 
 namespace detail {
 
+// Layers differ in size: what one has given back fits the next only if LibTorch's segments of device memory
+// can grow (two thirds of the memory on one model). Settings of the user's stay as they are.
+inline void grow_segments() {
+#if __has_include(<c10/core/AllocatorConfig.h>)
+  if (c10::CachingAllocator::getAllocatorSettings().empty())
+    c10::CachingAllocator::setAllocatorSettings("expandable_segments:True");
+#endif
+}
+
 // libtorch_cuda.so beside the libtorch_cpu.so that is loaded; nothing happens where it is not. Its linear
 // algebra is a library of its own, which LibTorch would load at the first call: fails if two threads make it.
 inline bool load_torch_for_cuda() {
@@ -58,6 +74,7 @@ inline bool load_torch_for_cuda() {
     const std::string beside = path.substr(0, path.rfind('/') + 1);
     if (dlopen((beside + "libtorch_cuda.so").c_str(), RTLD_NOW | RTLD_LOCAL) == nullptr) return false;
     dlopen((beside + "libtorch_cuda_linalg.so").c_str(), RTLD_NOW | RTLD_LOCAL);
+    grow_segments();
     return c10::impl::hasDeviceGuardImpl(c10::DeviceType::CUDA);
   }();
   return loaded;
@@ -65,29 +82,86 @@ inline bool load_torch_for_cuda() {
 
 }  // namespace detail
 
-// Returns when LibTorch is done with everything it was given on a device: before memory of a lane that it
-// reads or writes is given back, or work on it is issued to the lane.
+namespace detail {
+
+inline const c10::impl::DeviceGuardImplInterface& torch_cuda() {
+  return *c10::impl::getDeviceGuardImpl(c10::DeviceType::CUDA);
+}
+
+// LibTorch's streams that a plugin works on. They are few, because LibTorch keeps the memory that work on a
+// stream has given back for that stream. A scope gets the one that the fewest others have; a scope inside of
+// another keeps that one's.
+class TorchStreams {
+ public:
+  static constexpr std::size_t kPerDevice = 6;
+
+  static TorchStreams& instance() {
+    static TorchStreams streams;
+    return streams;
+  }
+
+  // The stream that the thread works on from now on, and in `before` the one to go back to.
+  std::size_t enter(const at::Device& device, std::optional<c10::Stream>& before) {
+    const std::lock_guard lock(mutex_);
+    std::vector<Entry>& all = devices_[device.index()];
+    while (all.size() < kPerDevice) all.push_back({torch_cuda().getStreamFromGlobalPool(device), 0});
+    const c10::Stream current = torch_cuda().getStream(device);
+    auto found =
+        std::find_if(all.begin(), all.end(), [&](const Entry& one) { return one.stream == current; });
+    if (found == all.end())
+      found = std::min_element(all.begin(), all.end(),
+                               [](const Entry& a, const Entry& b) { return a.scopes < b.scopes; });
+    ++found->scopes;
+    before = torch_cuda().exchangeStream(found->stream);
+    return static_cast<std::size_t>(found - all.begin());
+  }
+
+  void leave(const at::Device& device, std::size_t number) {
+    const std::lock_guard lock(mutex_);
+    --devices_[device.index()][number].scopes;
+  }
+
+ private:
+  struct Entry {
+    c10::Stream stream;
+    int scopes;  // that work on it
+  };
+  std::mutex mutex_;
+  std::map<at::DeviceIndex, std::vector<Entry>> devices_;
+};
+
+}  // namespace detail
+
+// Returns when LibTorch is done with everything the scope gave it on a device: before memory of a lane that
+// it reads or writes is given back, or work on it is issued to the lane.
 inline void finish_torch(const at::Device& device) {
-  if (!device.is_cuda()) return;
-  const auto* cuda = c10::impl::getDeviceGuardImpl(c10::DeviceType::CUDA);
-  cuda->synchronizeStream(cuda->getDefaultStream(device));
+  if (device.is_cuda()) detail::torch_cuda().synchronizeStream(detail::torch_cuda().getStream(device));
+}
+
+// The scope's stream on a device, a cudaStream_t: for kernels of a plugin's own between LibTorch's.
+inline void* torch_stream(const at::Device& device) {
+  return detail::torch_cuda().getStreamNativeHandle(detail::torch_cuda().getStream(device));
 }
 
 // While it lives, the calling thread may use LibTorch for work on a lane: without gradients, with one thread
 // (lanes are what runs in parallel, and no result may depend on how many there are). On a GPU LibTorch works
-// on the device's default stream, which no lane has: before it reads what was issued to the lane, wait for
-// that; what LibTorch was given is done when the scope ends.
+// on a stream that no lane has: before it reads what was issued to the lane, or
+// to LibTorch by another thread, wait for that; what LibTorch was given is done when the scope ends.
 class TorchScope {
  public:
   explicit TorchScope(const octavo_lane& lane) {
     at::set_num_threads(1);
-    if (lane.memory == OCTAVO_MEMORY_DEVICE && detail::load_torch_for_cuda())
-      device_ = at::Device(at::kCUDA, static_cast<at::DeviceIndex>(lane.device));
+    if (lane.memory != OCTAVO_MEMORY_DEVICE || !detail::load_torch_for_cuda()) return;
+    device_ = at::Device(at::kCUDA, static_cast<at::DeviceIndex>(lane.device));
+    stream_ = detail::TorchStreams::instance().enter(device_, before_);
   }
 
   ~TorchScope() {
+    if (!before_) return;
+    detail::TorchStreams::instance().leave(device_, stream_);
     try {
       finish_torch(device_);
+      detail::torch_cuda().exchangeStream(*before_);
     } catch (...) {  // a device that is lost is found so by the next operation
     }
   }
@@ -100,6 +174,8 @@ class TorchScope {
  private:
   c10::InferenceMode inference_{true};
   at::Device device_{at::kCPU};
+  std::optional<c10::Stream> before_;  // on a GPU: the thread's stream outside of the scope
+  std::size_t stream_ = 0;
 };
 
 // Runs work(), and gives what LibTorch throws the status that the host acts on: without memory it tries
