@@ -2,13 +2,16 @@
 
 #include <algorithm>
 #include <array>
+#include <iterator>
 #include <map>
-#include <string>
+#include <span>
+#include <string_view>
 
 namespace octavo::cli {
 namespace {
 
-// Keys of a family begin with each of the signs, behind a prefix that is the same for all; # is a number.
+// Keys of a family begin with each of the signs, behind a prefix that is the same for all; # is a number,
+// which no sign begins with.
 struct Family {
   const char* name;
   std::array<std::string_view, 3> signs;  // "" at the end
@@ -32,42 +35,47 @@ bool begins_with(std::string_view key, std::string_view sign) {
       if (digits == 0) return false;
       key.remove_prefix(digits);
     } else {
-      if (!key.starts_with(wanted)) return false;
+      if (key.empty() || key.front() != wanted) return false;
       key.remove_prefix(1);
     }
   }
   return true;
 }
 
-// What stands before the sign, which begins where a component of the key does.
-std::optional<std::string_view> prefix_before(std::string_view key, std::string_view sign) {
-  for (size_t at = 0; at < key.size(); ++at) {
-    if (begins_with(key.substr(at), sign)) return key.substr(0, at);
-    at = std::min(key.find('.', at), key.size());
+// For each prefix a bit for each of a family's signs that was found behind it.
+using Prefixes = std::map<std::string_view, unsigned>;
+
+unsigned all_signs(const Family& family) {
+  unsigned all = 0;
+  for (size_t i = 0; i < family.signs.size(); ++i) {
+    if (!family.signs[i].empty()) all |= 1U << i;
   }
-  return std::nullopt;
+  return all;
 }
 
-std::optional<std::string_view> prefix_of(const Family& family, const StoredFile& file) {
-  std::map<std::string_view, unsigned> seen;  // by prefix, a bit for each sign
-  unsigned all = 0;
-  for (size_t i = 0; i < family.signs.size() && !family.signs[i].empty(); ++i) {
-    all |= 1u << i;
-    for (const TensorForm& tensor : file.tensors) {
-      if (const auto prefix = prefix_before(tensor.name, family.signs[i])) seen[*prefix] |= 1u << i;
+// A sign begins where a component of the key does.
+void look_at_key(std::string_view key, std::span<Prefixes, std::size(kFamilies)> found) {
+  for (size_t at = 0; at < key.size(); ++at) {
+    const std::string_view rest = key.substr(at);
+    for (size_t f = 0; f < std::size(kFamilies); ++f) {
+      for (size_t i = 0; i < kFamilies[f].signs.size() && !kFamilies[f].signs[i].empty(); ++i) {
+        const std::string_view sign = kFamilies[f].signs[i];
+        if (sign.front() == rest.front() && begins_with(rest, sign)) found[f][key.substr(0, at)] |= 1U << i;
+      }
     }
+    at = std::min(key.find('.', at), key.size());
   }
-  const auto found =
-      std::find_if(seen.begin(), seen.end(), [all](const auto& entry) { return entry.second == all; });
-  if (found == seen.end()) return std::nullopt;
-  return found->first;
 }
 
 }  // namespace
 
 std::optional<RenamedNetwork> renamed_network(const StoredFile& file) {
-  for (const Family& family : kFamilies) {
-    if (const auto prefix = prefix_of(family, file)) return RenamedNetwork{family.name, *prefix};
+  std::array<Prefixes, std::size(kFamilies)> found;
+  for (const TensorForm& tensor : file.tensors) look_at_key(tensor.name, found);
+  for (size_t f = 0; f < std::size(kFamilies); ++f) {
+    for (const auto& [prefix, signs] : found[f]) {
+      if (signs == all_signs(kFamilies[f])) return RenamedNetwork{kFamilies[f].name, prefix};
+    }
   }
   return std::nullopt;
 }

@@ -6,9 +6,11 @@
 #include <functional>
 #include <map>
 #include <span>
+#include <string>
 #include <string_view>
 #include <unordered_map>
 #include <utility>
+#include <vector>
 
 namespace octavo::cli {
 namespace {
@@ -64,12 +66,14 @@ class Contents {
   using Text = std::function<std::string(size_t)>;  // of the tensor with this index
   using Metadata = std::map<std::string, std::string>;
 
-  Contents(std::vector<OutputTensor> tensors, const Metadata& metadata, Text text)
-      : tensors_(std::move(tensors)), metadata_(metadata), text_(std::move(text)) {
+  // Both must outlive it.
+  Contents(std::span<const OutputTensor> tensors, const Metadata& metadata, Text text)
+      : tensors_(tensors), metadata_(metadata), text_(std::move(text)) {
+    by_name_.reserve(tensors_.size());
     for (const OutputTensor& tensor : tensors_) by_name_.emplace(tensor.name, &tensor);
   }
 
-  const std::vector<OutputTensor>& tensors() const { return tensors_; }
+  std::span<const OutputTensor> tensors() const { return tensors_; }
   const Metadata& metadata() const { return metadata_; }
   std::string text(size_t index) const { return text_(index); }
 
@@ -79,18 +83,32 @@ class Contents {
   }
 
  private:
-  std::vector<OutputTensor> tensors_;
+  std::span<const OutputTensor> tensors_;
   const Metadata& metadata_;
   Text text_;
   std::unordered_map<std::string_view, const OutputTensor*> by_name_;
 };
 
-MarkerForm read_marker(const Contents& file, size_t index) {
-  const OutputTensor& tensor = file.tensors()[index];
-  const bool is_marker = tensor.dtype == OCTAVO_U8 && tensor.shape.size() == 1 && tensor.shape[0] > 0 &&
-                         tensor.shape[0] <= kMarkerLimit;
-  return is_marker ? marker_form(parse_untrusted<json>(file.text(index))) : MarkerForm{.readable = false};
-}
+// Markers, most of which say the same as the one before.
+class Markers {
+ public:
+  MarkerForm read(const Contents& file, size_t index) {
+    const OutputTensor& tensor = file.tensors()[index];
+    const bool is_marker = tensor.dtype == OCTAVO_U8 && tensor.shape.size() == 1 && tensor.shape[0] > 0 &&
+                           tensor.shape[0] <= kMarkerLimit;
+    if (!is_marker) return {.readable = false};
+    std::string text = file.text(index);
+    if (text != text_) {
+      form_ = marker_form(parse_untrusted<json>(text));
+      text_ = std::move(text);
+    }
+    return form_;
+  }
+
+ private:
+  std::string text_;  // "" is none's
+  MarkerForm form_{.readable = false};
+};
 
 const OutputTensor* weight_of(const Contents& file, const std::string& base) {
   const OutputTensor* weight = file.find(base + std::string(kWeight));
@@ -129,12 +147,14 @@ bool add_metadata(const Contents& file, Layers& layers) {
 StoredFile form_of(const Contents& file) {
   StoredFile stored;
   Layers layers;
+  Markers markers;
+  stored.tensors.reserve(file.tensors().size());
   for (size_t i = 0; i < file.tensors().size(); ++i) {
     const OutputTensor& tensor = file.tensors()[i];
     const std::string& key = tensor.name;
     stored.tensors.push_back({key, tensor.dtype, tensor.shape.size()});
     if (key.size() > kMarker.size() && key.ends_with(kMarker)) {
-      layers[key.substr(0, key.size() - kMarker.size())].marker = read_marker(file, i);
+      layers[key.substr(0, key.size() - kMarker.size())].marker = markers.read(file, i);
     } else if (key.ends_with(kWeight) && tensor.dtype == OCTAVO_I8 && tensor.shape.size() >= 2) {
       layers[key.substr(0, key.size() - kWeight.size())];
     }
@@ -160,20 +180,19 @@ StoredFile read_stored_file(const checkpoint::Checkpoint& file) {
   for (const TensorRef& tensor : file.tensors())
     tensors.push_back({tensor.info.name, tensor.info.dtype, tensor.info.shape});
   const auto text = [&](size_t index) { return text_of(file, file.tensors()[index]); };
-  StoredFile stored = form_of(Contents(std::move(tensors), file.metadata(), text));
+  StoredFile stored = form_of(Contents(tensors, file.metadata(), text));
   stored.files = file.files().size();
   return stored;
 }
 
 StoredFile planned_file(const plan::Plan& plan, const checkpoint::Checkpoint& source) {
-  std::map<size_t, const plan::PlannedConstant*> constants;
-  for (const plan::PlannedConstant& constant : plan.constants) constants.emplace(constant.output, &constant);
-  std::map<size_t, const plan::PlannedCopy*> copies;
-  for (const plan::PlannedCopy& copy : plan.copies) copies.emplace(copy.output, &copy);
+  std::vector<const plan::PlannedConstant*> constants(plan.outputs.size());
+  for (const plan::PlannedConstant& constant : plan.constants) constants[constant.output] = &constant;
+  std::vector<const plan::PlannedCopy*> copies(plan.outputs.size());
+  for (const plan::PlannedCopy& copy : plan.copies) copies[copy.output] = &copy;
   const auto text = [&](size_t index) {
-    if (const auto made = constants.find(index); made != constants.end()) return made->second->bytes;
-    const auto kept = copies.find(index);
-    return kept == copies.end() ? std::string() : text_of(source, *kept->second->source);
+    if (constants[index] != nullptr) return constants[index]->bytes;
+    return copies[index] == nullptr ? std::string() : text_of(source, *copies[index]->source);
   };
   return form_of(Contents(plan.outputs, plan.metadata, text));
 }
