@@ -5,6 +5,8 @@
 #include "base/hash.hpp"
 
 #include <algorithm>
+#include <tuple>
+#include <utility>
 
 namespace octavo::checkpoint {
 namespace {
@@ -24,33 +26,45 @@ bool WriteLog::is_checked(uint64_t offset, uint64_t bytes) const {
 
 void WriteLog::add(uint64_t offset, std::span<const std::byte> bytes) {
   if (bytes.empty()) return;
-  Piece piece{offset, bytes.size(), 0, is_checked(offset, bytes.size())};
+  Piece piece{offset, bytes.size(), 0, 0, is_checked(offset, bytes.size())};
   if (piece.has_hash) piece.hash = xxh3_64(bytes);
   add(piece);
 }
 
 void WriteLog::add_copy(uint64_t offset, uint64_t bytes, const File& source, uint64_t from) {
   if (bytes == 0) return;
-  Piece piece{offset, bytes, 0, is_checked(offset, bytes)};
+  Piece piece{offset, bytes, 0, 0, is_checked(offset, bytes)};
   if (piece.has_hash) piece.hash = xxh3_64_of(source, from, bytes);
   add(piece);
 }
 
-void WriteLog::add(const Piece& piece) {
+void WriteLog::add(Piece piece) {
   const std::lock_guard lock(mutex_);
+  piece.number = pieces_.size();
   pieces_.push_back(piece);
+}
+
+void WriteLog::clear() {
+  const std::lock_guard lock(mutex_);
+  pieces_.clear();
+}
+
+// Sorted so that what a piece lies within comes before it, and of equal ones the last write.
+void WriteLog::drop_replaced() {
+  const auto key = [](const Piece& piece) { return std::tuple(piece.offset, ~piece.bytes, ~piece.number); };
+  std::sort(pieces_.begin(), pieces_.end(), [&](const Piece& a, const Piece& b) { return key(a) < key(b); });
+  std::vector<Piece> kept;
+  for (const Piece& piece : pieces_) {
+    const bool is_replaced = !kept.empty() && piece.number < kept.back().number &&
+                             piece.offset + piece.bytes <= kept.back().offset + kept.back().bytes;
+    if (!is_replaced) kept.push_back(piece);
+  }
+  pieces_ = std::move(kept);
 }
 
 void WriteLog::close(uint64_t begin, uint64_t end, const std::string& file) {
   const std::lock_guard lock(mutex_);
-  // Later writes first, so that unique() keeps the last one of equal bounds.
-  std::reverse(pieces_.begin(), pieces_.end());
-  const auto key = [](const Piece& piece) { return std::pair(piece.offset, piece.bytes); };
-  std::stable_sort(pieces_.begin(), pieces_.end(),
-                   [&](const Piece& a, const Piece& b) { return key(a) < key(b); });
-  pieces_.erase(std::unique(pieces_.begin(), pieces_.end(),
-                            [&](const Piece& a, const Piece& b) { return key(a) == key(b); }),
-                pieces_.end());
+  drop_replaced();
   uint64_t covered = begin;
   for (const Piece& piece : pieces_) {
     if (piece.offset != covered) break;

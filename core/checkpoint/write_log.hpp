@@ -28,8 +28,11 @@ class WriteLog {
   // Notes a copy of bytes that lie at `from` in `source`; what is to be checked is read there.
   void add_copy(uint64_t offset, uint64_t bytes, const File& source, uint64_t from);
 
-  // Throws Error failed unless the writes cover [begin, end) without a gap. A range written again, with the
-  // same bounds, counts as its last write; writes that overlap in any other way are an error too.
+  // Forgets what was written, because all of it will be written again.
+  void clear();
+
+  // Throws Error failed unless the writes cover [begin, end) without a gap. A write replaces the ones before
+  // it that lie within its bounds; writes that overlap in any other way are an error too.
   void close(uint64_t begin, uint64_t end, const std::string& file);
 
   // After close(): reads the noted ranges back, on a few threads. Throws Error io naming the first byte of a
@@ -40,11 +43,13 @@ class WriteLog {
   struct Piece {
     uint64_t offset = 0;
     uint64_t bytes = 0;
+    uint64_t number = 0;  // of the write
     uint64_t hash = 0;
     bool has_hash = false;
   };
 
-  void add(const Piece& piece);
+  void add(Piece piece);
+  void drop_replaced();
   bool is_checked(uint64_t offset, uint64_t bytes) const;
   void compare_piece(const File& file, const Piece& piece) const;
 

@@ -47,9 +47,12 @@ class OutputFile {
   // For a signal path that has to unlink it; empty with `discard`.
   const std::string& temp_path() const { return temp_path_; }
 
-  // Writes tensor data at its place in the file (PlacedTensor::offset and beyond). Thread safe; may be
-  // repeated with the same bounds. Throws Error io, or failed for bytes outside of the data.
+  // Writes tensor data at its place in the file (PlacedTensor::offset and beyond). Thread safe; a write may
+  // replace others that lie within its bounds. Throws Error io, or failed for bytes outside of the data.
   void write(uint64_t offset, std::span<const std::byte> bytes);
+
+  // Everything will be written again, in other pieces, too. After all writes have returned.
+  void begin_again() { log_.clear(); }
 
   // Copies `bytes` bytes at `from` of `source` to `offset`, as File::copy_from does; returns how many of them
   // are shared. Bounds and errors as for write(), and bad_input where the source ends before.

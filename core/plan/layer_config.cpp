@@ -181,7 +181,7 @@ class EntryReader {
   }
 
   std::string scaling_mode(const Json& value) const {
-    const std::string mode = text("scaling_mode", value);
+    std::string mode = text("scaling_mode", value);
     for (const char* known : {"tensor", "row", "block", "axis"}) {
       if (mode == known) return mode;
     }

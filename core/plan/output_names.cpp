@@ -10,7 +10,7 @@ namespace {
 // Without a slash at its end; of ".", "sub/." and ".." the folder's own path, links followed as opening it
 // does.
 std::filesystem::path with_a_name(const std::filesystem::path& input) {
-  const std::filesystem::path named = input.filename().empty() ? input.parent_path() : input;
+  std::filesystem::path named = input.filename().empty() ? input.parent_path() : input;
   if (named.filename() != "." && named.filename() != "..") return named;
   std::error_code error;
   const std::filesystem::path folder = std::filesystem::canonical(named, error);

@@ -61,8 +61,9 @@ TileOffsets merge_offsets(const PlannedMerge& merge, int64_t rows);
 // True where a layer's memory is leased before its first tile: it comes whole, or something is prepared for
 // it.
 bool needs_admission(const PlannedLayer& layer);
-// What the host allocates for it: the tile, where it comes whole, and the inputs, where the optimizer sees
-// them (once for a group of layers that share them). What a plugin allocates it leases itself.
+// What the host allocates for it at most: the tile, where it comes whole (less on a device, where it may
+// stream), and the inputs, where the optimizer sees them (once for a group of layers that share them). What a
+// plugin allocates it leases itself.
 uint64_t tile_lease(const PlannedLayer& layer);
 uint64_t inputs_lease(const PlannedLayer& layer);
 inline uint64_t leased_bytes(const PlannedLayer& layer) { return tile_lease(layer) + inputs_lease(layer); }

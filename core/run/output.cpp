@@ -50,6 +50,12 @@ void Output::write(size_t output, uint64_t offset, std::span<const std::byte> by
   file.write(place.offset + offset, bytes);
 }
 
+void Output::begin_again() {
+  if (file_) file_->begin_again();
+  if (!folder_) return;
+  for (size_t i = 0; i < folder_->size(); ++i) folder_->shard(i).begin_again();
+}
+
 void Output::commit() {
   if (sharded_) {
     folder_->commit();

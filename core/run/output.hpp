@@ -32,6 +32,8 @@ class Output {
   void begin(const checkpoint::OutputOptions& options);
   // Bytes of output tensor `output` from `offset` on. Thread safe.
   void write(size_t output, uint64_t offset, std::span<const std::byte> bytes);
+  // Everything will be written again, in other pieces, too. No write may be under way.
+  void begin_again();
   void commit();
   // Everything that exists until commit: temporary files, their folder, the lock. For a signal path.
   std::vector<std::string> temporary_paths() const;

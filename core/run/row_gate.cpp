@@ -173,8 +173,10 @@ void send_rows_back(const plan::PlannedLayer& layer, const octavo_tile& tile, co
       replace_lost_rows(layer, tile, metrics, slot.host(at.total).data(), spare.host(at.total).data());
   result.rows_sent_back = std::max(result.rows_sent_back, replaced);
   if (replaced == 0) return;
+  slot.copy_in(at.codes, at.total);  // biases are corrected for what is stored
+  lane.record(tile.slot);
+  lane.wait(tile.slot);
   if (replaced == tile.source.shape[0]) return take_sums(nearest, result);
-  slot.copy_in(at.codes, at.total);
   TileValues(lane, tile).measure(result);
 }
 

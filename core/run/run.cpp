@@ -28,6 +28,9 @@ uint64_t peak_resident_bytes() {
   return 0;
 }
 
+// Layers that are prepared ahead of their tiles where factors lie in a device's memory.
+constexpr uint32_t kLayersAheadOnDevice = 6;
+
 bool works_on_host(const ChosenDevice& device) { return device.devices.front() < 0; }
 
 uint64_t source_bytes(const plan::Plan& plan) {
@@ -115,7 +118,8 @@ RunReport run_on(const plan::Plan& plan, const Sources& sources, ChosenDevice& d
                    .calibration = sources.calibration,
                    .means = means ? &*means : nullptr};
   const uint32_t lanes = lane_count(plan, options, device, items.size());
-  LayerQueue queue(plan, layers_in_order(items), services, shared.idle, lanes);
+  LayerQueue queue(plan, layers_in_order(items), services, shared.idle,
+                   works_on_host(device) ? lanes : std::min(lanes, kLayersAheadOnDevice));
   shared.queue = &queue;
   shared.layers = layer_runs(plan, sizes);
   write_known_tensors(plan, output);
@@ -130,11 +134,13 @@ RunReport run_on(const plan::Plan& plan, const Sources& sources, ChosenDevice& d
 }
 
 // What was prepared went with the device's memory, so all of the work is done again, each piece in its place.
-void begin_again(ChosenDevice& device, plugin::HostServices& services, const Error& error) {
+// (Pieces may be other ones there: tiles are cut for the device.)
+void begin_again(ChosenDevice& device, plugin::HostServices& services, Output& output, const Error& error) {
   add_note(device.note,
            fmt::format("{} does all of it, not {}: {}", device.fallback->id, device.id, error.what()));
   device.use_fallback();
   services.resume();
+  output.begin_again();
 }
 
 // A device whose backend cannot do a grid at all is left for its fallback before the run. In host memory the
@@ -167,7 +173,7 @@ RunReport run(const plan::Plan& plan, const Sources& sources, ChosenDevice& devi
       report = run_on(plan, sources, device, services, output, options);
     } catch (const plugin::BackendGaveUp& error) {
       if (device.fallback == nullptr) throw;
-      begin_again(device, services, error);
+      begin_again(device, services, output, error);
     }
   }
   report->seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();

@@ -19,11 +19,12 @@ Slot::Slot(plugin::Lane& lane, uint32_t number, uint64_t bytes)
 }
 
 std::span<std::byte> Slot::host(uint64_t bytes) {
-  if (bytes > host_.bytes()) grow(bytes);
+  if (bytes > host_.bytes()) grow(std::max(bytes, usual_bytes_));
   return {host_data(), static_cast<size_t>(host_.bytes())};
 }
 
 void Slot::hold(uint64_t bytes) {
+  host(usual_bytes_);  // which an allocation that failed may have taken
   if (lane_.on_host()) {
     host(bytes);
   } else if (bytes > device_.bytes()) {
@@ -33,7 +34,7 @@ void Slot::hold(uint64_t bytes) {
 
 void Slot::shrink() {
   if (!lane_.on_host() && device_.bytes() != usual_bytes_) grow_device(usual_bytes_);
-  if (host_.bytes() > usual_bytes_) grow_host(usual_bytes_);
+  if (host_.bytes() != usual_bytes_) grow_host(usual_bytes_);
 }
 
 octavo_tile Slot::tile(const plan::PlannedLayer& layer, int64_t row_begin, int64_t rows) {

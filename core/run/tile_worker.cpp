@@ -355,10 +355,11 @@ void TileWorker::store_tile(Pending& pending, Slot& slot) {
   check_values(shared_.plan.settings, layer, pending.tile, pending.result);
   if (pending.metrics.any_lost()) {
     const plan::TileOffsets at = plan::tile_offsets(layer, pending.tile.source.shape[0]);
-    if (slot.streams()) slot.bring_out(at.codes, at.total);
+    const bool is_large = slot.streams();
+    if (is_large) slot.bring_out(at.codes, at.total);
     if (!spare_) spare_.emplace(lane_, slot.number(), 64);
     send_rows_back(layer, pending.tile, pending.metrics, lane_, slot, *spare_, pending.result);
-    if ((layer.wants & OCTAVO_WANTS_WHOLE_LAYER) != 0) spare_.reset();  // too large to keep
+    if (is_large || plan::comes_whole(layer)) spare_.reset();  // too large to keep
   }
   write_parts(layer, pending.tile, slot, *shared_.output);
   if (layer.bias) correct_bias(layer, pending);

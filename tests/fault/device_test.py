@@ -67,6 +67,32 @@ class DeviceTest(ConversionTest):
                             expected = (-checkpoint_file.decode(tensor)).astype(np.int8).tobytes()
                         self.assertEqual(stored[name].data, expected, name)
 
+    def test_lost_while_layers_stream(self):
+        """What streams is written in other pieces than its fallback writes."""
+        self.convert(self.source, self.target, *self.options("cpu", "int8_convrot", "--optimizer", "mirror"))
+        expected = sha256(self.target)
+        for operations in range(1, LAYERS + 1):
+            with self.subTest(lost_after=operations):
+                document, digest = self.on_frail(
+                    "int8_convrot", "--optimizer", "mirror", "--tile-size", "16KiB", "--lanes", "2",
+                    "--set", f"frail.lost_after={operations}")
+                self.assertEqual(digest, expected)
+                self.assertIn("without frail", document["notes"][0])
+
+    def test_lost_after_tall_tiles(self):
+        """On a device a layer that was prepared comes in taller tiles than on the CPU, which does all of it again."""
+        tensors = {f"layer{i}.weight": checkpoint_file.encode(gaussian(i, (20480, 128)), "BF16") for i in range(3)}
+        self.source = checkpoint_file.write(self.folder / "source.safetensors", tensors)
+        arguments = ["--format", "int8_tensorwise", "--model", "none", "--force", "--plugin-path", PLUGINS,
+                     "--optimizer", "mirror:comes=prepared", "--lanes", "1"]
+        self.convert(self.source, self.target, *arguments, "--device", "cpu")
+        expected = sha256(self.target)
+        document = self.convert(
+            self.source, self.target, *arguments, "--device", "auto", "--set", "frail.lost_after=3",
+            env=environment(OCTAVO_DEVICE="auto"))
+        self.assertEqual(sha256(self.target), expected)
+        self.assertTrue(any("cpu does all of it, not frail" in note for note in document["notes"]), document["notes"])
+
     def test_lost_at_every_point(self):
         for spec in FORMATS:
             expected = self.on_cpu(spec)

@@ -1,6 +1,6 @@
-// An optimizer that takes whole layers and stores nearest's codes with their sign changed, for devices whose
-// memory is one in name only. With `loses` it says of every row that nearest is better, so that the host has
-// to bring the layer out and send all of it back.
+// An optimizer that takes whole layers, or prepares for them, and stores nearest's codes with their sign
+// changed, for devices whose memory is one in name only. With `loses` it says of every row that nearest is
+// better, so that the host has to bring the layer out and send all of it back.
 #include <octavo/optimizer.hpp>
 
 #include <array>
@@ -8,16 +8,18 @@
 namespace {
 
 constexpr std::array kParams = {
+    octavo::choice_param("comes", "whole", "whole|prepared", "What it wants of the host"),
     octavo::bool_param("loses", "false", "Say that every row is worse than nearest"),
 };
 
 class Mirror final : public octavo::Optimizer {
  public:
-  Mirror(const octavo::Host&, const octavo::Params& params) : loses_(params.flag("loses")) {}
+  Mirror(const octavo::Host&, const octavo::Params& params)
+      : wants_(params.choice("comes") == "whole" ? OCTAVO_WANTS_WHOLE_LAYER
+                                                 : OCTAVO_WANTS_ROWS | OCTAVO_WANTS_PREPARE),
+        loses_(params.flag("loses")) {}
 
-  std::uint32_t wants(const octavo_layer&, const octavo_grid&, bool) const override {
-    return OCTAVO_WANTS_WHOLE_LAYER;
-  }
+  std::uint32_t wants(const octavo_layer&, const octavo_grid&, bool) const override { return wants_; }
 
   void quantize(const octavo::OptimizerState*, octavo_lane& lane, const octavo_tile& tile,
                 octavo_tile_result& result) const override {
@@ -33,6 +35,7 @@ class Mirror final : public octavo::Optimizer {
   }
 
  private:
+  std::uint32_t wants_;
   bool loses_;
 };
 

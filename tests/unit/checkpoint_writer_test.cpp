@@ -162,7 +162,7 @@ BOOST_AUTO_TEST_CASE(a_byte_that_was_never_written_stops_the_commit) {
   BOOST_TEST(!fs::exists(out));
 }
 
-BOOST_AUTO_TEST_CASE(a_tile_may_be_written_again_with_the_same_bounds_only) {
+BOOST_AUTO_TEST_CASE(a_write_may_replace_what_lies_within_its_bounds) {
   {
     OutputFile file(out, small_layout(), {.verify = VerifyLevel::full});
     const PlacedTensor w = *file.layout().find("w");
@@ -172,6 +172,24 @@ BOOST_AUTO_TEST_CASE(a_tile_may_be_written_again_with_the_same_bounds_only) {
     file.commit();
   }
   BOOST_TEST((read_file(out) == whole_file(small_layout())));
+  {
+    OutputFile file(folder / "pieces", small_layout(), {.verify = VerifyLevel::full});
+    const PlacedTensor w = *file.layout().find("w");
+    const std::string wrong(w.bytes, 'x');  // in two pieces, as of a device that was lost
+    file.write(w.offset, std::as_bytes(std::span(wrong).first(5)));
+    file.write(w.offset + 5, std::as_bytes(std::span(wrong).subspan(5)));
+    write_all(file, 1 << 20);
+    file.commit();
+  }
+  BOOST_TEST((read_file(folder / "pieces") == whole_file(small_layout())));
+  {
+    OutputFile file(folder / "again", small_layout(), {.verify = VerifyLevel::full});
+    write_all(file, 1 << 20);
+    file.begin_again();
+    write_all(file, 3);
+    file.commit();
+  }
+  BOOST_TEST((read_file(folder / "again") == whole_file(small_layout())));
   OutputFile file(folder / "other", small_layout(), {});
   write_all(file, 1 << 20);
   write_range(file, file.layout().find("w")->offset, 5);

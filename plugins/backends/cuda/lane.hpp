@@ -22,8 +22,7 @@
 
 namespace octavo::cuda {
 
-// Work is issued and not waited for. Its stream does not wait for the device's default stream, which is
-// LibTorch's.
+// Work is issued and not waited for. Its stream waits for no other, LibTorch's neither.
 class CudaLane final : public BackendLane {
  public:
   // The device has a context.

@@ -1,8 +1,8 @@
 // Right-looking, a panel of columns at a time: its square on the diagonal is factored by LibTorch, the rows
 // below are multiplied by the inverse of that small triangle, and what is right of the panel loses P P^T.
-// That last step is nearly all of the work. In products each value is split in two bf16 numbers, a = high +
-// low, and a b^T is taken as high high^T + high low^T + low high^T: tensor cores do three such products in a
-// quarter of the time of one in f32, and what is left out is 2^-18 of each product, far below the damping.
+// That last step is nearly all of the work. Each value of P is split in two bf16 numbers, P = high + low, and
+// P P^T is taken as high high^T + high low^T + low high^T: tensor cores do three such products in a quarter
+// of the time of one in f32, and what is left out is 2^-18 of each product, far below the damping.
 #include "feedback/panels.hpp"
 
 #include <ATen/ops/addmm.h>
@@ -29,26 +29,10 @@ at::Tensor part(const at::Tensor& matrix, std::int64_t row, std::int64_t rows, s
   return matrix.narrow(0, row, rows).narrow(1, col, cols);
 }
 
-// The two parts of a matrix in bf16, in the places that make a product of `left` and `right` the sum of
-// three.
-struct Halves {
-  at::Tensor high, low;
-
-  explicit Halves(const at::Tensor& matrix)
-      : high(matrix.to(at::kBFloat16)), low(matrix.sub(high.to(at::kFloat)).to(at::kBFloat16)) {}
-  at::Tensor left() const { return at::cat({high, high, low}, 1); }
-  at::Tensor right() const { return at::cat({high, low, high}, 1); }
-};
-
-// a b^T
-at::Tensor product(const at::Tensor& a, const at::Tensor& b) {
-  return at::mm(Halves(a).left(), Halves(b).right().mT(), at::kFloat);
-}
-
 // The lower triangle of `matrix` behind `end` loses panel panel^T.
 void subtract_product(const at::Tensor& matrix, std::int64_t end, const at::Tensor& panel) {
-  const Halves halves(panel);
-  const at::Tensor left = halves.left(), right = halves.right();
+  const at::Tensor high = panel.to(at::kBFloat16), low = panel.sub(high.to(at::kFloat)).to(at::kBFloat16);
+  const at::Tensor left = at::cat({high, high, low}, 1), right = at::cat({high, low, high}, 1);
   const std::int64_t size = matrix.size(0) - end;
   for (std::int64_t at = 0; at < size; at += kStripe) {
     const std::int64_t width = std::min(kStripe, size - at);
@@ -73,7 +57,7 @@ bool cholesky_in_panels(at::Tensor& matrix) {
     const at::Tensor inverse =
         at::linalg_solve_triangular(lower, at::eye(width, matrix.options()), /*upper=*/false);
     at::Tensor panel = part(matrix, end, size - end, begin, width);
-    panel.copy_(product(panel, inverse));
+    panel.copy_(at::mm(panel, inverse.mT()));
     subtract_product(matrix, end, panel);
   }
   matrix.tril_();

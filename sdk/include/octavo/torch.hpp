@@ -145,8 +145,9 @@ inline void* torch_stream(const at::Device& device) {
 
 // While it lives, the calling thread may use LibTorch for work on a lane: without gradients, with one thread
 // (lanes are what runs in parallel, and no result may depend on how many there are). On a GPU LibTorch works
-// on a stream that no lane has: before it reads what was issued to the lane, or
-// to LibTorch by another thread, wait for that; what LibTorch was given is done when the scope ends.
+// on a stream that no lane has: before it reads what was issued to the lane, or to LibTorch by another
+// thread, wait for that; what LibTorch was given is done when the scope ends. A tensor of another scope must
+// live until then: its memory would go to other work of that scope's stream at once.
 class TorchScope {
  public:
   explicit TorchScope(const octavo_lane& lane) {
@@ -158,12 +159,12 @@ class TorchScope {
 
   ~TorchScope() {
     if (!before_) return;
-    detail::TorchStreams::instance().leave(device_, stream_);
     try {
       finish_torch(device_);
-      detail::torch_cuda().exchangeStream(*before_);
     } catch (...) {  // a device that is lost is found so by the next operation
     }
+    detail::torch_cuda().exchangeStream(*before_);
+    detail::TorchStreams::instance().leave(device_, stream_);
   }
   TorchScope(const TorchScope&) = delete;
   TorchScope& operator=(const TorchScope&) = delete;
