@@ -30,6 +30,7 @@ std::vector<std::string> placement_notes(const Plan& plan) {
     if (!layer->note.empty()) by_note[layer->note].push_back(layer->name);
   }
   std::vector<std::string> notes;
+  notes.reserve(by_note.size());
   for (const auto& [note, names] : by_note) notes.push_back(counted(names, "layer") + ": " + note);
   return notes;
 }
@@ -43,6 +44,7 @@ std::vector<std::string> left_out_notes(const Plan& plan) {
     left_out.bytes += tensor.source->info.bytes();
   }
   std::vector<std::string> notes;
+  notes.reserve(by_reason.size());
   for (const auto& [reason, left_out] : by_reason) {
     notes.push_back(fmt::format("{} of {} left out: {}", counted(left_out.names, "tensor"),
                                 format_bytes(left_out.bytes), reason));

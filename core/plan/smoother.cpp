@@ -183,6 +183,7 @@ std::vector<std::string> smoothing_refusals(const std::vector<PlannedTensor>& te
       refused[tensor.smoothing->refusal].push_back(stored::base_name(tensor.source->info.name));
   }
   std::vector<std::string> lines;
+  lines.reserve(refused.size() + 1);
   for (const auto& [reason, names] : refused) {
     lines.push_back(fmt::format("{} ({}{}) not smoothed: {}", plural(names.size(), "layer is", "layers are"),
                                 printable(names.front()), names.size() > 1 ? ", ..." : "", reason));

@@ -22,6 +22,7 @@ std::vector<std::size_t> by_closeness(const LayerRules& rules) {
   std::stable_sort(order.begin(), order.end(),
                    [](const auto& a, const auto& b) { return is_closer(a.first, b.first); });
   std::vector<std::size_t> indices;
+  indices.reserve(order.size());
   for (const auto& [rank, index] : order) indices.push_back(index);
   return indices;
 }
