@@ -199,11 +199,10 @@ bool TileWorker::await_preparation(uint32_t index, const std::stop_token& stop,
     if (is_admitted && queue.is_prepared(index)) return true;
     if (prepares && is_admitted && queue.claim(index)) {
       prepare(index);
-    } else if (prepares && (ahead = queue.claim_ahead())) {
-      return false;
-    } else if (!shared_.idle.wait(stop, [&] { return queue.can_go_on(index, prepares); })) {
-      return false;
+      continue;
     }
+    if (prepares) ahead = queue.claim_ahead();
+    if (ahead || !shared_.idle.wait(stop, [&] { return queue.can_go_on(index, prepares); })) return false;
   }
 }
 

@@ -42,10 +42,14 @@ BOOST_AUTO_TEST_CASE(lanes_that_wait_run_the_tasks_of_another) {
   IdleLanes idle;
   std::atomic<bool> done = false;
   std::stop_source stop;
+  std::atomic<int> went_on = 0;
   std::vector<std::jthread> waiting;
   waiting.reserve(3);
-  for (int i = 0; i < 3; ++i)
-    waiting.emplace_back([&] { BOOST_TEST(idle.wait(stop.get_token(), [&] { return done.load(); })); });
+  for (int i = 0; i < 3; ++i) {
+    waiting.emplace_back([&] {
+      if (idle.wait(stop.get_token(), [&] { return done.load(); })) ++went_on;
+    });
+  }
   std::this_thread::sleep_for(20ms);
   Seen seen;
   BOOST_TEST(idle.parallel(60, Seen::task, &seen) == OCTAVO_OK);
@@ -54,6 +58,8 @@ BOOST_AUTO_TEST_CASE(lanes_that_wait_run_the_tasks_of_another) {
   BOOST_TEST(seen.threads.size() > 1u);
   done = true;
   idle.changed();
+  waiting.clear();
+  BOOST_TEST(went_on == 3);
 }
 
 BOOST_AUTO_TEST_CASE(a_loop_within_a_task_runs_in_its_thread) {
@@ -79,9 +85,12 @@ BOOST_AUTO_TEST_CASE(the_failure_with_the_smallest_index_is_returned) {
 BOOST_AUTO_TEST_CASE(a_stop_ends_waiting) {
   IdleLanes idle;
   std::stop_source stop;
-  std::jthread waiting([&] { BOOST_TEST(!idle.wait(stop.get_token(), [] { return false; })); });
+  std::atomic<bool> was_stopped = false;
+  std::jthread waiting([&] { was_stopped = !idle.wait(stop.get_token(), [] { return false; }); });
   std::this_thread::sleep_for(10ms);
   stop.request_stop();
+  waiting.join();
+  BOOST_TEST(was_stopped);
 }
 
 BOOST_AUTO_TEST_SUITE_END()
