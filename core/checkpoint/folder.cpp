@@ -126,8 +126,8 @@ std::vector<fs::path> files_ending_with(const fs::path& folder, std::string_view
 
 fs::path find_in_folder(const fs::path& folder) {
   for (const char* stem : {"diffusion_pytorch_model", "model"}) {
-    const fs::path single = folder / fmt::format("{}.safetensors", stem);
-    const fs::path index = folder / fmt::format("{}{}", stem, kIndexEnd);
+    fs::path single = folder / fmt::format("{}.safetensors", stem);
+    fs::path index = folder / fmt::format("{}{}", stem, kIndexEnd);
     const bool has_single = fs::exists(single);
     const bool has_index = fs::exists(index);
     if (has_single && has_index) refuse_choice(folder, {single, index});
@@ -187,7 +187,7 @@ fs::path shard_path(const fs::path& index, const std::string& shard) {
   const bool plain = !shard.empty() && shard != "." && shard != ".." &&
                      shard.find_first_of(std::string_view("/\\\0", 3)) == std::string::npos;
   if (!plain) throw refuse("is not the plain name of a file in the folder of the index");
-  const fs::path path = folder / shard;
+  fs::path path = folder / shard;
   std::error_code error;
   if (!fs::exists(path, error)) throw refuse("is missing");
   const fs::path real_folder = fs::canonical(folder);

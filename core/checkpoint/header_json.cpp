@@ -279,9 +279,13 @@ bool EntryReader::end_array() {
 }
 
 bool EntryReader::key(std::string& key) {
-  if (place_ == Place::root) root_key(key);
-  if (place_ == Place::metadata) metadata_key_ = std::move(key);
-  if (place_ == Place::entry_object) entry_key(key);
+  if (place_ == Place::root) {
+    root_key(key);
+  } else if (place_ == Place::metadata) {
+    metadata_key_ = std::move(key);
+  } else if (place_ == Place::entry_object) {
+    entry_key(key);
+  }
   return true;
 }
 

@@ -99,7 +99,7 @@ void OutputFolder::publish() {
 // fails.
 fs::path OutputFolder::swap_in() const {
   if (exchange_paths(temp_path_, final_path_)) return temp_path_;
-  const fs::path old = sibling(final_path_, part_suffix());
+  fs::path old = sibling(final_path_, part_suffix());
   rename_path(final_path_, old, Replace::no);
   try {
     rename_path(temp_path_, final_path_, Replace::no);
