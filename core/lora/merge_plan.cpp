@@ -67,6 +67,7 @@ class FileMerger {
     const std::vector<RowRange> ranges = ranges_in(*tensor, layer->slice, *update.adapter);
     if (ranges.empty()) return;
     std::vector<Delta> added;
+    added.reserve(ranges.size());
     const auto scale = static_cast<float>(strength_ * update.adapter->scale);
     for (const RowRange& range : ranges)
       added.push_back({update.adapter, scale, range.begin, range.rows, range.from});

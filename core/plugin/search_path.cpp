@@ -63,7 +63,7 @@ std::string environment_plugin_path() {
 
 fs::path program_path() {
   std::error_code failure;
-  const fs::path path = fs::read_symlink("/proc/self/exe", failure);
+  fs::path path = fs::read_symlink("/proc/self/exe", failure);
   if (failure) {
     throw Error(ErrorCode::failed,
                 fmt::format("[plugins] the program's own path is not known: {}", failure.message()));

@@ -26,7 +26,6 @@
 namespace octavo::report {
 namespace {
 
-using checkpoint::Checkpoint;
 using checkpoint::TensorRef;
 
 constexpr int64_t kBandBytes = int64_t{4} << 20;
