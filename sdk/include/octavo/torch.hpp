@@ -80,10 +80,6 @@ inline bool load_torch_for_cuda() {
   return loaded;
 }
 
-}  // namespace detail
-
-namespace detail {
-
 inline const c10::impl::DeviceGuardImplInterface& torch_cuda() {
   return *c10::impl::getDeviceGuardImpl(c10::DeviceType::CUDA);
 }
