@@ -20,6 +20,10 @@ uint64_t view_bytes(int64_t rows, int64_t cols, uint32_t dtype) {
 
 bool comes_whole(const PlannedLayer& layer) { return (layer.wants & OCTAVO_WANTS_WHOLE_LAYER) != 0; }
 
+bool is_prepared(const PlannedLayer& layer) {
+  return (layer.wants & (OCTAVO_WANTS_PREPARE | OCTAVO_WANTS_INPUTS)) != 0;
+}
+
 int64_t coded_rows(const PlannedLayer& layer, int64_t rows) {
   return layer.grid.basis == OCTAVO_BASIS_INCOHERENT ? layer.grid.rows : rows;
 }
@@ -61,8 +65,7 @@ int64_t tile_row_multiple(const PlannedLayer& layer) {
 
 int64_t tile_rows(const PlannedLayer& layer, const TileSizes& sizes) {
   const uint64_t row_bytes = static_cast<uint64_t>(layer.layer.cols) * octavo::bytes_of(layer.layer.dtype);
-  const bool is_prepared = (layer.wants & (OCTAVO_WANTS_PREPARE | OCTAVO_WANTS_INPUTS)) != 0;
-  const uint64_t tile_bytes = is_prepared ? sizes.tall : sizes.usual;
+  const uint64_t tile_bytes = is_prepared(layer) ? sizes.tall : sizes.usual;
   return tile_height(layer.layer.rows, row_bytes, tile_row_multiple(layer), comes_whole(layer), tile_bytes);
 }
 
@@ -79,9 +82,7 @@ TileOffsets merge_offsets(const PlannedMerge& merge, int64_t rows) {
   return at;
 }
 
-bool needs_admission(const PlannedLayer& layer) {
-  return (layer.wants & (OCTAVO_WANTS_WHOLE_LAYER | OCTAVO_WANTS_PREPARE | OCTAVO_WANTS_INPUTS)) != 0;
-}
+bool needs_admission(const PlannedLayer& layer) { return comes_whole(layer) || is_prepared(layer); }
 
 uint64_t tile_lease(const PlannedLayer& layer) {
   return comes_whole(layer) ? tile_offsets(layer, layer.layer.rows).block : 0;

@@ -30,6 +30,8 @@ int64_t tile_height(int64_t rows, uint64_t row_bytes, int64_t row_multiple, bool
 
 // True where the layer is one tile, whatever its size.
 bool comes_whole(const PlannedLayer& layer);
+// True where its optimizer makes something of the layer, or of its inputs, before the first tile.
+bool is_prepared(const PlannedLayer& layer);
 
 // Tiles of a layer begin at multiples of so many rows.
 int64_t tile_row_multiple(const PlannedLayer& layer);

@@ -30,7 +30,7 @@ LayerQueue::LayerQueue(const plan::Plan& plan, const std::vector<uint32_t>& orde
     Entry entry;
     entry.turn = order_.size();
     entry.bytes = plan::tile_lease(layer);
-    entry.wants_prepare = wants(layer, OCTAVO_WANTS_PREPARE | OCTAVO_WANTS_INPUTS);
+    entry.wants_prepare = plan::is_prepared(layer);
     entry.group = group_of(layer);
     prepares_ = prepares_ || entry.wants_prepare;
     order_.push_back(index);
