@@ -105,9 +105,11 @@ plan::Plan make_plan(const ConversionSources& sources, const checkpoint::Checkpo
   const std::vector<std::string> notes = sources.notes();
   plan.notes.insert(plan.notes.begin(), notes.begin(), notes.end());
   plan.warnings.insert(plan.warnings.begin(), sources.warnings().begin(), sources.warnings().end());
-  for (std::string& warning : loading_warnings(planned_file(plan, source)))
-    plan.warnings.push_back(std::move(warning));
   return plan;
+}
+
+std::vector<std::string> loading_warnings(const plan::Plan& plan, const checkpoint::Checkpoint& source) {
+  return loading_warnings(planned_file(plan, source));
 }
 
 }  // namespace octavo::cli

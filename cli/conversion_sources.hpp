@@ -56,8 +56,12 @@ class ConversionSources {
   std::vector<std::string> warnings_;
 };
 
-// The plan, with the notes of the sources, and a warning where programs do not load what it makes.
+// The plan, with the notes and warnings of the sources.
 plan::Plan make_plan(const ConversionSources& sources, const checkpoint::Checkpoint& source, Session& session,
                      const plan::Unfit* unfit = nullptr);
+
+// Where programs do not load what the plan makes. Throws Error io or bad_input if a marker of the source
+// cannot be read.
+std::vector<std::string> loading_warnings(const plan::Plan& plan, const checkpoint::Checkpoint& source);
 
 }  // namespace octavo::cli

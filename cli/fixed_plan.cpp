@@ -84,6 +84,7 @@ class PlanFixer {
       if (!conversion_.settings.fragile.empty()) plan = without_fragile(std::move(plan));
     }
     find_smooth_factors(plan);
+    for (std::string& warning : loading_warnings(plan, source_)) plan.warnings.push_back(std::move(warning));
     return plan;
   }
 

@@ -10,7 +10,9 @@
 #include "table.hpp"
 
 #include <algorithm>
+#include <future>
 #include <optional>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -42,6 +44,18 @@ std::optional<Error> refusal_of_output(const Conversion& conversion, const Conve
   return error;
 }
 
+// The output, and the warnings of the programs that would load it: two walks over everything that is planned,
+// one beside the other.
+run::Output judged_output(const Conversion& conversion, plan::Plan& plan,
+                          const checkpoint::Checkpoint& source) {
+  std::future<std::vector<std::string>> warnings =
+      std::async(std::launch::async | std::launch::deferred,
+                 [&] { return loading_warnings(std::as_const(plan), source); });
+  run::Output output = output_of(conversion, plan);
+  for (std::string& warning : warnings.get()) plan.warnings.push_back(std::move(warning));
+  return output;
+}
+
 }  // namespace
 
 int show_plan(Conversion conversion, bool checks_output, const Arguments& arguments, Terminal& terminal) {
@@ -49,9 +63,9 @@ int show_plan(Conversion conversion, bool checks_output, const Arguments& argume
   complete_conversion(conversion, arguments, session);
   const checkpoint::Checkpoint source = checkpoint::Checkpoint::open(conversion.input);
   const ConversionSources sources(conversion, source, session);
-  const plan::Plan plan = make_plan(sources, source, session);
+  plan::Plan plan = make_plan(sources, source, session);
+  const run::Output output = judged_output(conversion, plan, source);
   for (const std::string& warning : plan.warnings) Session::note(warning);
-  const run::Output output = output_of(conversion, plan);
   std::optional<Error> refusal = plan::refusal_of(plan);
   // A size that not even the smallest output keeps is known from the headers.
   if (!refusal) {

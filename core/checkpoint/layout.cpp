@@ -27,6 +27,7 @@ void check_names(const std::vector<OutputTensor>& tensors) {
     throw Error(ErrorCode::unsupported,
                 fmt::format("[layout] {} tensors, the limit is {}", tensors.size(), kMaxTensors));
   std::unordered_set<std::string_view> seen;
+  seen.reserve(tensors.size());
   for (const OutputTensor& tensor : tensors) {
     if (tensor.name.size() > kMaxNameBytes)
       refuse(ErrorCode::unsupported, tensor.name,
@@ -59,7 +60,8 @@ uint64_t place(std::vector<OutputTensor>& tensors, std::vector<PlacedTensor>& pl
       refuse(ErrorCode::unsupported, tensor.name,
              fmt::format("{} [{}] has no size in whole bytes that fits 64 bits", name(tensor.dtype),
                          fmt::join(tensor.shape, ", ")));
-    placed.push_back({std::move(tensor), end, *bytes});
+    const auto index = static_cast<size_t>(ordered - tensors.data());
+    placed.push_back({std::move(tensor), index, end, *bytes});
     end = *next;
   }
   return end;

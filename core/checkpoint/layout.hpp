@@ -21,6 +21,7 @@ struct OutputTensor {
 
 struct PlacedTensor {
   OutputTensor tensor;
+  size_t index = 0;     // in the list that was laid out
   uint64_t offset = 0;  // of its first byte in the file
   uint64_t bytes = 0;
 };

@@ -15,6 +15,7 @@ namespace {
 
 struct Group {
   std::vector<OutputTensor> tensors;
+  std::vector<size_t> indices;  // of them, in the list that was given
   uint64_t data_bytes = 0;
   uint64_t header_bytes = 0;  // an upper bound of what its entries take in a header
 };
@@ -36,7 +37,8 @@ uint64_t frame_bound(const std::map<std::string, std::string>& metadata) {
 std::vector<Group> grouped(std::vector<GroupedTensor> tensors) {
   std::vector<Group> groups;
   std::unordered_map<std::string, size_t> place;
-  for (GroupedTensor& entry : tensors) {
+  for (size_t i = 0; i < tensors.size(); ++i) {
+    GroupedTensor& entry = tensors[i];
     size_t index = groups.size();
     if (!entry.group.empty()) index = place.emplace(entry.group, index).first->second;
     if (index == groups.size()) groups.emplace_back();
@@ -45,6 +47,7 @@ std::vector<Group> grouped(std::vector<GroupedTensor> tensors) {
     group.data_bytes += byte_count(entry.tensor.dtype, entry.tensor.shape).value_or(0);
     group.header_bytes += entry_bound(entry.tensor);
     group.tensors.push_back(std::move(entry.tensor));
+    group.indices.push_back(i);
   }
   return groups;
 }
@@ -127,9 +130,13 @@ ShardSet lay_out_shards(const std::map<std::string, std::string>& metadata,
   for (size_t i = 0; i < cuts.size(); ++i) {
     const size_t end = i + 1 < cuts.size() ? cuts[i + 1] : groups.size();
     std::vector<OutputTensor> members;
-    for (size_t g = cuts[i]; g < end; ++g)
+    std::vector<size_t> indices;
+    for (size_t g = cuts[i]; g < end; ++g) {
       for (OutputTensor& tensor : groups[g].tensors) members.push_back(std::move(tensor));
-    set.layouts.push_back(lay_out(metadata, std::move(members)));
+      indices.insert(indices.end(), groups[g].indices.begin(), groups[g].indices.end());
+    }
+    Layout& layout = set.layouts.emplace_back(lay_out(metadata, std::move(members)));
+    for (PlacedTensor& placed : layout.tensors) placed.index = indices[placed.index];
     set.names.push_back(fmt::format("{}-{:05}-of-{:05}.safetensors", stem, i + 1, cuts.size()));
   }
   set.index_name = stem + ".safetensors.index.json";

@@ -48,6 +48,7 @@ class Planner {
     plan_.warnings.insert(plan_.warnings.end(), rules_.warnings().begin(), rules_.warnings().end());
     keep_unfit_stored_layers();
     find_folds();
+    make_room();
     for (size_t i = 0; i < source_.tensors().size(); ++i) place(i);
     correct_biases();
     if (calibration_ != nullptr) {
@@ -63,6 +64,14 @@ class Planner {
   }
 
  private:
+  // Most files become about twice as many tensors: codes, scales and a marker for a weight.
+  void make_room() {
+    const size_t tensors = source_.tensors().size();
+    plan_.tensors.reserve(tensors);
+    plan_.outputs.reserve(2 * tensors);
+    plan_.groups.reserve(2 * tensors);
+  }
+
   void place(size_t index) {
     const checkpoint::TensorRef& tensor = source_.tensors()[index];
     PlannedTensor planned{&tensor, decide(index), "", "", 0};

@@ -1,6 +1,5 @@
 #include "run/output.hpp"
 
-#include <unordered_map>
 #include <utility>
 
 namespace octavo::run {
@@ -19,19 +18,16 @@ Output::Output(const plan::Plan& plan, std::filesystem::path path, const checkpo
     layouts.push_back(&layout_);
     file_bytes_ = layout_.file_bytes;
   }
-  place(plan, layouts);
+  place(plan.outputs.size(), layouts);
 }
 
-void Output::place(const plan::Plan& plan, const std::vector<const checkpoint::Layout*>& layouts) {
-  std::unordered_map<std::string_view, size_t> index;
-  for (size_t i = 0; i < plan.outputs.size(); ++i) index.emplace(plan.outputs[i].name, i);
-  places_.resize(plan.outputs.size());
-  offsets_.resize(plan.outputs.size());
+void Output::place(size_t outputs, const std::vector<const checkpoint::Layout*>& layouts) {
+  places_.resize(outputs);
+  offsets_.resize(outputs);
   for (uint32_t file = 0; file < layouts.size(); ++file) {
     for (const checkpoint::PlacedTensor& placed : layouts[file]->tensors) {
-      const size_t output = index.at(placed.tensor.name);
-      places_[output] = {file, placed.offset};
-      offsets_[output] = placed.offset;
+      places_[placed.index] = {file, placed.offset};
+      offsets_[placed.index] = placed.offset;
     }
   }
 }

@@ -43,7 +43,7 @@ class Output {
     uint32_t file = 0;
     uint64_t offset = 0;
   };
-  void place(const plan::Plan& plan, const std::vector<const checkpoint::Layout*>& layouts);
+  void place(size_t outputs, const std::vector<const checkpoint::Layout*>& layouts);
 
   std::filesystem::path path_;
   checkpoint::Layout layout_;    // of one file

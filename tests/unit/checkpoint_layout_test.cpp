@@ -32,6 +32,7 @@ BOOST_AUTO_TEST_CASE(header_bytes_are_those_of_the_reference_writer) {
   BOOST_TEST(layout.file_bytes == 8U + 392U + 49U);
   BOOST_REQUIRE(layout.tensors.size() == 6U);
   BOOST_TEST(layout.tensors[4].tensor.name == "w");
+  BOOST_TEST(layout.tensors[4].index == 1U);
   BOOST_TEST(layout.tensors[4].offset == 400U + 14U);
   BOOST_TEST(layout.tensors[4].bytes == 6U);
   BOOST_TEST(layout.find("w.comfy_quant")->offset == 400U + 20U);

@@ -39,6 +39,18 @@ BOOST_AUTO_TEST_CASE(a_number_of_files_gives_equal_shares_and_keeps_layers_toget
   BOOST_TEST(set.layouts[2].find("lone") != nullptr);
 }
 
+BOOST_AUTO_TEST_CASE(every_tensor_knows_its_place_in_the_list) {
+  const std::vector<GroupedTensor> all = layers();
+  size_t placed_tensors = 0;
+  for (const Layout& layout : lay_out_shards({}, layers(), {.count = 3}).layouts) {
+    for (const PlacedTensor& placed : layout.tensors) {
+      BOOST_TEST(placed.tensor.name == all.at(placed.index).tensor.name);
+      ++placed_tensors;
+    }
+  }
+  BOOST_TEST(placed_tensors == all.size());
+}
+
 BOOST_AUTO_TEST_CASE(the_index_names_the_file_of_every_tensor) {
   const ShardSet set = lay_out_shards({}, layers(), {.count = 2});
   BOOST_TEST(set.index_name == "model.safetensors.index.json");
