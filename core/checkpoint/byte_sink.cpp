@@ -1,5 +1,5 @@
-// The mapping: one background thread allocates the file in pieces of 32 MiB, from the start to the end, and
-// publishes a watermark. A write below the watermark is a copy into pages that exist, after which the touched
+// The mapping: one background thread allocates the file in pieces, from the start to the end, and publishes a
+// watermark. A write below the watermark is a copy into pages that exist, after which the touched
 // pages are dropped from this process (not from the file), so that the output never counts as its memory. A
 // write above the watermark waits; a small one (a scale, a marker at the end of the file) is written with
 // pwrite instead, which creates its own pages, so that it does not wait for everything before it.
@@ -30,7 +30,8 @@
 namespace octavo::checkpoint {
 namespace {
 
-constexpr uint64_t kReservePiece = uint64_t{32} << 20;
+// While a piece is allocated nobody else may write to the file: less than a millisecond.
+constexpr uint64_t kReservePiece = uint64_t{4} << 20;
 constexpr size_t kSmallWrite = size_t{256} << 10;
 
 class PositionedSink : public ByteSink {
