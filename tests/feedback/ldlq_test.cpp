@@ -75,11 +75,13 @@ const octavo_scale_level kLevels[] = {scale_level(OCTAVO_PER_ROW), scale_level(O
 BOOST_AUTO_TEST_SUITE(ldlq)
 
 BOOST_DATA_TEST_CASE(codes_are_those_of_the_definition_in_f64,
-                     boost::unit_test::data::xrange(3) * boost::unit_test::data::make({1, 7, 32, 128}), level,
-                     block) {
+                     boost::unit_test::data::xrange(3) *
+                         (boost::unit_test::data::make({1, 7, 32, 128, 7, 32}) ^
+                          boost::unit_test::data::make({1, 7, 32, 128, 21, 64})),
+                     level, block, group) {
   ReferenceLane host;
   Problem problem(kLevels[level]);
-  feedback::round_with_feedback(host.lane, problem.band(), problem.triangle(), block);
+  feedback::round_with_feedback(host.lane, problem.band(), problem.triangle(), block, group);
   int compared = 0;
   for (std::int64_t r = 0; r < kRows; ++r) {
     const LdlqRow expected = ldlq_row(problem.row_of_weight(r), problem.row_of_scales(r), problem.ldl.lower);

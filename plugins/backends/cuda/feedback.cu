@@ -6,6 +6,7 @@
 // threads.
 #include "codes.cuh"
 #include "feedback.hpp"
+#include "nearest.cuh"
 #include "reduce.cuh"
 #include "status.hpp"
 
@@ -143,31 +144,6 @@ __device__ inline Scale scale_with_inverse(float value) {
   return {value, is_usual ? __frcp_rn(value) : 0.0f};
 }
 
-__device__ __noinline__ float other_code(const CodePlan& plan, float f, float scale) {
-  return scale > 0.0f ? nearest_code(plan, __fdiv_rn(f, scale)) : 0.0f;
-}
-
-// The quotient is corrected once (nearest.cuh), which is as good as the division but in the last place.
-__device__ inline float code_of(const CodePlan& plan, float f, const Scale& scale) {
-  if (scale.inverse == 0.0f || !is_integer(plan)) return other_code(plan, f, scale.value);
-  const float limit = 1e6f;  // beyond all codes; keeps the rest finite
-  const float t = fminf(fmaxf(__fmul_rn(f, scale.inverse), -limit), limit);
-  const float rest = __fmaf_rn(-t, scale.value, f);
-  return fminf(fmaxf(rintf(__fmaf_rn(rest, scale.inverse, t)), plan.lowest), plan.highest);
-}
-
-// sums[c] += residual x factor[c] for the first `kCount` columns of a strip.
-template <int kCount>
-__device__ inline void add_row(const float* __restrict__ factor, float residual, float (&sums)[kStrip]) {
-#pragma unroll
-  for (int c = 0; c < kCount; c += 4) {
-    const float4 factors = *reinterpret_cast<const float4*>(factor + c);
-    const float four[4] = {factors.x, factors.y, factors.z, factors.w};
-#pragma unroll
-    for (int i = 0; i < 4 && c + i < kCount; ++i) sums[c + i] = __fmaf_rn(residual, four[i], sums[c + i]);
-  }
-}
-
 struct Scales {
   const float* row;  // of this thread's row
   std::int64_t col_begin;
@@ -179,52 +155,143 @@ struct Scales {
   }
 };
 
-// Rounds columns kColumn .. 0 of the strip that begins at `column`.
-template <int kColumn>
-__device__ inline void round_columns(const FeedbackJob& job, const Scales& scales, Scale scale, int column,
-                                     const float* __restrict__ factor, int factor_stride,
-                                     const float* __restrict__ pivots, float* __restrict__ work,
-                                     float* __restrict__ source, float (&sums)[kStrip], float& metric) {
-  if (column + kColumn < job.source.cols) {
-    if (!scales.one_column) scale = scales.at(column + kColumn);
-    const float code = code_of(job.code, sums[kColumn], scale);
-    const float stored = __fmul_rn(code, scale.value), left = __fsub_rn(sums[kColumn], stored);
-    const float residual = __fsub_rn(source[column + kColumn], stored);
-    metric = __fmaf_rn(__fmul_rn(pivots[column + kColumn], left), left, metric);
-    source[column + kColumn] = code;
-    work[column + kColumn] = residual;
-    add_row<kColumn>(factor + (column + kColumn) * factor_stride + column, residual, sums);
+__device__ inline Scales scales_of(const FeedbackJob& job, std::int64_t row) {
+  return {job.scales + (job.row_begin + row) / job.block_rows * job.scales_stride, job.col_begin,
+          job.block_cols, job.one_column};
+}
+
+// f / s, corrected once (nearest.cuh), which is as good as the division but in the last place.
+__device__ inline float quotient_by(const Scale& scale, float f) {
+  const float limit = 1e6f;  // beyond all codes; keeps the rest finite
+  const float t = fminf(fmaxf(__fmul_rn(f, scale.inverse), -limit), limit);
+  return __fmaf_rn(__fmaf_rn(-t, scale.value, f), scale.inverse, t);
+}
+
+__device__ __noinline__ float other_code(const CodePlan& plan, float f, float scale) {
+  return scale > 0.0f ? nearest_code(plan, __fdiv_rn(f, scale)) : 0.0f;
+}
+
+__device__ inline float code_of(const CodePlan& plan, float f, const Scale& scale) {
+  if (scale.inverse == 0.0f || !is_integer(plan)) return other_code(plan, f, scale.value);
+  return fminf(fmaxf(rintf(quotient_by(scale, f)), plan.lowest), plan.highest);
+}
+
+// How a row's columns are rounded: any of a block that may end within a strip.
+struct AnyCode {
+  const CodePlan& plan;
+  Scales scales;
+  Scale scale;  // where there is one for all columns
+  int cols;
+
+  __device__ AnyCode(const FeedbackJob& job, const Scales& row)
+      : plan(job.code),
+        scales(row),
+        scale(row.one_column ? row.at(0) : Scale{}),
+        cols(static_cast<int>(job.source.cols)) {}
+  __device__ bool has(int column) const { return column < cols; }
+  __device__ Scale scale_of(int column) const { return scales.one_column ? scale : scales.at(column); }
+  __device__ float code(float f, const Scale& by) const { return code_of(plan, f, by); }
+};
+
+// Integers with one usual scale, in a block of whole strips.
+struct RowCode {
+  float lowest, highest;
+  Scale scale;
+
+  __device__ static constexpr bool has(int) { return true; }
+  __device__ Scale scale_of(int) const { return scale; }
+  __device__ float code(float f, const Scale& by) const {
+    const float shifted = __fadd_rn(quotient_by(by, f), kRoundingShift);
+    return fminf(fmaxf(__fadd_rn(shifted, -kRoundingShift), lowest), highest);
   }
-  if constexpr (kColumn > 0) {
-    round_columns<kColumn - 1>(job, scales, scale, column, factor, factor_stride, pivots, work, source, sums,
-                               metric);
+};
+
+__device__ inline void unpack(const float4& four, float* values) {
+  values[0] = four.x, values[1] = four.y, values[2] = four.z, values[3] = four.w;
+}
+
+// sums[c] += residual x factor[c] for the first `count` columns of a strip.
+__device__ inline void add_row(const float* __restrict__ factor, float residual, float (&sums)[kStrip],
+                               int count = kStrip) {
+#pragma unroll
+  for (int c = 0; c < kStrip; c += 4) {
+    if (c >= count) break;
+    float four[4];
+    unpack(*reinterpret_cast<const float4*>(factor + c), four);
+#pragma unroll
+    for (int i = 0; i < 4; ++i) {
+      if (c + i < count) sums[c + i] = __fmaf_rn(residual, four[i], sums[c + i]);
+    }
+  }
+}
+
+// A row of the block in shared memory.
+struct RowPlace {
+  const float* __restrict__ factor;  // of the block
+  int factor_stride;
+  const float* __restrict__ pivots;
+  float* __restrict__ work;
+  float* __restrict__ source;
+};
+
+// Rounds the strip that begins at `column`, from its last column to its first. What loops over columns is
+// unrolled, so that every count is a constant and the sums stay in registers.
+template <typename Rounder>
+__device__ inline void round_strip(const Rounder& rounder, const RowPlace& at, int column,
+                                   float (&sums)[kStrip], float& metric) {
+#pragma unroll
+  for (int quad = kStrip - 4; quad >= 0; quad -= 4) {
+    float source[4], pivots[4], codes[4] = {}, residuals[4] = {};
+    unpack(*reinterpret_cast<const float4*>(at.source + column + quad), source);
+    unpack(*reinterpret_cast<const float4*>(at.pivots + column + quad), pivots);
+#pragma unroll
+    for (int i = 3; i >= 0; --i) {
+      const int c = quad + i;
+      if (!rounder.has(column + c)) continue;
+      const Scale scale = rounder.scale_of(column + c);
+      codes[i] = rounder.code(sums[c], scale);
+      const float stored = __fmul_rn(codes[i], scale.value), left = __fsub_rn(sums[c], stored);
+      residuals[i] = __fsub_rn(source[i], stored);
+      metric = __fmaf_rn(__fmul_rn(pivots[i], left), left, metric);
+      add_row(at.factor + (column + c) * at.factor_stride + column, residuals[i], sums, c);
+    }
+    *reinterpret_cast<float4*>(at.source + column + quad) =
+        make_float4(codes[0], codes[1], codes[2], codes[3]);
+    *reinterpret_cast<float4*>(at.work + column + quad) =
+        make_float4(residuals[0], residuals[1], residuals[2], residuals[3]);
   }
 }
 
 // One row of the block, from its last column to its first. Returns the metric of what it leaves.
-__device__ inline float round_row(const FeedbackJob& job, const Scales& scales, int cols,
-                                  const float* __restrict__ factor, int factor_stride,
-                                  const float* __restrict__ pivots, float* __restrict__ work,
-                                  float* __restrict__ source) {
-  const Scale scale = scales.one_column ? scales.at(0) : Scale{};
+template <typename Rounder>
+__device__ inline float round_row(const Rounder& rounder, int cols, const RowPlace& at) {
   float metric = 0.0f;
   for (int column = (cols - 1) / kStrip * kStrip; column >= 0; column -= kStrip) {
     float sums[kStrip];
 #pragma unroll
-    for (int c = 0; c < kStrip; c += 4) {
-      const float4 four = *reinterpret_cast<const float4*>(work + column + c);
-      sums[c] = four.x, sums[c + 1] = four.y, sums[c + 2] = four.z, sums[c + 3] = four.w;
+    for (int c = 0; c < kStrip; c += 4)
+      unpack(*reinterpret_cast<const float4*>(at.work + column + c), sums + c);
+    for (int done = (cols - 1) / 4 * 4; done >= column + kStrip; done -= 4) {
+      float residuals[4];
+      unpack(*reinterpret_cast<const float4*>(at.work + done), residuals);
+#pragma unroll
+      for (int i = 3; i >= 0; --i) {
+        if (rounder.has(done + i))
+          add_row(at.factor + (done + i) * at.factor_stride + column, residuals[i], sums);
+      }
     }
-#pragma unroll 2
-    for (int i = cols - 1; i >= column + kStrip; --i)
-      add_row<kStrip>(factor + i * factor_stride + column, work[i], sums);
-    round_columns<kStrip - 1>(job, scales, scale, column, factor, factor_stride, pivots, work, source, sums,
-                              metric);
+    round_strip(rounder, at, column, sums, metric);
   }
   return metric;
 }
 
-template <bool kFactorInShared>
+__device__ __noinline__ float round_any_row(const FeedbackJob& job, const Scales& scales, int cols,
+                                            const RowPlace& at) {
+  return round_row(AnyCode(job, scales), cols, at);
+}
+
+// kByRows: as RowCode has it, but for rows whose scale is not usual.
+template <bool kFactorInShared, bool kByRows>
 __global__ void __launch_bounds__(kThreads)
     round_block_kernel(const __grid_constant__ FeedbackJob job, const int rows_each) {
   extern __shared__ float4 memory[];
@@ -241,12 +308,14 @@ __global__ void __launch_bounds__(kThreads)
   __syncthreads();
   const int row = static_cast<int>(threadIdx.x);
   if (row < block.rows) {
-    const Scales scales{job.scales + (job.row_begin + first_row + row) / job.block_rows * job.scales_stride,
-                        job.col_begin, job.block_cols, job.one_column};
-    const float* const factor = kFactorInShared ? stage.factor : static_cast<const float*>(job.factor.data);
-    const int stride = kFactorInShared ? kFeedbackColumns : static_cast<int>(job.factor.stride);
-    const float metric = round_row(job, scales, block.cols, factor, stride, stage.pivots,
-                                   stage.work + row * kRowStride, stage.source + row * kRowStride);
+    const Scales scales = scales_of(job, first_row + row);
+    const RowPlace at{kFactorInShared ? stage.factor : static_cast<const float*>(job.factor.data),
+                      kFactorInShared ? kFeedbackColumns : static_cast<int>(job.factor.stride), stage.pivots,
+                      stage.work + row * kRowStride, stage.source + row * kRowStride};
+    const Scale scale = kByRows ? scales.at(0) : Scale{};
+    const float metric = scale.inverse != 0.0f
+                             ? round_row(RowCode{job.code.lowest, job.code.highest, scale}, block.cols, at)
+                             : round_any_row(job, scales, block.cols, at);
     if (job.pivots != nullptr) job.metric[(first_row + row) * job.metric_stride] += double{metric};
   }
   __syncthreads();
@@ -260,8 +329,7 @@ __global__ void __launch_bounds__(kThreads) round_alone_kernel(const __grid_cons
     return static_cast<float*>(view.data) + row * view.stride;
   };
   for (std::int64_t row = blockIdx.x; row < job.source.rows; row += gridDim.x) {
-    const Scales scales{job.scales + (job.row_begin + row) / job.block_rows * job.scales_stride,
-                        job.col_begin, job.block_cols, job.one_column};
+    const Scales scales = scales_of(job, row);
     const Scale one = scales.one_column ? scales.at(0) : Scale{};
     const float* source = column_of(job.source, row);
     const float* fed = job.fed.data != nullptr ? column_of(job.fed, row) : nullptr;
@@ -319,9 +387,9 @@ __global__ void add_feedback_kernel(const View fed, const View residual, const V
 
 namespace {
 
-template <bool kFactorInShared>
+template <bool kFactorInShared, bool kByRows>
 void launch_block(const Launch& launch, const FeedbackJob& job, int rows, std::size_t shared) {
-  const auto kernel = round_block_kernel<kFactorInShared>;
+  const auto kernel = round_block_kernel<kFactorInShared, kByRows>;
   launch.residency.blocks(reinterpret_cast<const void*>(kernel), kThreads,
                           shared);  // lifts the kernel's limit
   const auto blocks = static_cast<unsigned>((job.source.rows + rows - 1) / rows);
@@ -352,8 +420,12 @@ void round_block(const Launch& launch, const FeedbackJob& job) {
   const std::size_t factor = fits ? kFactorBytes : 0;
   while (rows > 32 && rows_bytes(rows) + factor > limit) rows -= 32;
   const std::size_t shared = rows_bytes(rows) + factor;
-  fits ? launch_block<true>(launch, job, static_cast<int>(rows), shared)
-       : launch_block<false>(launch, job, static_cast<int>(rows), shared);
+  const bool by_rows =
+      fits && job.one_column && job.source.cols % kStrip == 0 && job.code.code == OCTAVO_CODE_INTEGER;
+  const auto launch_it = by_rows ? launch_block<true, true>
+                         : fits  ? launch_block<true, false>
+                                 : launch_block<false, false>;
+  launch_it(launch, job, static_cast<int>(rows), shared);
 }
 
 void add_feedback(const Launch& launch, const View& fed, const View& residual, const View& factor,

@@ -21,6 +21,12 @@ void multiply(octavo_lane& lane, const octavo_tensor& a, const octavo_tensor& b,
   issue(lane, &octavo_operations::matmul, &matmul);
 }
 
+void multiply_add(octavo_lane& lane, const octavo_tensor& a, const octavo_tensor& b, octavo_tensor target) {
+  octavo_matmul matmul = product(lane, a, b, target);
+  matmul.accumulate = 1;
+  issue(lane, &octavo_operations::matmul, &matmul);
+}
+
 void multiply_transposed(octavo_lane& lane, const octavo_tensor& a, const octavo_tensor& b,
                          octavo_tensor target) {
   octavo_matmul matmul = product(lane, a, b, target);

@@ -11,6 +11,9 @@ namespace octavo::feedback {
 // (0.01 dB of the result).
 void multiply(octavo_lane& lane, const octavo_tensor& a, const octavo_tensor& b, octavo_tensor target);
 
+// target += a b, likewise.
+void multiply_add(octavo_lane& lane, const octavo_tensor& a, const octavo_tensor& b, octavo_tensor target);
+
 // target = a b^T in f32.
 void multiply_transposed(octavo_lane& lane, const octavo_tensor& a, const octavo_tensor& b,
                          octavo_tensor target);

@@ -20,30 +20,65 @@ octavo_feedback columns_of(const Band& band, std::int64_t begin, std::int64_t wi
   return made;
 }
 
+// Columns [begin, end), and what is fed to them.
+struct Group {
+  std::int64_t begin, end;
+  std::int64_t right;  // columns right of it, which are done
+  octavo_tensor fed;   // [rows, end - begin]
+};
+
+void feed_from_the_right(octavo_lane& lane, const Band& band, const Triangle& triangle, const Group& group) {
+  if (group.right == 0) return;
+  multiply(lane, cols_of(band.residual, group.end, group.right),
+           part_of(triangle.lower, group.end, group.right, group.begin, group.end - group.begin), group.fed);
+}
+
+// Columns [begin, end) of the group; those right of them are done.
+void round_block(octavo_lane& lane, const Band& band, const Triangle& triangle, const Group& group,
+                 std::int64_t begin, std::int64_t end, RowMetric& metric) {
+  const std::int64_t width = end - begin, done = group.end - end;
+  octavo_feedback feedback = columns_of(band, begin, width);
+  feedback.factor = part_of(triangle.lower, begin, width, begin, width);
+  feedback.pivots = metric.pivots(begin, width);
+  feedback.metric = metric.view();
+  if (group.right + done > 0) feedback.fed = cols_of(group.fed, begin - group.begin, width);
+  if (done > 0) {
+    const auto feed = group.right > 0 ? multiply_add : multiply;
+    feed(lane, cols_of(band.residual, end, done), part_of(triangle.lower, end, done, begin, width),
+         feedback.fed);
+  }
+  issue(lane, &octavo_operations::round_feedback, static_cast<const octavo_feedback*>(&feedback));
+}
+
 }  // namespace
 
 RowMetric round_with_feedback(octavo_lane& lane, const Band& band, const Triangle& triangle,
-                              std::int64_t block) {
+                              std::int64_t block, std::int64_t group) {
   const std::int64_t rows = band.weight.shape[0], cols = band.weight.shape[1];
   RowMetric metric(lane, rows, triangle.pivots);
-  LaneMatrix fed(lane, OCTAVO_F32, rows, std::min(block, cols));
-  for (std::int64_t end = cols; end > 0;) {
-    check_cancelled(lane);
-    const std::int64_t width = (end - 1) % block + 1;  // only the rightmost block may be narrower
-    const std::int64_t begin = end - width, right = cols - end;
-    octavo_feedback feedback = columns_of(band, begin, width);
-    feedback.factor = part_of(triangle.lower, begin, width, begin, width);
-    feedback.pivots = metric.pivots(begin, width);
-    feedback.metric = metric.view();
-    if (right > 0) {
-      feedback.fed = cols_of(fed.view(), 0, width);
-      multiply(lane, cols_of(band.residual, end, right), part_of(triangle.lower, end, right, begin, width),
-               feedback.fed);
+  LaneMatrix fed(lane, OCTAVO_F32, rows, std::min(group, cols));
+  for (std::int64_t group_end = cols; group_end > 0;) {
+    // Only the rightmost group may be narrower, and in it the rightmost block.
+    const std::int64_t group_begin = (group_end - 1) / group * group;
+    const Group columns{group_begin, group_end, cols - group_end,
+                        cols_of(fed.view(), 0, group_end - group_begin)};
+    feed_from_the_right(lane, band, triangle, columns);
+    for (std::int64_t end = group_end; end > group_begin;) {
+      check_cancelled(lane);
+      const std::int64_t begin = (end - 1) / block * block;
+      round_block(lane, band, triangle, columns, begin, end, metric);
+      end = begin;
     }
-    issue(lane, &octavo_operations::round_feedback, static_cast<const octavo_feedback*>(&feedback));
-    end = begin;
+    group_end = group_begin;
   }
   return metric;
+}
+
+RowMetric round_with_feedback(octavo_lane& lane, const Band& band, const Triangle& triangle,
+                              std::int64_t block) {
+  constexpr std::int64_t kGroupOnDevice = 512;
+  const std::int64_t blocks = on_device(lane) ? std::max<std::int64_t>(kGroupOnDevice / block, 1) : 1;
+  return round_with_feedback(lane, band, triangle, block, blocks * block);
 }
 
 void round_to_nearest(octavo_lane& lane, const Band& band) {

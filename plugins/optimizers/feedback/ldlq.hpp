@@ -25,7 +25,13 @@ struct Band {
   octavo_tensor residual;  // written: f32 [rows, cols], weight - stored
 };
 
-// Writes codes and residual. The metric of what it leaves comes with it at little cost.
+// Writes codes and residual. The metric of what it leaves comes with it at little cost. `group`: columns that
+// take what is right of them from one product, in which what its blocks feed to one another comes by small
+// ones; a multiple of the block.
+RowMetric round_with_feedback(octavo_lane& lane, const Band& band, const Triangle& triangle,
+                              std::int64_t block, std::int64_t group);
+
+// The same with the group that serves the lane: a device is better served by wide products.
 RowMetric round_with_feedback(octavo_lane& lane, const Band& band, const Triangle& triangle,
                               std::int64_t block);
 
