@@ -6,7 +6,7 @@
 
 Prints the best of some rounds, in seconds of wall clock and of processor time, less those of a nearest conversion of
 the same file. That of one layer holds what a process spends once (on a GPU mostly the loading of LibTorch); with
---layers N, the second figure is what each further layer costs. Needs NumPy.
+--layers N, the second figure is what each of N further layers costs. Needs NumPy.
 """
 
 import argparse
@@ -58,7 +58,7 @@ def main():
     with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
         target = Path(folder) / "out.safetensors"
         sources = {}
-        for layers in sorted({1, arguments.layers}):
+        for layers in sorted({1, arguments.layers, 2 * arguments.layers}) if arguments.layers > 1 else [1]:
             sources[layers] = Path(folder) / f"{layers}.safetensors"
             make_layers(sources[layers], layers, rows, cols)
 
@@ -77,7 +77,7 @@ def main():
                 beyond[layers] = wall - nearest[layers][0], cpu - nearest[layers][1]
             print(f"{optimizer:<9} {beyond[1][0]:6.3f} s, {beyond[1][1]:6.3f} s of processor beyond nearest; {layer['note']}")
             if arguments.layers > 1:
-                further = (beyond[arguments.layers][0] - beyond[1][0]) / (arguments.layers - 1)
+                further = (beyond[2 * arguments.layers][0] - beyond[arguments.layers][0]) / arguments.layers
                 print(f"{'':<9} {1000 * further:6.1f} ms beyond nearest for each further layer", flush=True)
 
 

@@ -69,7 +69,7 @@ class GpuEngine final : public StepEngine {
     distance_ = at::empty({rows, cols}, half);
     offset_ = at::zeros({rows, cols}, half);
     if (moments) {
-      mean_ = at::zeros({rows, cols}, options.dtype(at::kFloat));
+      mean_ = at::zeros({rows, cols}, half);
       square_ = at::zeros({rows, cols}, options.dtype(at::kFloat));
     }
     const std::int64_t capacity = std::min(cols, std::max(kLeastCapacity, cols / 4));
@@ -138,7 +138,7 @@ class GpuEngine final : public StepEngine {
               tile.largest_code(),
               halves(distance_),
               halves(offset_),
-              mean_.defined() ? mean_.data_ptr<float>() : nullptr,
+              mean_.defined() ? halves(mean_) : nullptr,
               square_.defined() ? square_.data_ptr<float>() : nullptr,
               halves(right_),
               left_squares_.data_ptr<float>(),
@@ -190,7 +190,7 @@ class GpuEngine final : public StepEngine {
   at::Tensor left_squares_, right_squares_;
   at::Tensor gradient_;                  // 16 bits [rows, cols]; the errors while measuring
   at::Tensor distance_, offset_;         // 16 bits [rows, cols]
-  at::Tensor mean_, square_;             // f32 [rows, cols], for rules with moments
+  at::Tensor mean_, square_;             // 16 bits and f32 [rows, cols], for rules with moments
   at::Tensor elements_, counts_, sums_;  // of the batch: lists; [2, rows]: linear and error
   at::Tensor image_;                     // 16 bits [rows, q]: D V (E V while measuring)
   at::Tensor change_;                    // f32 [q, q]: U^T D V

@@ -1,6 +1,7 @@
-// A block of threads takes a row. What is touched for every element of a layer is kept in 16 bits where that
-// serves: the gradient, the distance to the code and the offset only decide which steps are proposed. What a
-// batch of steps does is computed from the weights in f32, and summed in f64 and in fixed order.
+// A block of threads takes a row, a warp where every element is touched. What is touched for every element of
+// a layer is kept in 16 bits where that serves: the gradient, the distance to the code and the offset only
+// decide which steps are proposed. What a batch of steps does is computed from the weights in f32, and summed
+// in f64 and in fixed order.
 #include "gpu_steps.hpp"
 
 #include <cuda_fp16.h>
@@ -15,6 +16,7 @@ constexpr int kMostPairs = 16;  // pairs of directions that a thread sums: width
 constexpr float kOffsetLimit = 1.5f;
 constexpr float kLeastScale = 1e-12f;
 constexpr float kLeastSize = 1e-30f;
+constexpr float kLeastSquare = 1e-37f;
 
 // In every thread the sum over the block. `room`: kWarps + 1 values.
 template <typename T>
@@ -126,115 +128,170 @@ __global__ void __launch_bounds__(kThreads) residual_rows(Layer layer, std::uint
   if (threadIdx.x == 0) sums[row] = sum;
 }
 
+__device__ float next_mean(const Direction& direction, float mean, float unit) {
+  return direction.beta1 * mean + (1 - direction.beta1) * unit;
+}
+
+// What a thread knows of kVector neighbours of a row while their weights are moved.
+template <bool kMoments>
+struct Moved {
+  Neighbours<std::uint16_t> gradients, distances, offsets;
+  Neighbours<float> right_squares, seconds;
+  Neighbours<std::uint16_t> means;
+  Neighbours<std::int8_t> codes;
+
+  __device__ void read(const Layer& layer, const Proposal& proposal, std::int64_t begin, std::int64_t col,
+                       bool aligned, int count) {
+    gradients.read(proposal.gradient + begin + col, aligned, count);
+    distances.read(layer.distance + begin + col, aligned, count);
+    offsets.read(layer.offset + begin + col, aligned, count);
+    codes.read(layer.codes + begin + col, aligned, count);
+    right_squares.read(layer.right_squares + col, aligned, count);
+    if constexpr (kMoments) {
+      means.read(layer.mean + begin + col, aligned, count);
+      seconds.read(layer.square + begin + col, aligned, count);
+    }
+  }
+  __device__ void write(const Layer& layer, std::int64_t begin, std::int64_t col, bool aligned,
+                        int count) const {
+    offsets.write(layer.offset + begin + col, aligned, count);
+    if constexpr (kMoments) {
+      means.write(layer.mean + begin + col, aligned, count);
+      seconds.write(layer.square + begin + col, aligned, count);
+    }
+  }
+  // Where the rule moves element i, for a gradient of `unit`. `by_means`: 1 / the size of the row's means.
+  __device__ float way(const Direction& direction, int i, float unit, float by_means) {
+    if constexpr (!kMoments) return unit;
+    const float mean = next_mean(direction, to_float(means.at[i]), unit);
+    means.at[i] = to_half(mean);
+    seconds.at[i] = direction.beta2 * seconds.at[i] + (1 - direction.beta2) * unit * unit;
+    if (direction.by_row_size) return mean * by_means;
+    const float square = fmaxf(seconds.at[i] * direction.square_factor, kLeastSquare);
+    return __fdividef(direction.factor * direction.mean_factor * mean,
+                      square * rsqrtf(square) + direction.epsilon);
+  }
+};
+
+// The columns of a row that the threads of a warp take: kVector neighbours each, as often as it takes.
+template <typename Body>
+__device__ void for_columns(const Layer& layer, Body body) {
+  for (std::int64_t first = 0; first < layer.cols; first += 32 * kVector) {
+    const std::int64_t col = first + threadIdx.x % 32 * kVector;
+    body(col,
+         static_cast<int>(max(min(static_cast<std::int64_t>(kVector), layer.cols - col), std::int64_t{0})));
+  }
+}
+
+__device__ float warp_sum(float value) {
+  for (int distance = 16; distance > 0; distance /= 2) value += __shfl_xor_sync(~0u, value, distance);
+  return value;
+}
+
+// How many of `count`s the lanes before this one have; `total` of the warp.
+__device__ int warp_scan(int count, int& total) {
+  int inclusive = count;
+  for (int distance = 1; distance < 32; distance *= 2) {
+    const int other = __shfl_up_sync(~0u, inclusive, distance);
+    if (threadIdx.x % 32 >= distance) inclusive += other;
+  }
+  total = __shfl_sync(~0u, inclusive, 31);
+  return inclusive - count;
+}
+
+// Of the steps chosen from element `first` on, a bit each, those in the share.
+__device__ unsigned in_share(const Proposal& proposal, std::int64_t first, unsigned chosen) {
+  if (proposal.share >= 1) return chosen;
+  unsigned left = chosen;
+  for (; chosen != 0; chosen &= chosen - 1) {
+    const int i = __ffs(chosen) - 1;
+    if (!in_share(first + i, proposal.iteration, proposal.share)) left &= ~(1u << i);
+  }
+  return left;
+}
+
+// A warp takes a row, so that nothing waits for anything but memory. kMoments: of the direction. kRowScales:
+// one scale, and one step, for all columns of a row.
+template <bool kMoments, bool kRowScales>
 __global__ void __launch_bounds__(kThreads)
     propose_rows(Layer layer, Direction direction, Proposal proposal, Batch batch) {
-  __shared__ float room[kWarps + 1];
-  __shared__ int places[kWarps + 1];
-  const std::int64_t row = blockIdx.x, begin = row * layer.cols;
+  const std::int64_t row = (std::int64_t{blockIdx.x} * kThreads + threadIdx.x) / 32, begin = row * layer.cols;
+  if (row >= layer.rows) return;
   const bool aligned = layer.cols % kVector == 0;
   const float root = sqrtf(static_cast<float>(layer.cols));
-
-  const auto per_thread = [&](auto body) {
-    for (std::int64_t first = 0; first < layer.cols; first += kThreads * kVector) {
-      const std::int64_t col = first + threadIdx.x * kVector;
-      body(col,
-           static_cast<int>(max(min(static_cast<std::int64_t>(kVector), layer.cols - col), std::int64_t{0})));
-    }
+  const auto unit_of = [&](float gradient, std::int64_t col) {
+    return kRowScales ? gradient : raw_direction(layer, gradient, row, col);
   };
-  Neighbours<std::uint16_t> gradients;
   float squares = 0;
-  per_thread([&](std::int64_t col, int count) {
-    if (count == 0) return;
-    gradients.read(proposal.gradient + begin + col, aligned, count);
-    for (int i = 0; i < count; ++i) {
-      const float value = raw_direction(layer, to_float(gradients.at[i]), row, col + i);
+  for_columns(layer, [&](std::int64_t col, int count) {
+    Neighbours<std::uint16_t> gradients;
+    gradients.read(proposal.gradient + begin + col, aligned && count > 0, count);
+#pragma unroll
+    for (int i = 0; i < kVector; ++i) {
+      const float value = i < count ? unit_of(to_float(gradients.at[i]), col + i) : 0.0f;
       squares += value * value;
     }
   });
-  const float size = fmaxf(sqrtf(block_sum(squares, room)) / root, kLeastSize);
+  const float by_size = 1 / fmaxf(sqrtf(warp_sum(squares)) / root, kLeastSize);
 
-  float mean_size = 1;
-  if (direction.by_row_size) {
+  float by_means = 1;
+  if (kMoments && direction.by_row_size) {
     float means = 0;
-    per_thread([&](std::int64_t col, int count) {
-      if (count == 0) return;
-      gradients.read(proposal.gradient + begin + col, aligned, count);
-      for (int i = 0; i < count; ++i) {
-        const float gradient = raw_direction(layer, to_float(gradients.at[i]), row, col + i) / size;
-        const float mean = direction.beta1 * layer.mean[begin + col + i] + (1 - direction.beta1) * gradient;
-        means += mean * mean;
-      }
-    });
-    mean_size = fmaxf(sqrtf(block_sum(means, room)) / root, kLeastSize);
-  }
-
-  int listed = 0;
-  const float left_square = layer.left_squares[row];
-  std::int32_t* const list = batch.elements + row * batch.capacity;
-  per_thread([&](std::int64_t col, int count) {
-    unsigned chosen = 0, ups = 0;
-    if (count > 0) {
-      Neighbours<std::uint16_t> distances, offsets;
-      Neighbours<std::int8_t> codes;
-      Neighbours<float> means, seconds, right_squares;
-      gradients.read(proposal.gradient + begin + col, aligned, count);
-      distances.read(layer.distance + begin + col, aligned, count);
-      offsets.read(layer.offset + begin + col, aligned, count);
-      codes.read(layer.codes + begin + col, aligned, count);
-      right_squares.read(layer.right_squares + col, aligned, count);
-      if (direction.moments) {
-        means.read(layer.mean + begin + col, aligned, count);
-        seconds.read(layer.square + begin + col, aligned, count);
-      }
+    for_columns(layer, [&](std::int64_t col, int count) {
+      Neighbours<std::uint16_t> gradients, before;
+      gradients.read(proposal.gradient + begin + col, aligned && count > 0, count);
+      before.read(layer.mean + begin + col, aligned && count > 0, count);
 #pragma unroll
       for (int i = 0; i < kVector; ++i) {
         if (i >= count) break;
-        const float gradient = to_float(gradients.at[i]);
-        const float unit = raw_direction(layer, gradient, row, col + i) / size;
-        const float old = to_float(offsets.at[i]);
-        float way = unit;
-        if (direction.moments) {
-          means.at[i] = direction.beta1 * means.at[i] + (1 - direction.beta1) * unit;
-          seconds.at[i] = direction.beta2 * seconds.at[i] + (1 - direction.beta2) * unit * unit;
-          way = direction.by_row_size
-                    ? means.at[i] / mean_size
-                    : direction.factor * (means.at[i] * direction.mean_factor) /
-                          (sqrtf(seconds.at[i] * direction.square_factor) + direction.epsilon);
-        }
-        way += direction.weight_decay * old;
+        const float unit = unit_of(to_float(gradients.at[i]), col + i) * by_size;
+        const float mean = next_mean(direction, to_float(before.at[i]), unit);
+        means += mean * mean;
+      }
+    });
+    by_means = 1 / fmaxf(sqrtf(warp_sum(means)) / root, kLeastSize);
+  }
+
+  std::int64_t listed = 0;
+  const float left_square = layer.left_squares[row];
+  const float row_step = kRowScales ? at_element(layer.steps, layer, row, 0) : 0.0f;
+  std::int32_t* const list = batch.elements + row * batch.capacity;
+  for_columns(layer, [&](std::int64_t col, int count) {
+    unsigned chosen = 0, ups = 0;
+    if (count > 0) {
+      Moved<kMoments> moved;
+      moved.read(layer, proposal, begin, col, aligned, count);
+#pragma unroll
+      for (int i = 0; i < kVector; ++i) {
+        if (i >= count) break;
+        const float gradient = to_float(moved.gradients.at[i]), old = to_float(moved.offsets.at[i]);
+        const float way = moved.way(direction, i, unit_of(gradient, col + i) * by_size, by_means) +
+                          direction.weight_decay * old;
         const float offset = fminf(fmaxf(old - proposal.rate * way, -kOffsetLimit), kOffsetLimit);
-        offsets.at[i] = to_half(offset);
-        const float code = codes.at[i], distance = to_float(distances.at[i]);
-        const float target =
-            fminf(fmaxf(rintf(code + (offset - distance)), static_cast<float>(layer.least_code)),
-                  static_cast<float>(layer.largest_code));
-        const float move = fminf(fmaxf(target - code, -1.0f), 1.0f);
-        if (move == 0) continue;
-        const float step = at_element(layer.steps, layer, row, col + i);
+        moved.offsets.at[i] = to_half(offset);
+        const float distance = to_float(moved.distances.at[i]);
+        const float move = fminf(fmaxf(rintf(offset - distance), -1.0f), 1.0f);
+        const float step = kRowScales ? row_step : at_element(layer.steps, layer, row, col + i);
         const float slope = gradient * proposal.gradient_scale + proposal.error_weight * distance * step;
-        const float change = step * step * (proposal.error_weight + left_square * right_squares.at[i]) +
+        const float change = step * step * (proposal.error_weight + left_square * moved.right_squares.at[i]) +
                              2 * move * step * slope;
-        if (!(change < 0)) continue;
-        if (proposal.share < 1 && !in_share(begin + col + i, proposal.iteration, proposal.share)) continue;
-        chosen |= 1u << i;
-        if (move > 0) ups |= 1u << i;
+        const float code = moved.codes.at[i] + move;
+        const bool has_room = code >= layer.least_code && code <= layer.largest_code;
+        chosen |= (move != 0 && change < 0 && has_room ? 1u : 0u) << i;
+        ups |= (move > 0 ? 1u : 0u) << i;
       }
-      offsets.write(layer.offset + begin + col, aligned, count);
-      if (direction.moments) {
-        means.write(layer.mean + begin + col, aligned, count);
-        seconds.write(layer.square + begin + col, aligned, count);
-      }
+      moved.write(layer, begin, col, aligned, count);
+      chosen = in_share(proposal, begin + col, chosen);
     }
     int total = 0;
-    std::int64_t place = listed + block_scan(__popc(chosen), places, total);
+    std::int64_t place = listed + warp_scan(__popc(chosen), total);
     for (; chosen != 0; chosen &= chosen - 1, ++place) {
       const int i = __ffs(chosen) - 1;
       if (place < batch.capacity) list[place] = static_cast<std::int32_t>(2 * (col + i) + (ups >> i & 1));
     }
     listed += total;
   });
-  if (threadIdx.x == 0)
-    batch.counts[row] = static_cast<std::int32_t>(min(static_cast<std::int64_t>(listed), batch.capacity));
+  if (threadIdx.x % 32 == 0) batch.counts[row] = static_cast<std::int32_t>(min(listed, batch.capacity));
 }
 
 __global__ void __launch_bounds__(kThreads)
@@ -366,7 +423,12 @@ void residual(const Layer& layer, std::uint16_t* errors, double* sums) {
 }
 
 void propose(const Layer& layer, const Direction& direction, const Proposal& proposal, const Batch& batch) {
-  propose_rows<<<blocks(layer), kThreads, 0, stream_of(layer)>>>(layer, direction, proposal, batch);
+  const bool row_scales = layer.scale_col == 0;
+  const auto kernel = direction.moments ? row_scales ? propose_rows<true, true> : propose_rows<true, false>
+                      : row_scales ? propose_rows<false, true>
+                                        : propose_rows<false, false>;
+  const auto blocks_of_warps = static_cast<unsigned>((layer.rows + kWarps - 1) / kWarps);
+  kernel<<<blocks_of_warps, kThreads, 0, stream_of(layer)>>>(layer, direction, proposal, batch);
 }
 
 void thin(const Layer& layer, const Batch& batch, std::int64_t iteration, double share) {

@@ -18,8 +18,8 @@ struct Layer {
   std::int32_t least_code, largest_code;
   std::uint16_t* distance;     // [rows, cols]: code - weight / scale
   std::uint16_t* offset;       // [rows, cols]: how far the rule has moved each weight
-  float* mean;                 // [rows, cols], or null for rules without moments
-  float* square;               // [rows, cols]
+  std::uint16_t* mean;         // [rows, cols], or null for rules without moments
+  float* square;               // [rows, cols]: what it gains in one iteration is too little for 16 bits
   const std::uint16_t* right;  // [cols, width]
   const float* left_squares;   // [rows]: |u_r|^2
   const float* right_squares;  // [cols]: |v_c|^2

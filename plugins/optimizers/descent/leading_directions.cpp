@@ -153,7 +153,12 @@ std::int64_t stage_degree(const Spectrum& spectrum, double spread, std::int64_t 
 
 }  // namespace
 
+at::Tensor in_halves(const at::Tensor& matrix) {
+  return matrix.div(matrix.abs().max().clamp_min_(1e-30)).to(at::kHalf);
+}
+
 at::Tensor product(const Work& work, const at::Tensor& a, const at::Tensor& b) {
+  if (a.scalar_type() == at::kHalf) return at::mm(a, b.to(at::kHalf), at::kFloat);
   at::Tensor c = at::empty({a.size(0), b.size(1)}, a.options());
   for_panels(work, a.size(0), [&](std::int64_t begin, std::int64_t count) {
     at::Tensor target = c.narrow(0, begin, count);
@@ -168,6 +173,7 @@ at::Tensor orthonormal(const Work& work, const at::Tensor& y) {
 }
 
 at::Tensor gram(const Work& work, const at::Tensor& matrix) {
+  if (matrix.scalar_type() == at::kHalf) return at::mm(matrix.t(), matrix, at::kFloat);
   if (work.device().is_cuda()) {
     const at::Tensor scale = matrix.abs().max().clamp_min_(1e-30);
     const at::Tensor scaled = matrix.div(scale), high = scaled.to(at::kHalf);

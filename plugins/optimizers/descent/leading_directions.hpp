@@ -7,13 +7,17 @@
 
 namespace octavo::descent {
 
-// a b, f32, in panels of its rows.
+// The matrix over its largest magnitude in 16 bits: what products on a GPU are fastest with.
+at::Tensor in_halves(const at::Tensor& matrix);
+
+// a b, f32, in panels of its rows; with b in 16 bits where a is.
 at::Tensor product(const Work& work, const at::Tensor& a, const at::Tensor& b);
 
 // An orthonormal basis of the span of y's columns (f32 [n, q], q <= n), row-major.
 at::Tensor orthonormal(const Work& work, const at::Tensor& y);
 
-// matrix^T matrix, f32 [cols, cols]. On a GPU from products of 16-bit halves, good to 2^-20 of the largest.
+// matrix^T matrix, f32 [cols, cols]. On a GPU, of a matrix that is not in 16 bits, from products of two
+// halves of its values, good to 2^-20 of the largest.
 at::Tensor gram(const Work& work, const at::Tensor& matrix);
 
 // f32 [n, width], orthonormal columns: the span of the `width` leading eigenvectors of the Gram matrix f32

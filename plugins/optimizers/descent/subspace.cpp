@@ -38,8 +38,11 @@ Subspace both_sides(const Work& work, const at::Tensor& matrix, const SubspaceSe
     const Subspace flipped = both_sides(work, matrix.t(), settings, width, seed);
     return {flipped.right, flipped.left};
   }
-  const at::Tensor right = right_side(work, matrix, settings, width, seed);
-  return {orthonormal(work, product(work, matrix, right)), right};
+  // On a GPU both sides are used in 16 bits (gpu_engine.cpp), and so is the matrix that they come from.
+  const bool rough = work.device().is_cuda() && matrix.size(1) > settings.exact_up_to;
+  const at::Tensor from = rough ? in_halves(matrix) : matrix;
+  const at::Tensor right = right_side(work, from, settings, width, seed);
+  return {orthonormal(work, product(work, from, right)), right};
 }
 
 Subspace by_svd(const at::Tensor& matrix, std::int64_t width) {
