@@ -2,6 +2,7 @@
 """Whole conversions against `cp` of the same file, in turns in one run, and what start-up costs.
 
   convert.py [--octavo PROGRAM] [--gigabytes G] [--source FOLDER] [--target FOLDER] [--rounds N]
+             [--device D]
 
 A file with the layer shapes of FLUX.1 is made once in the source folder and read into the page cache; outputs go to
 the target folder (tmpfs by default) and are removed. Ratios are what counts: absolute times of a shared machine do
@@ -77,7 +78,7 @@ def report(name, seconds, peers, peak):
 def conversions(arguments, source):
     with tempfile.TemporaryDirectory(dir=arguments.target) as folder:
         output = Path(folder) / "output.safetensors"
-        octavo = [arguments.octavo, "convert", source, "-o", output, "-q", "--json"]
+        octavo = [arguments.octavo, "convert", source, "-o", output, "-q", "--json", "--device", arguments.device]
         commands = {"row": octavo + ["--format", "int8_tensorwise"], "ConvRot": octavo,
                     "row, no fsync": octavo + ["--format", "int8_tensorwise", "--no-fsync"],
                     "ConvRot, no fsync": octavo + ["--no-fsync"]}
@@ -116,6 +117,7 @@ def main():
     parser.add_argument("--source", type=Path, default=Path(tempfile.gettempdir()))
     parser.add_argument("--target", type=Path, default=Path("/dev/shm"))
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--device", default="cpu")
     arguments = parser.parse_args()
     start_up(arguments)
     with tempfile.TemporaryDirectory(dir=arguments.source) as folder:

@@ -68,6 +68,13 @@ Preparation Optimizer::prepare(octavo_lane& lane, const octavo_layer& layer, con
   return {std::move(made), verdict, text_of(raw.reason)};
 }
 
+void Optimizer::warm_up(octavo_memory memory, std::int32_t device) const {
+  const octavo_optimizer_api& api = instance_.api();
+  if (!OCTAVO_HAS(&api, octavo_optimizer_api, warm_up) || api.warm_up == nullptr) return;
+  call(id(), "warm_up",
+       [&](octavo_error* error) { return api.warm_up(instance_.self(), memory, device, error); });
+}
+
 void Optimizer::quantize(const OptimizerState& state, octavo_lane& lane, const octavo_tile& tile,
                          octavo_tile_result& result) const {
   call(id(), "quantize", [&](octavo_error* error) {

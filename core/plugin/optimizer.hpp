@@ -43,6 +43,8 @@ class Optimizer {
   // `inputs` may be nullptr, `shared` empty. An optimizer without prepare answers GO with no state.
   Preparation prepare(octavo_lane& lane, const octavo_layer& layer, const octavo_grid& grid,
                       const ReadRows& rows, const octavo_inputs* inputs, const OptimizerState& shared) const;
+  // Loads what the first work on a device would wait for.
+  void warm_up(octavo_memory memory, std::int32_t device) const;
   // Issues the work for one tile; the result is valid once the lane's slot was waited for.
   void quantize(const OptimizerState& state, octavo_lane& lane, const octavo_tile& tile,
                 octavo_tile_result& result) const;

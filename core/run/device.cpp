@@ -35,11 +35,21 @@ std::vector<int32_t> pick_devices(const DeviceRequest& request, const std::strin
   return request.devices;
 }
 
+uint64_t least_memory(const std::vector<int32_t>& devices, const plugin::Probe& probe) {
+  uint64_t least = 0;
+  for (const plugin::Device& device : probe.devices) {
+    const bool is_used = std::find(devices.begin(), devices.end(), device.index) != devices.end();
+    if (is_used && (least == 0 || device.memory_bytes < least)) least = device.memory_bytes;
+  }
+  return least;
+}
+
 ChosenDevice open(const std::string& id, const plugin::Probe& probe, const DeviceRequest& request,
                   const std::vector<plugin::Setting>& set, plugin::Catalog& catalog,
                   const octavo_host* host) {
+  const std::vector<int32_t> devices = pick_devices(request, id, probe);
   return {id, plan::open_plugin<plugin::Backend>(catalog, OCTAVO_KIND_BACKEND, {id, {}}, set, host).handle,
-          pick_devices(request, id, probe), ""};
+          devices, least_memory(devices, probe), ""};
 }
 
 [[noreturn]] void refuse(std::vector<std::string> reasons, const std::vector<std::string>& more) {

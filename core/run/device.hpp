@@ -24,6 +24,7 @@ struct ChosenDevice {
   std::string id;
   plugin::Backend backend;
   std::vector<int32_t> devices;  // at least one
+  uint64_t memory_bytes = 0;     // of the one with the least; 0: the machine's own
   std::string note;              // what a person should know about the choice; "" if nothing
   std::vector<std::string> absent =
       {};  // a sentence for each backend whose hardware this machine does not have

@@ -5,6 +5,7 @@
 #include "run/lane_crew.hpp"
 #include "run/notes.hpp"
 #include "run/run_lanes.hpp"
+#include "run/warm_up.hpp"
 #include "run/work.hpp"
 
 #include <fmt/format.h>
@@ -28,8 +29,17 @@ uint64_t peak_resident_bytes() {
   return 0;
 }
 
-// Layers that are prepared ahead of their tiles where factors lie in a device's memory.
-constexpr uint32_t kLayersAheadOnDevice = 6;
+// Layers that are prepared ahead of their tiles. On a device their factors lie in its memory, two matrices of
+// cols x cols floats each while they are judged: no more of them than a quarter of it holds.
+uint32_t layers_ahead(const plan::Plan& plan, const ChosenDevice& device, uint32_t lanes) {
+  if (device.memory_bytes == 0) return lanes;
+  uint64_t widest = 1;
+  for (const auto& layer : plan.layers) {
+    if (plan::is_prepared(*layer)) widest = std::max(widest, static_cast<uint64_t>(layer->grid.cols));
+  }
+  const uint64_t factors = 2 * sizeof(float) * widest * widest;
+  return static_cast<uint32_t>(std::clamp<uint64_t>(device.memory_bytes / 4 / factors, 1, lanes));
+}
 
 bool works_on_host(const ChosenDevice& device) { return device.devices.front() < 0; }
 
@@ -69,6 +79,7 @@ void run_lanes(RunShared& shared, const std::vector<WorkItem>& items, ChosenDevi
                         device.backend.suggested_slots(),
                         plan::slot_bytes(shared.plan, tile_sizes(options, device).usual)};
   shared.tensors.expect(items);
+  const WarmUp warm_up(shared.plan, device);
   const auto start = std::chrono::steady_clock::now();
   const auto tick = [&](std::string_view tensor) {
     if (!options.progress) return;
@@ -96,7 +107,8 @@ std::vector<std::unique_ptr<LayerRun>> layer_runs(const plan::Plan& plan, const 
   return runs;
 }
 
-// Tensors whose bytes are in the plan.
+// Tensors whose bytes are in the plan. Small ones, for which to wait while the file is being allocated would
+// take longer than all the rest.
 void write_known_tensors(const plan::Plan& plan, Output& output) {
   for (const plan::PlannedConstant& constant : plan.constants) {
     output.write(constant.output, 0, std::as_bytes(std::span(constant.bytes)));
@@ -118,12 +130,11 @@ RunReport run_on(const plan::Plan& plan, const Sources& sources, ChosenDevice& d
                    .calibration = sources.calibration,
                    .means = means ? &*means : nullptr};
   const uint32_t lanes = lane_count(plan, options, device, items.size());
-  LayerQueue queue(plan, layers_in_order(items), services, shared.idle,
-                   works_on_host(device) ? lanes : std::min(lanes, kLayersAheadOnDevice));
+  LayerQueue queue(plan, layers_in_order(items), services, shared.idle, layers_ahead(plan, device, lanes));
   shared.queue = &queue;
   shared.layers = layer_runs(plan, sizes);
-  write_known_tensors(plan, output);
   run_lanes(shared, items, device, services, options, source_bytes(plan));
+  write_known_tensors(plan, output);
 
   RunReport report;
   for (const auto& layer : shared.layers) report.layers.push_back(layer->result());

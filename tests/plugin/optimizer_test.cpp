@@ -71,6 +71,12 @@ BOOST_FIXTURE_TEST_CASE(it_may_prefer_nearest, Opened) {
   BOOST_TEST(prepared.state == nullptr);
 }
 
+BOOST_FIXTURE_TEST_CASE(it_is_told_the_device_that_it_warms_up_for, Opened) {
+  BOOST_CHECK_NO_THROW(optimizer.warm_up(OCTAVO_MEMORY_DEVICE, 3));
+  BOOST_CHECK_EXCEPTION(optimizer.warm_up(OCTAVO_MEMORY_DEVICE, 4), DeviceLost,
+                        error_with(ErrorCode::resources, "[stateful: warm_up] no device 4"));
+}
+
 BOOST_FIXTURE_TEST_CASE(what_reading_rows_throws_reaches_the_caller_as_it_is, Opened) {
   const ReadRows fails = [](std::int64_t, octavo_tensor&) -> void {
     throw Error(ErrorCode::io, "[read] the disk is on fire", "leave");

@@ -190,6 +190,10 @@ Preparation LearnedRounding::judge(const PrepareRequest& request, const OutputIn
   return passed;
 }
 
+void LearnedRounding::warm_up(std::uint32_t memory, std::int32_t device) const {
+  torch_call([&] { warm_up_torch(memory, device); });
+}
+
 void LearnedRounding::quantize(const OptimizerState* state, octavo_lane& lane, const octavo_tile& tile,
                                octavo_tile_result& result) const {
   start_from_nearest(lane, tile, result);

@@ -22,6 +22,7 @@ class LearnedRounding : public Optimizer {
   std::unique_ptr<OptimizerState> prepare_inputs(octavo_lane& lane, const octavo_inputs& inputs,
                                                  const octavo_grid& grid) const override;
   Preparation prepare(const PrepareRequest& request) const override;
+  void warm_up(std::uint32_t memory, std::int32_t device) const override;
   void quantize(const OptimizerState* state, octavo_lane& lane, const octavo_tile& tile,
                 octavo_tile_result& result) const override;
 

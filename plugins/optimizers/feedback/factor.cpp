@@ -93,6 +93,10 @@ OnLane::OnLane(octavo_lane& lane, const HeldMatrix& matrix) : view_(matrix.view)
   view_ = copy_.view();
 }
 
+void load_linear_algebra(std::uint32_t memory, std::int32_t device) {
+  torch_call([&] { warm_up_torch(memory, device); });
+}
+
 double damping_of(const Settings& settings, std::int64_t samples, std::int64_t cols) {
   if (settings.damping_rule == DampingRule::fixed) return settings.damping;
   if (samples >= 4 * cols) return 0.01;

@@ -46,6 +46,9 @@ class OnLane {
   octavo_tensor view_;
 };
 
+// Loads what the first factor on a device would wait for.
+void load_linear_algebra(std::uint32_t memory, std::int32_t device);
+
 // The damping that the rule gives for so many samples; not for search.
 double damping_of(const Settings& settings, std::int64_t samples, std::int64_t cols);
 

@@ -1,6 +1,7 @@
 #include "feedback/feedback_optimizer.hpp"
 
 #include "feedback/band.hpp"
+#include "feedback/factor.hpp"
 #include "feedback/gate.hpp"
 #include "feedback/greedy.hpp"
 #include "feedback/input_state.hpp"
@@ -107,6 +108,10 @@ Preparation FeedbackOptimizer::prepare(const PrepareRequest& request) const {
     if (!note->empty()) made.reason += "; " + *note;
   }
   return made;
+}
+
+void FeedbackOptimizer::warm_up(std::uint32_t memory, std::int32_t device) const {
+  load_linear_algebra(memory, device);
 }
 
 void FeedbackOptimizer::quantize(const OptimizerState* state, octavo_lane& lane, const octavo_tile& tile,

@@ -60,6 +60,8 @@ class Optimizer {
     return nullptr;
   }
   virtual Preparation prepare(const PrepareRequest&) const { return {}; }
+  // Loads what the first work on a device (OCTAVO_MEMORY_*) would wait for; runs beside everything else.
+  virtual void warm_up(std::uint32_t /*memory*/, std::int32_t /*device*/) const {}
   // Writes the tile's codes and scales, and the sums of what it wrote.
   virtual void quantize(const OptimizerState* state, octavo_lane& lane, const octavo_tile& tile,
                         octavo_tile_result& result) const = 0;
@@ -127,6 +129,10 @@ struct OptimizerTrampolines {
     });
   }
   static void release(void*, void* state) noexcept { delete static_cast<OptimizerState*>(state); }
+  static octavo_status warm_up(void* self, std::uint32_t memory, std::int32_t device,
+                               octavo_error* error) noexcept {
+    return guard(error, [&] { static_cast<const Plugin*>(self)->warm_up(memory, device); });
+  }
 
   static constexpr octavo_optimizer_api api = {sizeof(octavo_optimizer_api),
                                                0,
@@ -138,7 +144,8 @@ struct OptimizerTrampolines {
                                                release,
                                                prepare,
                                                quantize,
-                                               release};
+                                               release,
+                                               warm_up};
 };
 
 }  // namespace detail

@@ -11,7 +11,10 @@
 
 #include <ATen/Parallel.h>
 #include <ATen/core/Tensor.h>
+#include <ATen/ops/eye.h>
 #include <ATen/ops/from_blob.h>
+#include <ATen/ops/linalg_cholesky_ex.h>
+#include <ATen/ops/mm.h>
 #if __has_include(<c10/core/AllocatorConfig.h>)
 #include <c10/core/AllocatorConfig.h>
 #endif
@@ -174,6 +177,17 @@ class TorchScope {
   std::optional<c10::Stream> before_;  // on a GPU: the thread's stream outside of the scope
   std::size_t stream_ = 0;
 };
+
+// Loads LibTorch's part for a device, and makes the handles of its linear algebra: most of a second that the
+// first scope would wait for otherwise. What Optimizer::warm_up of a plugin calls.
+inline void warm_up_torch(std::uint32_t memory, std::int32_t device) {
+  if (memory != OCTAVO_MEMORY_DEVICE || !detail::load_torch_for_cuda()) return;
+  const c10::InferenceMode inference;
+  const at::Device where(at::kCUDA, static_cast<at::DeviceIndex>(device));
+  const at::Tensor matrix = at::eye(2, at::TensorOptions(at::kFloat).device(where));
+  at::linalg_cholesky_ex(at::mm(matrix, matrix));
+  finish_torch(where);
+}
 
 // Runs work(), and gives what LibTorch throws the status that the host acts on: without memory it tries
 // smaller tiles or another backend, a lost device it replaces.

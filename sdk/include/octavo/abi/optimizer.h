@@ -71,6 +71,11 @@ typedef struct octavo_optimizer_api {
   octavo_status (*quantize)(void* self, void* state, octavo_lane* lane, const octavo_tile* tile,
                             octavo_tile_result* result, octavo_error* error);
   void (*release)(void* self, void* state);
+  /* Loads what the first work in this memory (octavo_memory), of this device, would wait for: libraries and
+   * their handles. Called where layers come with inputs or whole, on a thread of its own, while lanes are
+   * opened and work. What fails here fails again where it is needed, so the host only logs it. NULL if there
+   * is nothing to load. */
+  octavo_status (*warm_up)(void* self, uint32_t memory, int32_t device, octavo_error* error);
 } octavo_optimizer_api;
 
 #ifdef __cplusplus

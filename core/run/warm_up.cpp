@@ -1,0 +1,41 @@
+#include "run/warm_up.hpp"
+
+#include <spdlog/spdlog.h>
+
+#include <cstdint>
+#include <exception>
+#include <memory>
+#include <set>
+#include <utility>
+
+namespace octavo::run {
+namespace {
+
+using Optimizers = std::set<std::shared_ptr<plugin::Optimizer>>;
+
+void warm_up(const Optimizers& optimizers, int32_t device) {
+  for (const std::shared_ptr<plugin::Optimizer>& optimizer : optimizers) {
+    try {
+      optimizer->warm_up(OCTAVO_MEMORY_DEVICE, device);
+    } catch (const std::exception& error) {  // fails again where it is needed, and is handled there
+      spdlog::debug("{}", error.what());
+    }
+  }
+}
+
+}  // namespace
+
+WarmUp::WarmUp(const plan::Plan& plan, const ChosenDevice& device) {
+  const int32_t index = device.devices.front();
+  if (index < 0) return;  // host memory
+  Optimizers optimizers;
+  for (const auto& layer : plan.layers) {
+    if ((layer->wants & (OCTAVO_WANTS_INPUTS | OCTAVO_WANTS_WHOLE_LAYER)) != 0)
+      optimizers.insert(layer->optimizer);
+  }
+  if (optimizers.empty()) return;
+  done_ = std::async(std::launch::async | std::launch::deferred,
+                     [used = std::move(optimizers), index] { warm_up(used, index); });
+}
+
+}  // namespace octavo::run
