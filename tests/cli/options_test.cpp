@@ -40,7 +40,7 @@ const std::vector<Option>& table() {
   return options;
 }
 
-Arguments parse(std::vector<std::string> tokens) {
+Arguments parse(const std::vector<std::string>& tokens) {
   return parse_options(table(), {"input", "IN", 0, 2, {}}, tokens);
 }
 

@@ -57,6 +57,7 @@ BOOST_AUTO_TEST_CASE(text_is_escaped_as_serde_json_does) {
 
 BOOST_AUTO_TEST_CASE(every_dtype_has_its_place_in_the_order) {
   std::vector<OutputTensor> tensors;
+  tensors.reserve(OCTAVO_DTYPE_COUNT);
   for (int i = 0; i < OCTAVO_DTYPE_COUNT; ++i)
     tensors.push_back({fmt::format("t{}", i % 7), static_cast<octavo_dtype>(i), {8}});
   for (size_t i = 0; i < tensors.size(); ++i) tensors[i].name += fmt::format(".{}", i);
@@ -109,7 +110,9 @@ BOOST_AUTO_TEST_CASE(what_no_reader_would_take_is_refused) {
                         (ErrorWith{ErrorCode::unsupported, "F4 [3]"}));
   BOOST_CHECK_EXCEPTION(lay_out({}, {{"a", OCTAVO_U8, {1ULL << 60}}, {"b", OCTAVO_U8, {15ULL << 60}}}), Error,
                         (ErrorWith{ErrorCode::unsupported, ""}));
-  BOOST_CHECK_EXCEPTION(lay_out({{"k", std::string(100'000'001, 'v')}}, {}), Error,
+  std::string large;
+  large.resize(100'000'001, 'v');
+  BOOST_CHECK_EXCEPTION(lay_out({{"k", large}}, {}), Error,
                         (ErrorWith{ErrorCode::unsupported, "the format allows 100000000"}));
 }
 

@@ -72,6 +72,7 @@ BOOST_AUTO_TEST_CASE(every_way_of_writing_gives_the_same_bytes_from_many_threads
     std::atomic<uint64_t> next{0};
     {
       std::vector<std::jthread> threads;
+      threads.reserve(4);
       for (int i = 0; i < 4; ++i)
         threads.emplace_back([&] {
           for (uint64_t row = next++; row < 70; row = next++)
