@@ -18,10 +18,17 @@ constexpr float kLeastScale = 1e-12f;
 constexpr float kLeastSize = 1e-30f;
 constexpr float kLeastSquare = 1e-37f;
 
+// In every lane the sum over the warp.
+template <typename T>
+__device__ T warp_sum(T value) {
+  for (int distance = 16; distance > 0; distance /= 2) value += __shfl_xor_sync(~0u, value, distance);
+  return value;
+}
+
 // In every thread the sum over the block. `room`: kWarps + 1 values.
 template <typename T>
 __device__ T block_sum(T value, T* room) {
-  for (int distance = 16; distance > 0; distance /= 2) value += __shfl_xor_sync(~0u, value, distance);
+  value = warp_sum(value);
   __syncthreads();
   if (threadIdx.x % 32 == 0) room[threadIdx.x / 32] = value;
   __syncthreads();
@@ -30,13 +37,25 @@ __device__ T block_sum(T value, T* room) {
   return sum;
 }
 
+// The sum of `count` over this lane and those before it.
+__device__ int inclusive_scan(int count) {
+  for (int distance = 1; distance < 32; distance *= 2) {
+    const int other = __shfl_up_sync(~0u, count, distance);
+    if (threadIdx.x % 32 >= distance) count += other;
+  }
+  return count;
+}
+
+// How many of `count`s the lanes before this one have; `total` of the warp.
+__device__ int warp_scan(int count, int& total) {
+  const int inclusive = inclusive_scan(count);
+  total = __shfl_sync(~0u, inclusive, 31);
+  return inclusive - count;
+}
+
 // How many of `count`s the threads before this one have; `total` of the block.
 __device__ int block_scan(int count, int* room, int& total) {
-  int inclusive = count;
-  for (int distance = 1; distance < 32; distance *= 2) {
-    const int other = __shfl_up_sync(~0u, inclusive, distance);
-    if (threadIdx.x % 32 >= distance) inclusive += other;
-  }
+  const int inclusive = inclusive_scan(count);
   __syncthreads();
   if (threadIdx.x % 32 == 31) room[threadIdx.x / 32] = inclusive;
   __syncthreads();
@@ -181,22 +200,6 @@ __device__ void for_columns(const Layer& layer, Body body) {
     body(col,
          static_cast<int>(max(min(static_cast<std::int64_t>(kVector), layer.cols - col), std::int64_t{0})));
   }
-}
-
-__device__ float warp_sum(float value) {
-  for (int distance = 16; distance > 0; distance /= 2) value += __shfl_xor_sync(~0u, value, distance);
-  return value;
-}
-
-// How many of `count`s the lanes before this one have; `total` of the warp.
-__device__ int warp_scan(int count, int& total) {
-  int inclusive = count;
-  for (int distance = 1; distance < 32; distance *= 2) {
-    const int other = __shfl_up_sync(~0u, inclusive, distance);
-    if (threadIdx.x % 32 >= distance) inclusive += other;
-  }
-  total = __shfl_sync(~0u, inclusive, 31);
-  return inclusive - count;
 }
 
 // Of the steps chosen from element `first` on, a bit each, those in the share.

@@ -105,10 +105,7 @@ class Operator {
     if (work.device().is_cuda()) matrix_ = matrix_.to(at::kHalf);
   }
 
-  at::Tensor times(const at::Tensor& basis) const {
-    if (work_.device().is_cuda()) return at::mm(matrix_, basis.to(at::kHalf), at::kFloat);
-    return product(work_, matrix_, basis);
-  }
+  at::Tensor times(const at::Tensor& basis) const { return product(work_, matrix_, basis); }
 
   // The Chebyshev polynomial that stays within +-1 on [0, cut].
   at::Tensor filter(const at::Tensor& basis, double cut, std::int64_t degree) const {
