@@ -100,7 +100,7 @@ enum class Feedback { none, inside, all };
 
 constexpr double kMetricBefore = 2.5;
 
-Rounded round_block(Block& block, Feedback how) {
+Rounded round_block(Block& block, Feedback how, bool in_place = false) {
   Rounded made{matrix(OCTAVO_I8, block.source.rows, block.source.cols, 3),
                matrix(OCTAVO_F32, block.source.rows, block.source.cols, 4),
                matrix(OCTAVO_F64, block.source.rows, 1)};
@@ -117,13 +117,14 @@ Rounded round_block(Block& block, Feedback how) {
   if (how != Feedback::none) feedback.factor = factor.view();
   feedback.scales = scales.view();
   feedback.codes = codes.view();
-  feedback.residual = residual.view();
+  feedback.residual = in_place ? source.view() : residual.view();
   feedback.pivots = pivots.view();
   feedback.metric = metric.view();
   octavo_error error = empty_error();
   require_ok(backend().operations().round_feedback(backend().lane(), &feedback, &error), error);
   made.codes.bytes = codes.bytes();
-  made.residual.bytes = residual.bytes();
+  if (in_place) made.residual = block.source;
+  made.residual.bytes = in_place ? source.bytes() : residual.bytes();
   made.metric.bytes = metric.bytes();
   return made;
 }
@@ -202,6 +203,21 @@ BOOST_AUTO_TEST_CASE(columns_without_feedback_may_be_many) {
   Block block(scale_level(OCTAVO_PER_ROW), 19, 700, 127);
   Rounded made = round_block(block, Feedback::none);
   check_definition(block, made, Feedback::none);
+}
+
+BOOST_AUTO_TEST_CASE(residuals_may_take_the_place_of_the_source) {
+  for (const auto& [rows, cols] : {std::pair{37, 128}, {5, 61}, {19, 700}}) {
+    Block block(scale_level(OCTAVO_PER_ROW), rows, cols, 127);
+    for (const Feedback how : {Feedback::none, Feedback::inside, Feedback::all}) {
+      Rounded apart = round_block(block, how), in_place = round_block(block, how, true);
+      BOOST_CHECK_EQUAL(difference(in_place.codes.bytes, apart.codes.bytes), "");
+      BOOST_CHECK_EQUAL(difference(in_place.metric.bytes, apart.metric.bytes), "");
+      for (std::int64_t r = 0; r < rows; ++r) {
+        const float* expected = apart.residual.row<float>(r);
+        BOOST_TEST(std::equal(expected, expected + cols, in_place.residual.row<float>(r)), "row " << r);
+      }
+    }
+  }
 }
 
 BOOST_AUTO_TEST_CASE(metric_of_rows) {

@@ -3,6 +3,7 @@
 #include "feedback/band.hpp"
 #include "feedback/greedy.hpp"
 #include "feedback/ldlq.hpp"
+#include "feedback/triangle.hpp"
 #include "output_descent.hpp"
 
 #include <octavo/lane.hpp>
@@ -26,9 +27,8 @@ void start_from_feedback(const Work& work, const octavo_tile& tile, GridTile& la
                          const InputHessian& hessian, const Settings& settings) {
   octavo_lane& lane = work.lane();
   const feedback::BandMemory memory(lane, tile, hessian.factor.order);
-  const feedback::OnLane lower(lane, hessian.factor.lower);
-  feedback::round_with_feedback(lane, memory.band(), {lower.view(), hessian.factor.pivots},
-                                settings.inputs.block);
+  const feedback::FactorOnLane factor(lane, hessian.factor);
+  feedback::round_with_feedback(lane, memory.band(), factor.triangle(), settings.inputs.block);
   memory.store_codes(tile);
   layer.take_codes(tile.codes);
 }

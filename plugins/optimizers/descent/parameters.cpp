@@ -61,6 +61,7 @@ Settings::Settings(const Params& params)
       start_with_feedback(params.choice("start") == "quip"),
       passes(params.integer("passes")) {
   feedback::set_damping(inputs, params.text("damping"));
+  inputs.whole_factors = true;                                               // the Hessian is made of one
   if (start_with_feedback) inputs.order = feedback::ColumnOrder::automatic;  // as quip does it
 }
 

@@ -40,29 +40,29 @@ void bring_to_basis(octavo_lane& lane, const octavo_tile& tile, octavo_tensor& w
 }  // namespace
 
 BandMemory::BandMemory(octavo_lane& lane, const octavo_tile& tile, const std::vector<std::int64_t>& order)
-    : order_(order), grid_(*tile.grid), scales_(tile.scales[0]) {
+    : tile_(tile), order_(order), grid_(*tile.grid), scales_(tile.scales[0]) {
   const std::int64_t rows = tile.codes.shape[0], cols = grid_.cols;
   weight_ = LaneMatrix(lane, OCTAVO_F32, rows, cols);
-  bring_to_basis(lane, tile, weight_.view());
-  residual_ = LaneMatrix(lane, OCTAVO_F32, rows, cols);
   if (grid_.scales[0].granularity == OCTAVO_PER_TENSOR) {  // the layer's: nearest writes none
     own_scales_ = LaneMatrix(lane, OCTAVO_F32, 1, 1);
     const float scale = scale_of(tile.absmax, grid_.qmax, grid_.scales[0].floor);
     upload(lane, &scale, own_scales_.view());
     scales_ = own_scales_.view();
   }
-  if (!order_.empty()) reorder(lane);
-  band_.emplace(Band{grid_, order_.empty() ? weight_.view() : ordered_.view(),
-                     own_scales_.view().data == nullptr ? scales_ : own_scales_.view(),
-                     order_.empty() ? tile.codes : codes_.view(), residual_.view()});
+  if (!order_.empty()) {
+    ordered_ = LaneMatrix(lane, OCTAVO_F32, rows, cols);
+    codes_ = LaneMatrix(lane, grid_.stored_dtype, rows, cols);
+    if (has_column_scales(grid_.scales[0])) spread_scales(lane);
+  }
+  begin_again(lane);
+  const octavo_tensor& weight = order_.empty() ? weight_.view() : ordered_.view();
+  band_.emplace(Band{grid_, weight, own_scales_.view().data == nullptr ? scales_ : own_scales_.view(),
+                     order_.empty() ? tile.codes : codes_.view(), weight});
 }
 
-void BandMemory::reorder(octavo_lane& lane) {
-  const std::int64_t rows = weight_.view().shape[0], cols = weight_.view().shape[1];
-  ordered_ = LaneMatrix(lane, OCTAVO_F32, rows, cols);
-  gather<float>(weight_.view(), order_, ordered_.view());
-  codes_ = LaneMatrix(lane, grid_.stored_dtype, rows, cols);
-  if (has_column_scales(grid_.scales[0])) spread_scales(lane);
+void BandMemory::begin_again(octavo_lane& lane) {
+  bring_to_basis(lane, tile_, weight_.view());
+  if (!order_.empty()) gather<float>(weight_.view(), order_, ordered_.view());
 }
 
 // Scales that follow blocks of columns no longer do once the columns are in another order: one for each

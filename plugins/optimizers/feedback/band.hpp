@@ -19,26 +19,25 @@ namespace octavo::feedback {
 class BandMemory {
  public:
   // `tile` has been quantized to nearest: its scales are read. `order`: of the columns, empty as they are
-  // (only on host lanes otherwise). 0 rows are no band.
+  // (only on host lanes otherwise). Both outlive it.
   BandMemory(octavo_lane& lane, const octavo_tile& tile, const std::vector<std::int64_t>& order);
 
+  // Its residual takes the place of its weight.
   const Band& band() const { return *band_; }
-  // The weight with its columns as in the layer, f32 [rows, cols].
+  // The weight with its columns as in the layer, f32 [rows, cols], until something was rounded.
   const octavo_tensor& weight() const { return weight_.view(); }
-  // f32 [rows, cols] to write to once the residual is of no more use.
-  octavo_tensor spare() const { return residual_.view(); }
-  // Level 0 as the lane's operations read it.
-  const octavo_tensor& scales() const { return scales_; }
+  // Brings the weight back.
+  void begin_again(octavo_lane& lane);
   // Puts the codes into the tile, in the layer's order of columns.
   void store_codes(const octavo_tile& tile) const;
 
  private:
-  void reorder(octavo_lane& lane);
   void spread_scales(octavo_lane& lane);
 
+  const octavo_tile& tile_;
   const std::vector<std::int64_t>& order_;
   octavo_grid grid_;
-  LaneMatrix weight_, ordered_, residual_, codes_, own_scales_;
+  LaneMatrix weight_, ordered_, codes_, own_scales_;
   octavo_tensor scales_{};
   std::optional<Band> band_;
 };

@@ -1,6 +1,8 @@
-// With panels.cpp the only file that needs LibTorch: Cholesky and triangular solves, on the lane's device.
+// With implicit_factor.cpp and panels.cpp all that needs LibTorch: Cholesky and triangular solves, on the
+// lane's device.
 #include "feedback/factor.hpp"
 
+#include "feedback/implicit_factor.hpp"
 #include "feedback/panels.hpp"
 
 #include <octavo/torch.hpp>
@@ -9,6 +11,9 @@
 #include <ATen/ops/empty.h>
 #include <ATen/ops/linalg_cholesky_ex.h>
 #include <ATen/ops/linalg_solve_triangular.h>
+#include <ATen/ops/linalg_vector_norm.h>
+#include <ATen/ops/mul.h>
+#include <ATen/ops/scalar_tensor.h>
 #include <ATen/ops/zeros.h>
 
 #include <algorithm>
@@ -63,6 +68,33 @@ double raised(double damping, int attempts) {
 
 constexpr int kMostRaises = 3;
 
+// What attempt(number) makes, with the damping raised `number` times, or at last in f64.
+template <typename Attempt>
+std::optional<Factor> first_success(Attempt attempt) {
+  for (int number = 0; number <= kMostRaises + 1; ++number) {
+    if (std::optional<Factor> made = attempt(number)) return made;
+  }
+  return std::nullopt;
+}
+
+bool is_last(int number) { return number > kMostRaises; }
+
+double damping_at(const FactorWish& wish, int number) {
+  return is_last(number) ? wish.damping : raised(wish.damping, number);
+}
+
+// What the layer's note says of attempt `number`.
+std::string note_of(int number, double damping, bool made_elsewhere) {
+  std::string note;
+  if (number > 0)
+    note = is_last(number) ? "the factor took double precision"
+                           : "damping was raised to " + std::to_string(damping);
+  if (made_elsewhere)
+    note += std::string(note.empty() ? "" : "; ") +
+            "its factor was made on the CPU: this LibTorch has no part for the device";
+  return note;
+}
+
 std::vector<std::int64_t> to_vector(const at::Tensor& indices) {
   const at::Tensor host = indices.cpu();
   const auto* first = host.const_data_ptr<std::int64_t>();
@@ -72,6 +104,22 @@ std::vector<std::int64_t> to_vector(const at::Tensor& indices) {
 at::Tensor indices_on(const at::Tensor& where, std::vector<std::int64_t> order) {
   const octavo_tensor view = tensor_view(order.data(), OCTAVO_I64, {static_cast<std::int64_t>(order.size())});
   return as_tensor(view).to(where.device(), at::kLong, /*non_blocking=*/false, /*copy=*/true);
+}
+
+std::vector<float> floats_of(const at::Tensor& values) {
+  const at::Tensor host = values.cpu().contiguous();
+  const float* first = host.const_data_ptr<float>();
+  return {first, first + host.numel()};
+}
+
+// The last column is rounded first.
+at::Tensor by_activity(const at::Tensor& diagonal) {
+  return at::argsort(diagonal, /*stable=*/true, /*dim=*/0, /*descending=*/false);
+}
+
+// The diagonal of x^T x, f64.
+at::Tensor activity(const at::Tensor& x) {
+  return at::linalg_vector_norm(x, 2, at::IntArrayRef{0}, /*keepdim=*/false, at::kDouble).square();
 }
 
 // Scaled to a mean diagonal of 1, a channel that is never active given 1. False where it has no such mean.
@@ -86,10 +134,10 @@ bool normalize(at::Tensor& hessian) {
 }  // namespace
 
 OnLane::OnLane(octavo_lane& lane, const HeldMatrix& matrix) : view_(matrix.view) {
-  if ((view_.memory == OCTAVO_MEMORY_DEVICE) == on_device(lane)) return;
-  copy_ = LaneMatrix(lane, OCTAVO_F32, view_.shape[0], view_.shape[1]);
+  if (view_.data == nullptr || (view_.memory == OCTAVO_MEMORY_DEVICE) == on_device(lane)) return;
+  copy_ = LaneMatrix(lane, view_.dtype, view_.shape[0], view_.shape[1]);
   copy_bytes(lane, copy_.view().data, lane.memory, view_.data, view_.memory,
-             static_cast<std::uint64_t>(view_.shape[0] * view_.shape[1]) * sizeof(float));
+             static_cast<std::uint64_t>(view_.shape[0] * view_.shape[1]) * bytes_of(view_.dtype));
   view_ = copy_.view();
 }
 
@@ -173,45 +221,92 @@ std::optional<Factor> Hessian::take_factor(octavo_lane& lane, const FactorWish& 
 
 // Every attempt begins with the sums, because one that fails leaves nothing of its matrix.
 std::optional<Factor> Hessian::attempts(octavo_lane& lane, Use use, const FactorWish& wish) {
-  for (int number = 0; number <= kMostRaises + 1; ++number) {
+  return first_success([&](int number) {
     if (use == Use::take && number > 0) sum_again(lane);
-    if (std::optional<Factor> made = attempt(lane, use, wish, number)) return made;
-  }
-  return std::nullopt;
+    return attempt(lane, use, wish, number);
+  });
 }
 
 std::optional<Factor> Hessian::attempt(const octavo_lane& lane, Use use, const FactorWish& wish, int number) {
   const TorchScope scope(lane);
-  const bool last = number > kMostRaises;  // in f64, with the damping that was asked for
-  const double damping = last ? wish.damping : raised(wish.damping, number);
+  const double damping = damping_at(wish, number);
   return torch_call([&]() -> std::optional<Factor> {
     at::Tensor hessian = use == Use::take ? sums_->matrix : sums_->matrix.clone();
     if (!normalize(hessian)) return std::nullopt;
     Factor made;
-    if (wish.by_activity) {  // the last column is rounded first
-      const at::Tensor order =
-          at::argsort(hessian.diagonal(), /*stable=*/true, /*dim=*/0, /*descending=*/false);
+    if (wish.by_activity) {
+      const at::Tensor order = by_activity(hessian.diagonal());
       hessian = hessian.index_select(0, order).index_select(1, order);
       made.order = to_vector(order);
     }
     hessian.diagonal().add_(damping);
     if (wish.keep_hessian) made.hessian = hold(hessian.cpu().clone());
-    if (last) hessian = hessian.to(at::kDouble);
+    if (is_last(number)) hessian = hessian.to(at::kDouble);
     if (!cholesky(hessian)) return std::nullopt;
     at::Tensor lower = hessian.to(at::kFloat);
     const at::Tensor diagonal = lower.diagonal().contiguous();
     if (!is_positive(diagonal)) return std::nullopt;
-    const at::Tensor pivots = diagonal.square().cpu();
-    made.pivots.assign(pivots.const_data_ptr<float>(), pivots.const_data_ptr<float>() + pivots.numel());
+    made.pivots = floats_of(diagonal.square());
     made.lower = hold(lower.div_(diagonal));
     made.damping = damping;
-    if (number > 0)
-      made.note =
-          last ? "the factor took double precision" : "damping was raised to " + std::to_string(damping);
-    if (on_device(lane) && scope.device().is_cpu())
-      made.note += std::string(made.note.empty() ? "" : "; ") +
-                   "its factor was made on the CPU: this LibTorch has no part for the device";
+    made.note = note_of(number, damping, on_device(lane) && scope.device().is_cpu());
     if (use == Use::take) sums_->matrix.reset();
+    return made;
+  });
+}
+
+// Scaled to a mean diagonal of the Hessian of 1, which keeps them (up to the root of the columns) and the
+// gains (up to 1 / sqrt(4 damping)) within the range of f16.
+struct ThinHessian::Inputs {
+  at::Tensor scaled;  // f16 on a device: the factor is that of these, exactly
+};
+
+ThinHessian::ThinHessian(octavo_lane& lane, const octavo_tensor& x, std::int64_t group) : group_(group) {
+  wait_for(lane);
+  const TorchScope scope(lane);
+  inputs_ = torch_call([&] {
+    const at::Tensor source = on_device(lane) && scope.device().is_cpu() ? to_host(lane, x) : as_tensor(x);
+    const double mean = activity(source).mean().item<double>();
+    const double by = std::isfinite(mean) && mean > 0 ? 1 / std::sqrt(mean) : 1;
+    at::Tensor scaled =
+        at::empty(source.sizes(), source.options().dtype(source.is_cuda() ? at::kHalf : at::kFloat));
+    at::mul_out(scaled, source, at::scalar_tensor(by, at::kFloat));
+    return std::make_unique<Inputs>(Inputs{scaled});
+  });
+}
+
+ThinHessian::~ThinHessian() = default;
+
+std::optional<Factor> ThinHessian::factor(octavo_lane& lane, std::int64_t samples, const FactorWish& wish) {
+  return first_success([&](int number) { return attempt(lane, samples, wish, number); });
+}
+
+std::optional<Factor> ThinHessian::attempt(const octavo_lane& lane, std::int64_t samples,
+                                           const FactorWish& wish, int number) {
+  const TorchScope scope(lane);
+  return torch_call([&]() -> std::optional<Factor> {
+    at::Tensor inputs = inputs_->scaled.narrow(0, 0, samples);
+    at::Tensor diagonal = activity(inputs);
+    const double mean = diagonal.mean().item<double>();
+    if (!std::isfinite(mean) || mean <= 0) return std::nullopt;
+    const at::Tensor never_active = diagonal.eq(0);
+    Factor made;
+    made.damping = damping_at(wish, number);
+    at::Tensor added = never_active.to(at::kDouble).add_(made.damping).mul_(mean);
+    if (wish.by_activity) {
+      const at::Tensor order = by_activity(diagonal.masked_fill(never_active, mean));
+      inputs = inputs.index_select(1, order);
+      added = added.index_select(0, order);
+      made.order = to_vector(order);
+    }
+    const std::optional<ImplicitFactor> parts =
+        factor_implicitly(inputs, is_last(number) ? added : added.to(at::kFloat), group_);
+    if (!parts) return std::nullopt;
+    made.lower = hold(parts->squares.to(at::kFloat));
+    made.inputs = hold(inputs);
+    made.gains = hold(parts->gains);
+    made.pivots = floats_of(parts->pivots.div(mean).to(at::kFloat));
+    made.note = note_of(number, made.damping, on_device(lane) && scope.device().is_cpu());
     return made;
   });
 }
@@ -223,8 +318,11 @@ double expected_share(octavo_lane& lane, const Factor& factor, const octavo_tens
     const at::Tensor& lower = tensor_of(factor.lower);
     at::Tensor rows = on_device(lane) && lower.device().is_cpu() ? to_host(lane, x) : as_tensor(x);
     if (!factor.order.empty()) rows = rows.index_select(1, indices_on(rows, factor.order));
-    const at::Tensor left = at::linalg_solve_triangular(lower.mT(), rows, /*upper=*/true, /*left=*/false,
-                                                        /*unitriangular=*/true);
+    const at::Tensor left =
+        factor.inputs.memory
+            ? solve_implicitly(lower, tensor_of(factor.inputs), tensor_of(factor.gains), rows)
+            : at::linalg_solve_triangular(lower.mT(), rows, /*upper=*/true, /*left=*/false,
+                                          /*unitriangular=*/true);
     const double before = rows.square().sum(at::kDouble).item<double>();
     return before > 0 ? left.square().sum(at::kDouble).item<double>() / before : 1.0;
   });

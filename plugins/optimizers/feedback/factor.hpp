@@ -4,6 +4,8 @@
 // plus damping on the diagonal. H = C C^T (Cholesky) = L D L^T with L = C diag(C)^-1 of unit diagonal and D =
 // diag(C)^2: LDLQ needs L and, to measure, D (Chee et al., QuIP, arXiv 2307.13304). GPTQ's factor of the
 // inverse gives the same codes in the opposite order of columns (arXiv 2507.18553) for four times the work.
+//
+// Of few samples, beside the columns, neither H nor L is formed: implicit_factor.hpp.
 #pragma once
 
 #include "feedback/settings.hpp"
@@ -27,12 +29,14 @@ struct HeldMatrix {
 };
 
 struct Factor {
-  HeldMatrix lower;                   // L, f32 [cols, cols]
-  std::vector<float> pivots;          // D
-  std::vector<std::int64_t> order;    // column k of L is column order[k] of the layer; empty: as they are
-  std::optional<HeldMatrix> hessian;  // H with its damping, in this order, where greedy passes want it (host)
-  double damping = 0;                 // what it took
-  std::string note;                   // what was out of the ordinary
+  HeldMatrix lower;                      // L, f32 [cols, cols]; of an implicit one the squares, [cols, group]
+  HeldMatrix inputs = {};                // of an implicit one X, f32 or f16 [samples, cols]; else empty
+  HeldMatrix gains = {};                 // likewise G
+  std::vector<float> pivots = {};        // D
+  std::vector<std::int64_t> order = {};  // column k of L is column order[k] of the layer; empty: as they are
+  std::optional<HeldMatrix> hessian = {};  // H with its damping, in this order, for greedy passes (host)
+  double damping = 0;                      // what it took
+  std::string note = {};                   // what was out of the ordinary
 };
 
 // The matrix in the lane's memory: itself, or a copy where it lies elsewhere.
@@ -51,6 +55,10 @@ void load_linear_algebra(std::uint32_t memory, std::int32_t device);
 
 // The damping that the rule gives for so many samples; not for search.
 double damping_of(const Settings& settings, std::int64_t samples, std::int64_t cols);
+
+// Columns that a lane's feedback takes in one product, for blocks of so many: a device is better served by
+// wide ones.
+std::int64_t group_of(const octavo_lane& lane, std::int64_t block);
 
 struct FactorWish {
   double damping = 0;
@@ -84,6 +92,24 @@ class Hessian {
 
   std::unique_ptr<Sums> sums_;
   std::vector<octavo_tensor> added_;
+};
+
+// The same of few samples: nothing is summed, and its factors are implicit.
+class ThinHessian {
+ public:
+  // x: f32 [samples, cols] in the lane's memory. `group`: columns of a factor's groups.
+  ThinHessian(octavo_lane& lane, const octavo_tensor& x, std::int64_t group);
+  ~ThinHessian();
+  // Of the first `samples` of x, as Hessian::factor has it; it cannot keep the Hessian.
+  std::optional<Factor> factor(octavo_lane& lane, std::int64_t samples, const FactorWish& wish);
+
+ private:
+  struct Inputs;
+  std::optional<Factor> attempt(const octavo_lane& lane, std::int64_t samples, const FactorWish& wish,
+                                int number);
+
+  std::unique_ptr<Inputs> inputs_;
+  std::int64_t group_;
 };
 
 // A copy of rows in the lane's memory, with its columns in this order (empty: as they are), that outlives the

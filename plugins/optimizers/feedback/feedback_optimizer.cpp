@@ -5,6 +5,7 @@
 #include "feedback/gate.hpp"
 #include "feedback/greedy.hpp"
 #include "feedback/input_state.hpp"
+#include "feedback/triangle.hpp"
 #include "scale_search/scale_search.hpp"
 
 #include <algorithm>
@@ -39,20 +40,18 @@ std::string percent_text(double share) {
 
 Preparation nearest(const std::string& why) { return {nullptr, OCTAVO_VERDICT_NEAREST, why}; }
 
-void fill_sums(octavo_lane& lane, const octavo_tile& tile, const BandMemory& memory,
-               octavo_tile_result& result) {
-  octavo_tile stored = tile;
-  stored.scales[0] = memory.scales();
-  octavo_tensor values = memory.spare();
-  issue(lane, &octavo_operations::dequantize, static_cast<const octavo_tile*>(&stored), 0u, &values);
-  octavo_error_sums sums{};
-  sums.struct_size = sizeof sums;
-  issue(lane, &octavo_operations::error_sums, &memory.weight(), static_cast<const octavo_tensor*>(&values),
-        &sums);
+// The signal is nearest's: that of the same weight.
+void fill_errors(octavo_lane& lane, const octavo_tile& tile, const octavo_tensor& residual,
+                 octavo_tile_result& result) {
+  octavo_error_sums squares{};
+  squares.struct_size = sizeof squares;
+  octavo_absmax_result largest{};
+  largest.struct_size = sizeof largest;
+  issue(lane, &octavo_operations::error_sums, &residual, &residual, &squares);
+  issue(lane, &octavo_operations::absmax, static_cast<const octavo_grid*>(nullptr), &residual, 0u, &largest);
   wait_for(lane, tile.slot);
-  result.error_sum = sums.error_sum;
-  result.signal_sum = sums.signal_sum;
-  result.max_error = sums.max_error;
+  result.error_sum = squares.signal_sum;
+  result.max_error = largest.absmax;
 }
 
 double total(const std::vector<double>& metric) { return std::accumulate(metric.begin(), metric.end(), 0.0); }
@@ -124,14 +123,15 @@ void FeedbackOptimizer::quantize(const OptimizerState* state, octavo_lane& lane,
 
   const Factor& factor = static_cast<const LayerState*>(state)->inputs->factor;
   const bool coupled = tile.grid->basis == OCTAVO_BASIS_INCOHERENT;
-  const OnLane lower(lane, factor.lower);
-  const Triangle triangle{lower.view(), factor.pivots};
-  const BandMemory memory(lane, tile, factor.order);
+  const FactorOnLane on_lane(lane, factor);
+  const Triangle& triangle = on_lane.triangle();
+  BandMemory memory(lane, tile, factor.order);
   const Band& band = memory.band();
   std::optional<RowMetric> nearest;
   if (result.row_nearest_metric != nullptr || coupled) {
     round_to_nearest(lane, band);
     nearest.emplace(measure(lane, band.residual, triangle, settings_.block));
+    memory.begin_again(lane);
   }
   if (settings_.scale_search > 0 && scale_search::applies_to(*tile.grid))
     scale_search::search(lane, *tile.grid, memory.weight(), tile.scales[0], settings_.scale_search);
@@ -147,7 +147,7 @@ void FeedbackOptimizer::quantize(const OptimizerState* state, octavo_lane& lane,
   if (nearest) copy_metric(nearest_metric, tile, result.row_nearest_metric);
   copy_metric(metric, tile, result.row_metric);
   memory.store_codes(tile);
-  fill_sums(lane, tile, memory, result);
+  fill_errors(lane, tile, band.residual, result);
 }
 
 }  // namespace octavo::feedback

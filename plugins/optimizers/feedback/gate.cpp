@@ -3,6 +3,7 @@
 #include "feedback/band.hpp"
 #include "feedback/lane_steps.hpp"
 #include "feedback/sampled_tile.hpp"
+#include "feedback/triangle.hpp"
 
 namespace octavo::feedback {
 namespace {
@@ -24,12 +25,14 @@ GateResult judge(const PrepareRequest& request, const Factor& factor, const Held
                  std::int64_t block) {
   octavo_lane& lane = request.lane;
   const SampledTile sample(request);
-  const BandMemory memory(lane, sample.tile(), factor.order);
-  const OnLane lower(lane, factor.lower), tokens(lane, held_out);
+  BandMemory memory(lane, sample.tile(), factor.order);
+  const FactorOnLane on_lane(lane, factor);
+  const OnLane tokens(lane, held_out);
   GateResult judged;
   round_to_nearest(lane, memory.band());
   judged.nearest = held_out_error(lane, tokens.view(), memory.band().residual);
-  round_with_feedback(lane, memory.band(), {lower.view(), factor.pivots}, block);
+  memory.begin_again(lane);
+  round_with_feedback(lane, memory.band(), on_lane.triangle(), block);
   judged.feedback = held_out_error(lane, tokens.view(), memory.band().residual);
   return judged;
 }

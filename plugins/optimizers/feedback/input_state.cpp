@@ -1,5 +1,6 @@
 #include "feedback/input_state.hpp"
 
+#include "feedback/factor_maker.hpp"
 #include "feedback/samples.hpp"
 
 #include <condition_variable>
@@ -29,11 +30,10 @@ std::string left_out_on_device(const octavo_grid& grid, const Settings& settings
   return what + " on this device: --device cpu has them";
 }
 
-// Factors take much of a device's memory while they are made: of wide layers few at a time, of others many.
-// (One alone leaves most of a GPU idle.)
+// Factors, and the samples that they are made of, take much of a device's memory meanwhile: of wide layers
+// few at a time, of others many. (One alone leaves most of a GPU idle.)
 class DeviceTurn {
  public:
-  // `bytes` of matrices.
   DeviceTurn(const octavo_lane& lane, std::uint64_t bytes) : bytes_(on_device(lane) ? bytes : 0) {
     if (bytes_ == 0) return;
     std::unique_lock lock(mutex);
@@ -52,7 +52,7 @@ class DeviceTurn {
   DeviceTurn& operator=(const DeviceTurn&) = delete;
 
  private:
-  static constexpr std::uint64_t kMostAtATime = std::uint64_t{4} << 30;
+  static constexpr std::uint64_t kMostAtATime = std::uint64_t{1} << 30;
   static inline std::mutex mutex;
   static inline std::condition_variable given_back;
   static inline std::uint64_t in_use = 0;
@@ -60,12 +60,12 @@ class DeviceTurn {
 };
 
 // Which of the dampings serves held-out samples best; nothing where no factor can be made.
-std::optional<double> searched_damping(octavo_lane& lane, Hessian& hessian, const octavo_tensor& held_out,
+std::optional<double> searched_damping(octavo_lane& lane, FactorMaker& factors, const octavo_tensor& held_out,
                                        bool ordered) {
   std::optional<double> best;
   double lowest = 0;
   for (const double candidate : kSearched) {
-    const std::optional<Factor> tried = hessian.factor(lane, {candidate, ordered, false});
+    const std::optional<Factor> tried = factors.try_fitting(lane, {candidate, ordered, false});
     if (!tried) continue;
     const double share = expected_share(lane, *tried, held_out);
     if (best && share >= lowest) continue;
@@ -92,39 +92,35 @@ void InputState::one_was_judged() const {
 
 std::unique_ptr<InputState> prepare_input_state(octavo_lane& lane, const octavo_inputs& inputs,
                                                 const octavo_grid& grid, const Settings& settings) {
-  const std::uint64_t matrix = static_cast<std::uint64_t>(grid.cols * grid.cols) * sizeof(float);
-  const bool keeps = settings.passes > 0 && !on_device(lane);
-  const bool searches = settings.damping_rule == DampingRule::search;
-  auto state = std::make_unique<InputState>(inputs.layers, Lease(Host(lane.host), (keeps ? 3 : 2) * matrix));
+  const std::int64_t known = inputs.samples.data != nullptr ? inputs.samples.shape[0] : 0;
+  const FactorBytes bytes = factor_bytes(lane, settings, known, grid.cols);
+  auto state = std::make_unique<InputState>(inputs.layers, Lease(Host(lane.host), bytes.judging));
+  const DeviceTurn turn(lane, bytes.making);
   const Samples samples(lane, inputs, grid);
   state->refusal = samples.refusal();
   if (!state->refusal.empty()) return state;
   const bool ordered = wants_order(grid, settings) && !on_device(lane);
   if (on_device(lane)) state->note = left_out_on_device(grid, settings);
-
-  const DeviceTurn turn(lane, 2 * matrix);
-  Hessian fitting(lane, grid.cols);
-  fitting.add(lane, samples.fitting());
+  const std::unique_ptr<FactorMaker> factors = factor_maker(lane, samples, settings);
   const std::int64_t cols = inputs.samples.shape[1];
   FactorWish judged{damping_of(settings, samples.fitting().shape[0], cols), ordered, false};
-  FactorWish all{damping_of(settings, samples.count(), cols), ordered, keeps};
+  FactorWish all{damping_of(settings, samples.count(), cols), ordered,
+                 settings.passes > 0 && !on_device(lane)};
   state->refusal = kNoFactor;
-  if (searches) {
-    const std::optional<double> damping = searched_damping(lane, fitting, samples.held_out(), ordered);
+  if (settings.damping_rule == DampingRule::search) {
+    const std::optional<double> damping = searched_damping(lane, *factors, samples.held_out(), ordered);
     if (!damping) return state;
     judged.damping = all.damping = *damping;
   }
-  Hessian whole = fitting.copy(lane);
-  whole.add(lane, samples.held_out());
-  std::optional<Factor> without_held_out = fitting.take_factor(lane, judged);
+  std::optional<Factor> without_held_out = factors->fitting(lane, judged);
   if (!without_held_out) return state;
-  std::optional<Factor> factor = whole.take_factor(lane, all);
+  std::optional<Factor> factor = factors->all(lane, all);
   if (!factor) return state;
   state->refusal.clear();
   state->judged = *std::move(without_held_out);
   state->factor = *std::move(factor);
   state->held_out = hold_rows(lane, samples.held_out(), state->judged.order);
-  state->shrink_lease((keeps ? 3 : 2) * matrix, (keeps ? 2 : 1) * matrix);
+  state->shrink_lease(bytes.judging, bytes.afterwards);
   return state;
 }
 

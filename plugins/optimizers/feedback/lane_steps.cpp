@@ -34,6 +34,14 @@ void multiply_transposed(octavo_lane& lane, const octavo_tensor& a, const octavo
   issue(lane, &octavo_operations::matmul, &matmul);
 }
 
+void multiply_transposed_add(octavo_lane& lane, const octavo_tensor& a, const octavo_tensor& b,
+                             octavo_tensor target) {
+  octavo_matmul matmul = product(lane, a, b, target);
+  matmul.transpose_b = 1;
+  matmul.accumulate = 1;
+  issue(lane, &octavo_operations::matmul, &matmul);
+}
+
 void upload(octavo_lane& lane, const void* source, const octavo_tensor& target) {
   const auto bytes = static_cast<std::uint64_t>(target.shape[0] * target.shape[1]) * bytes_of(target.dtype);
   copy_bytes(lane, target.data, lane.memory, source, OCTAVO_MEMORY_HOST, bytes);

@@ -14,9 +14,13 @@ void multiply(octavo_lane& lane, const octavo_tensor& a, const octavo_tensor& b,
 // target += a b, likewise.
 void multiply_add(octavo_lane& lane, const octavo_tensor& a, const octavo_tensor& b, octavo_tensor target);
 
-// target = a b^T in f32.
+// target = a b^T, likewise.
 void multiply_transposed(octavo_lane& lane, const octavo_tensor& a, const octavo_tensor& b,
                          octavo_tensor target);
+
+// target += a b^T, likewise.
+void multiply_transposed_add(octavo_lane& lane, const octavo_tensor& a, const octavo_tensor& b,
+                             octavo_tensor target);
 
 // Fills a packed matrix of the lane from host memory, which is free again afterwards.
 void upload(octavo_lane& lane, const void* source, const octavo_tensor& target);

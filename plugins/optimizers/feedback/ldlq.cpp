@@ -23,29 +23,22 @@ octavo_feedback columns_of(const Band& band, std::int64_t begin, std::int64_t wi
 // Columns [begin, end), and what is fed to them.
 struct Group {
   std::int64_t begin, end;
-  std::int64_t right;  // columns right of it, which are done
-  octavo_tensor fed;   // [rows, end - begin]
+  octavo_tensor fed;  // [rows, end - begin]
+  bool is_fed;        // from the right
 };
-
-void feed_from_the_right(octavo_lane& lane, const Band& band, const Triangle& triangle, const Group& group) {
-  if (group.right == 0) return;
-  multiply(lane, cols_of(band.residual, group.end, group.right),
-           part_of(triangle.lower, group.end, group.right, group.begin, group.end - group.begin), group.fed);
-}
 
 // Columns [begin, end) of the group; those right of them are done.
 void round_block(octavo_lane& lane, const Band& band, const Triangle& triangle, const Group& group,
                  std::int64_t begin, std::int64_t end, RowMetric& metric) {
   const std::int64_t width = end - begin, done = group.end - end;
   octavo_feedback feedback = columns_of(band, begin, width);
-  feedback.factor = part_of(triangle.lower, begin, width, begin, width);
+  feedback.factor = triangle.part(begin, width, begin, width);
   feedback.pivots = metric.pivots(begin, width);
   feedback.metric = metric.view();
-  if (group.right + done > 0) feedback.fed = cols_of(group.fed, begin - group.begin, width);
+  if (group.is_fed || done > 0) feedback.fed = cols_of(group.fed, begin - group.begin, width);
   if (done > 0) {
-    const auto feed = group.right > 0 ? multiply_add : multiply;
-    feed(lane, cols_of(band.residual, end, done), part_of(triangle.lower, end, done, begin, width),
-         feedback.fed);
+    const auto feed = group.is_fed ? multiply_add : multiply;
+    feed(lane, cols_of(band.residual, end, done), triangle.part(end, done, begin, width), feedback.fed);
   }
   issue(lane, &octavo_operations::round_feedback, static_cast<const octavo_feedback*>(&feedback));
 }
@@ -57,18 +50,19 @@ RowMetric round_with_feedback(octavo_lane& lane, const Band& band, const Triangl
   const std::int64_t rows = band.weight.shape[0], cols = band.weight.shape[1];
   RowMetric metric(lane, rows, triangle.pivots);
   LaneMatrix fed(lane, OCTAVO_F32, rows, std::min(group, cols));
+  Feed feed(lane, triangle, band.residual);
   for (std::int64_t group_end = cols; group_end > 0;) {
     // Only the rightmost group may be narrower, and in it the rightmost block.
     const std::int64_t group_begin = (group_end - 1) / group * group;
-    const Group columns{group_begin, group_end, cols - group_end,
-                        cols_of(fed.view(), 0, group_end - group_begin)};
-    feed_from_the_right(lane, band, triangle, columns);
+    Group columns{group_begin, group_end, cols_of(fed.view(), 0, group_end - group_begin), false};
+    columns.is_fed = feed.into(group_begin, group_end, columns.fed);
     for (std::int64_t end = group_end; end > group_begin;) {
       check_cancelled(lane);
       const std::int64_t begin = (end - 1) / block * block;
       round_block(lane, band, triangle, columns, begin, end, metric);
       end = begin;
     }
+    feed.take(group_begin, group_end);
     group_end = group_begin;
   }
   return metric;
@@ -76,9 +70,7 @@ RowMetric round_with_feedback(octavo_lane& lane, const Band& band, const Triangl
 
 RowMetric round_with_feedback(octavo_lane& lane, const Band& band, const Triangle& triangle,
                               std::int64_t block) {
-  constexpr std::int64_t kGroupOnDevice = 512;
-  const std::int64_t blocks = on_device(lane) ? std::max<std::int64_t>(kGroupOnDevice / block, 1) : 1;
-  return round_with_feedback(lane, band, triangle, block, blocks * block);
+  return round_with_feedback(lane, band, triangle, block, triangle.group(lane, block));
 }
 
 void round_to_nearest(octavo_lane& lane, const Band& band) {

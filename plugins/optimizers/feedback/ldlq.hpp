@@ -19,10 +19,10 @@ namespace octavo::feedback {
 // A band of rows, everything in the lane's memory.
 struct Band {
   const octavo_grid& grid;
-  octavo_tensor weight;    // f32 [rows, cols], in the grid's basis
+  octavo_tensor weight;    // f32 [rows, cols], in the grid's basis; read a block of columns at a time
   octavo_tensor scales;    // f32, level 0 of these rows
   octavo_tensor codes;     // written: grid.stored_dtype [rows, cols]
-  octavo_tensor residual;  // written: f32 [rows, cols], weight - stored
+  octavo_tensor residual;  // written: f32 [rows, cols], weight - stored; may take the weight's place
 };
 
 // Writes codes and residual. The metric of what it leaves comes with it at little cost. `group`: columns that

@@ -33,17 +33,18 @@ std::vector<double> RowMetric::sums() const {
 
 RowMetric measure(octavo_lane& lane, const octavo_tensor& residual, const Triangle& triangle,
                   std::int64_t block) {
-  const std::int64_t rows = residual.shape[0], cols = residual.shape[1];
-  // A device is better served by wide products.
-  const std::int64_t step = on_device(lane) ? std::max<std::int64_t>(block, 512) : block;
+  const std::int64_t rows = residual.shape[0], cols = residual.shape[1], group = triangle.group(lane, block);
   RowMetric metric(lane, rows, triangle.pivots);
-  LaneMatrix g(lane, OCTAVO_F32, rows, std::min(step, cols));
-  for (std::int64_t begin = 0; begin < cols; begin += step) {
-    const std::int64_t width = std::min(step, cols - begin);
+  LaneMatrix g(lane, OCTAVO_F32, rows, std::min(group, cols));
+  Feed feed(lane, triangle, residual);
+  for (std::int64_t end = cols; end > 0;) {
+    const std::int64_t begin = (end - 1) / group * group, width = end - begin;
     const octavo_tensor part = cols_of(g.view(), 0, width), pivots = metric.pivots(begin, width);
-    multiply(lane, cols_of(residual, begin, cols - begin),
-             part_of(triangle.lower, begin, cols - begin, begin, width), part);
+    const auto multiply_on = feed.into(begin, end, part) ? multiply_add : multiply;
+    multiply_on(lane, cols_of(residual, begin, width), triangle.part(begin, width, begin, width), part);
     issue(lane, &octavo_operations::row_metric, &part, &pivots, &metric.view());
+    feed.take(begin, end);
+    end = begin;
   }
   return metric;
 }

@@ -2,6 +2,8 @@
 // changed in the row.
 #pragma once
 
+#include "feedback/triangle.hpp"
+
 #include <octavo/lane.hpp>
 
 #include <cstdint>
@@ -9,12 +11,6 @@
 #include <vector>
 
 namespace octavo::feedback {
-
-// A factor in the lane's memory, and its pivots D.
-struct Triangle {
-  octavo_tensor lower;  // L, f32 [cols, cols]
-  std::span<const float> pivots;
-};
 
 // Sums in f64 in the lane's memory, beginning with 0, to which operations add.
 class RowMetric {

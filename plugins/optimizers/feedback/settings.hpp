@@ -26,6 +26,7 @@ struct Settings {
   std::int64_t block = 128;  // columns that are rounded between two matrix products
   ColumnOrder order = ColumnOrder::natural;
   std::int64_t passes = 0;        // greedy ones, after the feedback
+  bool whole_factors = false;     // never implicit ones
   std::int64_t scale_search = 0;  // scales tried for each row beforehand
 };
 

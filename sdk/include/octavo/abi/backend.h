@@ -83,7 +83,7 @@ typedef struct octavo_feedback {
                              feedback inside the block, which is nearest on these scales */
   octavo_tensor scales;   /* f32 level 0 of the whole layer */
   octavo_tensor codes;    /* written: grid.stored_dtype [rows, block] */
-  octavo_tensor residual; /* written: f32 [rows, block] */
+  octavo_tensor residual; /* written: f32 [rows, block]; may be the source */
   octavo_tensor pivots;   /* f32 [1, block]; data NULL: no metric */
   octavo_tensor metric;   /* f64 [rows, 1], added to */
 } octavo_feedback;
