@@ -236,6 +236,25 @@ BOOST_AUTO_TEST_CASE(long_rows) {
   }
 }
 
+// So many rows that a device takes them in turns, of one panel of columns to a dozen.
+BOOST_AUTO_TEST_CASE(rows_in_turns) {
+  constexpr Shape kManyRows[] = {{1200, 3072}, {1200, 2816}, {3000, 1024}, {700, 5120}, {300, 12288}};
+  for (const Layout& layout : layouts()) {
+    if (layout.level.granularity != OCTAVO_PER_ROW || layout.rotation < 64) continue;
+    for (const Shape& shape : kManyRows) {
+      for (const std::uint32_t dtype : {OCTAVO_BF16, OCTAVO_F16, OCTAVO_F32}) {
+        const bool is_usual = dtype == OCTAVO_BF16 && layout.rotation == 256;
+        if (shape.cols != 3072 && !is_usual) continue;
+        BOOST_TEST_CONTEXT(layout.name << ", " << dtype_name(dtype) << ", " << shape.rows << " x "
+                                       << shape.cols) {
+          compare({grid_for(layout, shape.rows, shape.cols),
+                   weights(Weights::heavy_tails, dtype, shape.rows, shape.cols), 0, shape.cols == 2816, 0});
+        }
+      }
+    }
+  }
+}
+
 // Every bf16, f16 and 8-bit pattern: infinities and NaN are counted, found, and count as 0.
 BOOST_AUTO_TEST_CASE(every_bit_pattern) {
   for (const Layout& layout : layouts()) {
