@@ -31,6 +31,8 @@ struct ChosenDevice {
   // auto: the next best, which carries on where this one is lost or has no memory; else nullptr.
   std::unique_ptr<ChosenDevice> fallback = nullptr;
 
+  // Lanes work in host memory.
+  bool works_on_host() const { return devices.front() < 0; }
   // Becomes its fallback, which is there; what was noted stays.
   void use_fallback();
 };

@@ -41,8 +41,6 @@ uint32_t layers_ahead(const plan::Plan& plan, const ChosenDevice& device, uint32
   return static_cast<uint32_t>(std::clamp<uint64_t>(device.memory_bytes / 4 / factors, 1, lanes));
 }
 
-bool works_on_host(const ChosenDevice& device) { return device.devices.front() < 0; }
-
 uint64_t source_bytes(const plan::Plan& plan) {
   uint64_t bytes = 0;
   for (const plan::PlannedCopy& copied : plan.copies) bytes += copied.source->info.bytes();
@@ -55,7 +53,7 @@ uint64_t source_bytes(const plan::Plan& plan) {
 
 plan::TileSizes tile_sizes(const RunOptions& options, const ChosenDevice& device) {
   if (options.tile_bytes) return {*options.tile_bytes, *options.tile_bytes};
-  return {plan::kTileBytes, works_on_host(device) ? plan::kTileBytes : plan::kTallTileBytes};
+  return {plan::kTileBytes, device.works_on_host() ? plan::kTileBytes : plan::kTallTileBytes};
 }
 
 // On a device half as many lanes where layers come whole: each holds gigabytes of its memory, and more do not
@@ -65,8 +63,8 @@ uint32_t lane_count(const plan::Plan& plan, const RunOptions& options, const Cho
                     size_t pieces) {
   uint32_t lanes = device.backend.suggested_lanes();
   if (lanes == 0) lanes = usable_cpus();
-  if (!works_on_host(device) && std::any_of(plan.layers.begin(), plan.layers.end(),
-                                            [](const auto& layer) { return plan::comes_whole(*layer); })) {
+  if (!device.works_on_host() && std::any_of(plan.layers.begin(), plan.layers.end(),
+                                             [](const auto& layer) { return plan::comes_whole(*layer); })) {
     lanes = (lanes + 1) / 2;
   }
   if (options.lanes != 0) lanes = options.lanes;
@@ -157,7 +155,7 @@ void begin_again(ChosenDevice& device, plugin::HostServices& services, Output& o
 // A device whose backend cannot do a grid at all is left for its fallback before the run. In host memory the
 // reference does what a backend has not.
 void leave_unsupported(const plan::Plan& plan, ChosenDevice& device) {
-  if (works_on_host(device)) return;
+  if (device.works_on_host()) return;
   for (const auto& layer : plan.layers) {
     const std::string why = device.backend.unsupported(OCTAVO_OP_QUANTIZE_NEAREST, &layer->grid, {});
     if (why.empty()) continue;

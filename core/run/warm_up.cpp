@@ -26,16 +26,16 @@ void warm_up(const Optimizers& optimizers, int32_t device) {
 }  // namespace
 
 WarmUp::WarmUp(const plan::Plan& plan, const ChosenDevice& device) {
-  const int32_t index = device.devices.front();
-  if (index < 0) return;  // host memory
+  if (device.works_on_host()) return;
   Optimizers optimizers;
   for (const auto& layer : plan.layers) {
     if ((layer->wants & (OCTAVO_WANTS_INPUTS | OCTAVO_WANTS_WHOLE_LAYER)) != 0)
       optimizers.insert(layer->optimizer);
   }
   if (optimizers.empty()) return;
-  done_ = std::async(std::launch::async | std::launch::deferred,
-                     [used = std::move(optimizers), index] { warm_up(used, index); });
+  done_ =
+      std::async(std::launch::async | std::launch::deferred,
+                 [used = std::move(optimizers), index = device.devices.front()] { warm_up(used, index); });
 }
 
 }  // namespace octavo::run
