@@ -7,9 +7,11 @@
 #include <ATen/ops/empty.h>
 #include <ATen/ops/empty_like.h>
 #include <ATen/ops/full.h>
+#include <ATen/ops/linalg_vector_norm.h>
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 namespace octavo::descent {
 namespace {
@@ -38,14 +40,15 @@ LaneMatrix finite_source(const Work& work, const octavo_tile& tile) {
   return source;
 }
 
-at::Tensor in_basis(const Work& work, const octavo_tile& tile) {
+// The weight in the grid's basis / unit.
+at::Tensor in_basis(const Work& work, const octavo_tile& tile, double unit) {
   LaneMatrix finite;
   const bool replaced = (tile.flags & OCTAVO_TILE_ZERO_NONFINITE) != 0;
   if (replaced) finite = finite_source(work, tile);
   LaneMatrix values(work.lane(), OCTAVO_F32, tile.codes.shape[0], tile.codes.shape[1]);
   issue(work.lane(), &octavo_operations::to_basis, tile.grid, replaced ? &finite.view() : &tile.source,
         &values.view());
-  return work.fetch(values.view());
+  return work.fetch(values.view(), unit);
 }
 
 at::Tensor level_scales(const Work& work, const octavo_tile& tile) {
@@ -62,11 +65,10 @@ GridTile::GridTile(const Work& work, const octavo_tile& tile) : work_(work), til
     throw PluginError(OCTAVO_UNSUPPORTED,
                       work.layer() + ": learned rounding is for INT8 codes with one level of F32 scales");
   codes_ = work.fetch(tile.codes);
-  values_ = in_basis(work, tile);
   scales_ = level_scales(work, tile);
   unit_ = std::exp2(std::ilogb(scales_.max().item<float>()));
   scales_.div_(unit_);  // exact, both
-  values_.div_(unit_);
+  values_ = in_basis(work, tile, unit_);
   weights_ = at::empty_like(values_);
   for (const Range& range : ranges()) {
     at::Tensor target = weights_.narrow(0, range.begin, range.count);
@@ -130,7 +132,7 @@ void GridTile::store(octavo_tile_result& result) {
     const auto at = static_cast<std::size_t>(i);
     const at::Tensor errors = all[at].errors();
     sums[at] = errors.square().sum(at::kDouble).item<double>();  // on a GPU, waits for the codes too
-    largest[at] = errors.abs().max().item<double>();
+    largest[at] = at::linalg_vector_norm(errors, std::numeric_limits<double>::infinity()).item<double>();
   });
   result.error_sum = 0;
   for (const double sum : sums) result.error_sum += sum * unit_ * unit_;

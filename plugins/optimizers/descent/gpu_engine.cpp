@@ -1,7 +1,8 @@
-// An iteration makes the gradient U P V^T in one product of 16-bit matrices, reads it once to move all
-// weights and list the steps, and computes the P of the listed steps, which are few, from their rows of V. U
-// and V are rounded to 16 bits first, so that P means the same in every product; P itself is kept in f64. One
-// answer of four numbers a batch goes to the host, which decides.
+// An iteration makes the gradient U P V^T by products of 16-bit matrices, moves all weights and lists the
+// steps, and computes the P of the listed steps, which are few, from their rows of V. It goes by panels of
+// rows whose gradient stays in the GPU's second-level cache: the next panel's takes its place before it has
+// gone to memory. U and V are rounded to 16 bits first, so that P means the same in every product; P itself
+// is kept in f64. One answer of five numbers a batch goes to the host, which decides.
 #include "gpu_engine.hpp"
 
 #include "gpu_steps.hpp"
@@ -36,7 +37,10 @@ namespace {
 constexpr std::int64_t kWidthMultiple = 64;  // what products of 16-bit matrices are fast at
 constexpr std::int64_t kMostWidth = 4096;
 constexpr std::int64_t kLeastCapacity = 64;
-constexpr std::int64_t kMostChunks = 8;
+constexpr std::int64_t kResultNumbers = sizeof(gpu::Results) / sizeof(double);
+// Of gradient: half of an H200's cache, in rows of whole tiles.
+constexpr std::int64_t kPanelBytes = 24 << 20;
+constexpr std::int64_t kPanelMultiple = 128;
 
 std::uint16_t* halves(const at::Tensor& tensor) { return static_cast<std::uint16_t*>(tensor.data_ptr()); }
 
@@ -44,6 +48,11 @@ std::uint16_t* halves(const at::Tensor& tensor) { return static_cast<std::uint16
 at::Tensor narrowed(const at::Tensor& basis) {
   const std::int64_t missing = (kWidthMultiple - basis.size(1) % kWidthMultiple) % kWidthMultiple;
   return at::constant_pad_nd(basis.to(at::kHalf), {0, missing}).contiguous();
+}
+
+std::int64_t panel_rows(std::int64_t rows, std::int64_t cols) {
+  const std::int64_t fit = kPanelBytes / (cols * static_cast<std::int64_t>(sizeof(std::uint16_t)));
+  return std::min(rows, std::max(fit / kPanelMultiple, std::int64_t{1}) * kPanelMultiple);
 }
 
 at::Tensor row_squares(const at::Tensor& basis) { return basis.to(at::kFloat).square_().sum(1); }
@@ -58,31 +67,31 @@ class GpuEngine final : public StepEngine {
         right_(narrowed(subspace.right)),
         band_(tile.bands().front()),
         left_squares_(row_squares(left_)),
-        right_squares_(row_squares(right_)),
+        right_squares_(row_squares(right_).to(at::kHalf)),
         work_(work) {
     gpu::use_device(work.device().index());
     const std::int64_t rows = tile.rows(), cols = tile.cols(), width = right_.size(1);
     const auto options = at::TensorOptions().device(work.device());
     const auto half = options.dtype(at::kHalf);
     const auto wide = options.dtype(at::kDouble);
-    gradient_ = at::empty({rows, cols}, half);
-    distance_ = at::empty({rows, cols}, half);
+    panel_ = at::empty({panel_rows(rows, cols), cols}, half);
+    distance_ = at::empty({rows, cols}, options.dtype(at::kChar));
     offset_ = at::zeros({rows, cols}, half);
     if (moments) {
-      mean_ = at::zeros({rows, cols}, half);
-      square_ = at::zeros({rows, cols}, options.dtype(at::kFloat));
+      mean_ = at::zeros({rows, cols}, options.dtype(at::kChar));
+      root_ = at::zeros({rows, cols}, options.dtype(at::kByte));
     }
     const std::int64_t capacity = std::min(cols, std::max(kLeastCapacity, cols / 4));
     elements_ = at::empty({rows, capacity}, options.dtype(at::kInt));
     counts_ = at::empty({rows}, options.dtype(at::kInt));
     sums_ = at::empty({2, rows}, wide);
     image_ = at::empty({rows, width}, half);
-    change_ = at::empty({width, width}, options.dtype(at::kFloat));
-    chunks_ = at::empty({std::gcd(rows, kMostChunks), width, width}, options.dtype(at::kFloat));
-    projection_ = at::empty({width, width}, wide);
-    trial_ = at::empty({width, width}, wide);
-    partial_ = at::empty({width}, wide);
-    results_ = at::empty({gpu::kResults}, wide);
+    parts_ = at::empty({std::gcd(rows, gpu::kMostParts), width, width}, options.dtype(at::kFloat));
+    for (State* state : {&now_, &next_})
+      *state = {at::empty({width, width}, wide), at::empty({width, width}, half)};
+    partial_ = at::empty({width, kResultNumbers}, wide);
+    arrived_ = at::zeros({1}, options.dtype(at::kInt));
+    results_ = at::empty({kResultNumbers}, at::TensorOptions().dtype(at::kDouble).pinned_memory(true));
     fill_layer(tile);
     batch_ = {capacity,
               elements_.data_ptr<int>(),
@@ -93,21 +102,36 @@ class GpuEngine final : public StepEngine {
   }
 
   SquaredNorms measure() override {
-    gpu::residual(layer_, halves(gradient_), batch_.error);
+    for_panels([&](std::int64_t begin, const at::Tensor& errors) {
+      gpu::residual(layer_, begin, errors.size(0), halves(errors), batch_.error);
+      at::Tensor image = image_.narrow(0, begin, errors.size(0));
+      at::mm_out(image, errors, right_);
+    });
     check_kernels();
-    at::mm_out(image_, gradient_, right_);
     project_image();
-    projection_.copy_(change_);
-    return {projection_.square().sum().item<double>(), sums_.select(0, 1).sum().item<double>()};
+    at::sum_out(now_.projection, parts_, 0, /*keepdim=*/false, at::kDouble);
+    const double projected = now_.projection.square().sum().item<double>();
+    scale_ = scale_for(projected);
+    now_.halves.copy_(now_.projection.mul(1 / scale_));
+    return {projected, sums_.select(0, 1).sum().item<double>()};
   }
 
   Change propose(std::int64_t iteration, double rate, double share, double projected) override {
-    const double size = std::sqrt(projected) / static_cast<double>(right_.size(1));  // of P's elements
-    const double scale = size > 0 ? std::exp2(std::ilogb(size)) : 1;
-    make_gradient(1 / scale);
-    proposal_ = {halves(gradient_), static_cast<float>(scale), static_cast<float>(rate), error_weight_, share,
-                 iteration};
-    gpu::propose(layer_, *rule_.on_gpu(iteration), proposal_, batch_);
+    const gpu::Direction direction = *rule_.on_gpu(iteration);
+    // U P V^T, P going to the side of which there is less.
+    const bool wide = left_.size(0) < right_.size(0);
+    const at::Tensor left = wide ? at::mm(left_, now_.halves) : left_;
+    const at::Tensor right = wide ? right_.t() : at::mm(now_.halves, right_.t());
+    gpu::Proposal proposal{
+        0,     0,        halves(panel_), static_cast<float>(scale_), static_cast<float>(rate), error_weight_,
+        share, iteration};
+    for_panels([&](std::int64_t begin, at::Tensor gradient) {
+      proposal.first_row = begin;
+      proposal.rows = gradient.size(0);
+      at::mm_out(gradient, left.narrow(0, begin, proposal.rows), right);
+      gpu::propose(layer_, direction, proposal, batch_);
+    });
+    next_scale_ = scale_for(projected);
     return tried();
   }
 
@@ -119,7 +143,8 @@ class GpuEngine final : public StepEngine {
   void accept() override {
     gpu::accept(layer_, batch_);
     check_kernels();
-    std::swap(projection_, trial_);
+    std::swap(now_, next_);
+    scale_ = next_scale_;
   }
 
  private:
@@ -136,46 +161,51 @@ class GpuEngine final : public StepEngine {
               scales.size(1) == 1 ? 0 : 1,
               tile.least_code(),
               tile.largest_code(),
-              halves(distance_),
+              distance_.data_ptr<std::int8_t>(),
               halves(offset_),
-              mean_.defined() ? halves(mean_) : nullptr,
-              square_.defined() ? square_.data_ptr<float>() : nullptr,
+              mean_.defined() ? mean_.data_ptr<std::int8_t>() : nullptr,
+              root_.defined() ? root_.data_ptr<std::uint8_t>() : nullptr,
               halves(right_),
               left_squares_.data_ptr<float>(),
-              right_squares_.data_ptr<float>(),
+              halves(right_squares_),
               torch_stream(work_.device())};
   }
 
-  // U P V^T times `scale`, P going to the side of which there is less.
-  void make_gradient(double scale) {
-    const at::Tensor middle = projection_.mul(scale).to(at::kHalf);
-    if (left_.size(0) < right_.size(0)) {
-      at::mm_out(gradient_, at::mm(left_, middle), right_.t());
-    } else {
-      at::mm_out(gradient_, left_, at::mm(middle, right_.t()));
-    }
+  // body(first row, as many rows of the panel) for all rows.
+  template <typename Body>
+  void for_panels(const Body& body) const {
+    for (std::int64_t begin = 0; begin < left_.size(0); begin += panel_.size(0))
+      body(begin, panel_.narrow(0, 0, std::min(panel_.size(0), left_.size(0) - begin)));
   }
 
-  // change = U^T image, by chunks of rows: the product alone has too few tiles for a GPU.
+  // About the size of P's elements, a power of two.
+  double scale_for(double projected) const {
+    const double size = std::sqrt(projected) / static_cast<double>(right_.size(1));
+    return size > 0 ? std::exp2(std::ilogb(size)) : 1;
+  }
+
+  // U^T image, by parts of the rows: the product alone has too few tiles for a GPU.
   void project_image() {
-    const std::int64_t height = left_.size(0) / chunks_.size(0);
-    const auto in_chunks = [&](const at::Tensor& matrix) {
-      return matrix.view({chunks_.size(0), height, matrix.size(1)});
+    const std::int64_t height = left_.size(0) / parts_.size(0);
+    const auto in_parts = [&](const at::Tensor& matrix) {
+      return matrix.view({parts_.size(0), height, matrix.size(1)});
     };
-    at::bmm_out(chunks_, in_chunks(left_).transpose(1, 2), in_chunks(image_), at::kFloat);
-    at::sum_out(change_, chunks_, 0);
+    at::bmm_out(parts_, in_parts(left_).transpose(1, 2), in_parts(image_), at::kFloat);
   }
 
   Change tried() {
-    gpu::project(layer_, proposal_, batch_);
-    check_kernels();
+    gpu::project(layer_, batch_);
     project_image();
-    gpu::sum_up(layer_, batch_, projection_.data_ptr<double>(), change_.data_ptr<float>(),
-                trial_.data_ptr<double>(), partial_.data_ptr<double>(), results_.data_ptr<double>());
+    auto* const results = static_cast<gpu::Results*>(results_.data_ptr());
+    gpu::sum_up(layer_, batch_,
+                {now_.projection.data_ptr<double>(), parts_.data_ptr<float>(), parts_.size(0),
+                 next_.projection.data_ptr<double>(), halves(next_.halves),
+                 static_cast<float>(1 / next_scale_), static_cast<gpu::Results*>(partial_.data_ptr()),
+                 static_cast<unsigned*>(arrived_.data_ptr()), results});
     check_kernels();
-    const at::Tensor results = results_.to(at::kCPU);
-    const double* const values = results.data_ptr<double>();
-    return {values[0], values[1], values[3], static_cast<std::int64_t>(values[2])};
+    finish_torch(work_.device());
+    const double linear = 2 * results->along + static_cast<double>(error_weight_) * results->cross;
+    return {linear, results->error, results->projected, static_cast<std::int64_t>(results->steps)};
   }
 
   void check_kernels() const {
@@ -183,23 +213,29 @@ class GpuEngine final : public StepEngine {
       throw PluginError(OCTAVO_DEVICE_LOST, "[" + work_.layer() + "] a kernel of learned rounding: " + why);
   }
 
+  // P.
+  struct State {
+    at::Tensor projection;  // f64 [q, q]
+    at::Tensor halves;      // 16 bits [q, q]: over a scale
+  };
+
   const Rule& rule_;
   float error_weight_;
   at::Tensor left_, right_;  // 16 bits [rows, q], [cols, q]
   Band band_;                // the whole layer
   at::Tensor left_squares_, right_squares_;
-  at::Tensor gradient_;                  // 16 bits [rows, cols]; the errors while measuring
-  at::Tensor distance_, offset_;         // 16 bits [rows, cols]
-  at::Tensor mean_, square_;             // 16 bits and f32 [rows, cols], for rules with moments
-  at::Tensor elements_, counts_, sums_;  // of the batch: lists; [2, rows]: linear and error
+  at::Tensor panel_;                     // 16 bits: gradient of some rows; their errors while measuring
+  at::Tensor distance_;                  // i8 [rows, cols]
+  at::Tensor offset_;                    // 16 bits [rows, cols]
+  at::Tensor mean_, root_;               // i8, u8 [rows, cols], for rules with moments
+  at::Tensor elements_, counts_, sums_;  // of the batch: lists; [2, rows]: cross and error
   at::Tensor image_;                     // 16 bits [rows, q]: D V (E V while measuring)
-  at::Tensor change_;                    // f32 [q, q]: U^T D V
-  at::Tensor chunks_;                    // f32 [n, q, q]: its parts, of one chunk of rows each
-  at::Tensor projection_, trial_;        // f64 [q, q]: P now, and after the batch
-  at::Tensor partial_, results_;
+  at::Tensor parts_;                     // f32 [n, q, q]: U^T D V, of a part of the rows each
+  State now_, next_;                     // and after the batch
+  double scale_ = 1, next_scale_ = 1;    // of their halves
+  at::Tensor partial_, arrived_, results_;
   gpu::Layer layer_{};
   gpu::Batch batch_{};
-  gpu::Proposal proposal_{};
   const Work& work_;
 };
 

@@ -4,14 +4,16 @@
 // A power of the Gram matrix favours its leading directions by (a / c)^m, a being their eigenvalue and c the
 // largest of those that are not wanted: next to nothing where a spectrum is flat, as that of random numbers
 // is. The Chebyshev polynomial of degree m that stays within +-1 on [0, c] grows by about cosh(2 m sqrt(a / c
-// - 1)) beyond c, the most that any polynomial of its degree can do, for the same m products. A first basis
-// comes from a random start and two products. By interlacing, c can be read off it: the smallest singular
-// value of the Gram matrix times an orthonormal basis is never above the last eigenvalue that is wanted. Too
-// low a c costs some sharpness and nothing else. As the polynomial spreads sizes apart, it is applied in
-// stages that spread them by no more than kSpread, with an orthonormalisation after each.
+// - 1)) beyond c, the most that any polynomial of its degree can do, for the same m products. As it spreads
+// sizes apart, it is applied in stages that spread them by no more than kSpread, with an orthonormalisation
+// after each. By interlacing, c can be read off what a stage has made: the smallest singular value of a
+// polynomial of the matrix times an orthonormal basis is never above the polynomial of the last eigenvalue
+// that is wanted. So each stage's cut is sharper than that of the one before; the first one's comes from the
+// product with a random start. Too low a c costs some sharpness and nothing else.
 #include "leading_directions.hpp"
 
 #include <ATen/ops/arange.h>
+#include <ATen/ops/div.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/eye.h>
 #include <ATen/ops/linalg_cholesky_ex.h>
@@ -21,19 +23,22 @@
 #include <ATen/ops/mm.h>
 #include <ATen/ops/mv.h>
 #include <ATen/ops/ones.h>
+#include <ATen/ops/sub.h>
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <optional>
 #include <utility>
 
 namespace octavo::descent {
 namespace {
 
-constexpr std::int64_t kPanel = 256;                            // rows of a product that one task makes
-constexpr double kSpread = 1e4, kSpreadOnGpu = 1e3;             // of sizes within a stage; there in 16 bits
-constexpr std::int64_t kMostStages = 12, kMostStagesOnGpu = 4;  // there a stage costs as much as ten products
-constexpr std::int64_t kPowerSteps = 4;  // where a filter has no use: the weight has too low a rank
+constexpr std::int64_t kPanel = 256;  // rows of a product that one task makes
+constexpr double kSpread = 1e6;       // of sizes within a stage
+constexpr double kBasisScale = 64;    // of a basis in 16 bits, so that its small parts stay
+constexpr std::int64_t kMostStages = 12, kMostStagesOnGpu = 3;  // there a stage costs as much as ten products
+constexpr std::int64_t kPowerSteps = 4;
 
 // body(begin, count) for panels of rows; all at once on a GPU.
 template <typename Body>
@@ -54,10 +59,10 @@ at::Tensor inner_products(const Work& work, const at::Tensor& y) {
   return sums;
 }
 
-// L with L L^T = a Gram matrix, and L^-1, both f64. The inverse is small beside what is divided by L, and
-// turns every division into a product, which on a GPU takes a tenth of a triangular solve.
+// L^-1, f64, L L^T being a Gram matrix. It is small beside what is divided by L, and turns every division
+// into a product, which on a GPU takes a tenth of a triangular solve.
 struct Cholesky {
-  at::Tensor lower, inverse;
+  at::Tensor inverse;
 };
 
 // Nothing where the matrix has no factor.
@@ -65,7 +70,7 @@ std::optional<Cholesky> cholesky(const at::Tensor& matrix) {
   const auto [lower, info] = at::linalg_cholesky_ex(matrix);
   if (info.item<int>() != 0) return std::nullopt;
   const at::Tensor identity = at::eye(matrix.size(0), matrix.options());
-  return Cholesky{lower, at::linalg_solve_triangular(lower, identity, /*upper=*/false)};
+  return Cholesky{at::linalg_solve_triangular(lower, identity, /*upper=*/false)};
 }
 
 // y L^-T. With the Gram matrix in f64 its columns are orthonormal to f32 in one pass, unless y is within 1e-7
@@ -96,62 +101,105 @@ at::Tensor random_signs(const Work& work, std::uint64_t seed, std::int64_t rows,
       .sub_(1);
 }
 
-// Products with a Gram matrix, its largest entry scaled to 1. On a GPU of 16-bit numbers, summed in f32: they
-// shape a filter, and what they blur the next product sharpens.
-class Operator {
+constexpr int kNormSteps = 5;  // of the power method
+
+// Of a Gram matrix, or a little less, from any vector.
+double largest_eigenvalue(const at::Tensor& gram, at::Tensor vector) {
+  for (int i = 0; i < kNormSteps; ++i)
+    vector = at::mv(gram, vector.div(at::linalg_vector_norm(vector).clamp_min(1e-30)));
+  return at::linalg_vector_norm(vector).item<double>();
+}
+
+// Of an image whose Gram matrix is L L^T, or a little more: what stops short of the smallest is still below
+// the eigenvalue that it stands for.
+double least_singular_value(const Cholesky& of) {
+  at::Tensor vector = at::ones({of.inverse.size(0)}, of.inverse.options()), before;
+  for (int i = 0; i < kNormSteps; ++i)
+    before = std::exchange(vector, at::mv(of.inverse.t(), at::mv(of.inverse, vector)));
+  return std::sqrt(at::linalg_vector_norm(before).div(at::linalg_vector_norm(vector)).item<double>());
+}
+
+// Eigenvalues of the Gram matrix, nearly.
+struct Spectrum {
+  double cut;  // below those that are wanted
+  double top;  // the largest
+};
+
+// The Chebyshev polynomial T of some degree that stays within +-1 on [0, cut], over growth^degree, which
+// keeps what it makes of a basis in range. On a GPU the matrix is in 16 bits: those blur the filter a little.
+// The basis is in two halves of 16 bits: those of one alone would hide what is to grow.
+class Filter {
  public:
-  Operator(const Work& work, const at::Tensor& gram)
-      : work_(work), matrix_(gram.div(gram.diagonal().max().clamp_min(1e-30))) {
-    if (work.device().is_cuda()) matrix_ = matrix_.to(at::kHalf);
+  Filter(const Work& work, const at::Tensor& gram, const Spectrum& spectrum)
+      : work_(work),
+        cut_(spectrum.cut),
+        growth_(std::exp(std::acosh(std::max(2 * spectrum.top / spectrum.cut - 1, kLeastArgument)))) {
+    matrix_ = gram.mul(4 / cut_ / growth_);
+    matrix_.diagonal().sub_(2 / growth_);
+    if (work.device().is_cuda()) matrix_ = matrix_.to(at::kHalf).repeat({1, 2});
   }
 
-  at::Tensor times(const at::Tensor& basis) const { return product(work_, matrix_, basis); }
+  // The highest that spreads sizes by kSpread, or about that.
+  std::int64_t most_degree() const {
+    return std::max<std::int64_t>(std::lround(std::acosh(kSpread) / std::log(growth_)), 1);
+  }
 
-  // The Chebyshev polynomial that stays within +-1 on [0, cut].
-  at::Tensor filter(const at::Tensor& basis, double cut, std::int64_t degree) const {
-    at::Tensor before = basis, now = times(basis).mul_(2 / cut).sub_(basis);
+  at::Tensor filtered(const at::Tensor& basis, std::int64_t degree) const {
+    at::Tensor before = basis.mul(kBasisScale), now = times(before).mul_(0.5);
     for (std::int64_t i = 1; i < degree; ++i) {
-      at::Tensor next = times(now).mul_(4 / cut).sub_(now, 2).sub_(before);
-      before = std::move(now);
-      now = std::move(next);
+      at::Tensor next = times(now).sub_(before, 1 / (growth_ * growth_));
+      before = std::exchange(now, std::move(next));
     }
     return now;
   }
 
- private:
-  const Work& work_;
-  at::Tensor matrix_;
-};
-
-struct Spectrum {
-  double cut;  // below the eigenvalues that are wanted
-  double top;  // about the largest one
-};
-
-// Extreme singular values of an image whose Gram matrix is L L^T, by a few steps of the power method. (What
-// stops short of the smallest stays above it by little, and below the eigenvalue that it stands for.)
-Spectrum extremes(const Cholesky& of) {
-  constexpr int kSteps = 6;
-  at::Tensor small = at::ones({of.lower.size(0)}, of.lower.options()), large = small;
-  for (int i = 0; i < kSteps; ++i) {
-    small = small.div(at::linalg_vector_norm(small));
-    large = large.div(at::linalg_vector_norm(large));
-    small = at::mv(of.inverse.t(), at::mv(of.inverse, small));
-    large = at::mv(of.lower, at::mv(of.lower.t(), large));
+  // Where T takes this value, which is a singular one of what filtered() has made.
+  double eigenvalue_of(double filtered, std::int64_t degree) const {
+    const auto n = static_cast<double>(degree);
+    const double value = filtered * std::pow(growth_, n) / kBasisScale;
+    return cut_ / 2 * (1 + std::cosh(std::acosh(std::max(value, 1.0)) / n));
   }
-  return {1 / std::sqrt(at::linalg_vector_norm(small).item<double>()),
-          std::sqrt(at::linalg_vector_norm(large).item<double>())};
+
+ private:
+  static constexpr double kLeastArgument = 1.05;  // of the growth, where top is hardly above cut
+
+  at::Tensor times(const at::Tensor& basis) const {
+    if (matrix_.scalar_type() != at::kHalf) return product(work_, matrix_, basis);
+    const std::int64_t rows = basis.size(0);
+    const at::Tensor halves = at::empty({2 * rows, basis.size(1)}, matrix_.options());
+    at::Tensor high = halves.narrow(0, 0, rows), low = halves.narrow(0, rows, rows);
+    high.copy_(basis);
+    at::sub_out(low, basis, high);
+    return at::mm(matrix_, halves, at::kFloat);
+  }
+
+  const Work& work_;
+  double cut_;
+  double growth_;      // of T from one degree to the next, at the largest eigenvalue
+  at::Tensor matrix_;  // (4 gram / cut - 2) / growth; on a GPU twice, side by side
+};
+
+// The Gram matrix times a basis; on a GPU in 16 bits, as it is.
+at::Tensor times(const Work& work, const at::Tensor& gram, const at::Tensor& basis) {
+  return product(work, work.device().is_cuda() ? gram.to(at::kHalf) : gram, basis);
 }
 
-std::int64_t stage_degree(const Spectrum& spectrum, double spread, std::int64_t degree) {
-  const double growth = std::acosh(std::max(2 * 1.05 * spectrum.top / spectrum.cut - 1, 1.05));
-  return std::clamp<std::int64_t>(static_cast<std::int64_t>(std::acosh(spread) / growth), 1, degree);
+// Where a filter has no use: the weight has too low a rank.
+at::Tensor by_powers(const Work& work, const at::Tensor& gram, at::Tensor basis, std::int64_t degree) {
+  for (std::int64_t i = 0; i < std::min(degree, kPowerSteps); ++i)
+    basis = orthonormal(work, times(work, gram, basis));
+  return basis;
+}
+
+at::Tensor largest_magnitude(const at::Tensor& matrix) {
+  return at::linalg_vector_norm(matrix, std::numeric_limits<double>::infinity()).clamp_min_(1e-30);
 }
 
 }  // namespace
 
 at::Tensor in_halves(const at::Tensor& matrix) {
-  return matrix.div(matrix.abs().max().clamp_min_(1e-30)).to(at::kHalf);
+  at::Tensor halves = at::empty(matrix.sizes(), matrix.options().dtype(at::kHalf));
+  return at::div_out(halves, matrix, largest_magnitude(matrix));
 }
 
 at::Tensor product(const Work& work, const at::Tensor& a, const at::Tensor& b) {
@@ -172,7 +220,7 @@ at::Tensor orthonormal(const Work& work, const at::Tensor& y) {
 at::Tensor gram(const Work& work, const at::Tensor& matrix) {
   if (matrix.scalar_type() == at::kHalf) return at::mm(matrix.t(), matrix, at::kFloat);
   if (work.device().is_cuda()) {
-    const at::Tensor scale = matrix.abs().max().clamp_min_(1e-30);
+    const at::Tensor scale = largest_magnitude(matrix);
     const at::Tensor scaled = matrix.div(scale), high = scaled.to(at::kHalf);
     const at::Tensor cross = at::mm(high.t(), scaled.sub(high).to(at::kHalf), at::kFloat);
     return at::mm(high.t(), high, at::kFloat).add_(cross).add_(cross.t()).mul_(scale).mul_(scale);
@@ -194,25 +242,29 @@ at::Tensor gram(const Work& work, const at::Tensor& matrix) {
 
 at::Tensor leading_directions(const Work& work, const at::Tensor& gram, std::int64_t width,
                               std::int64_t degree, std::uint64_t seed) {
-  const Operator matrix(work, gram);
-  at::Tensor basis = orthonormal(work, matrix.times(random_signs(work, seed, gram.size(0), width)));
-  const at::Tensor image = matrix.times(basis);
-  const std::optional<Cholesky> factor = cholesky(inner_products(work, image));
-  if (!factor) {
-    basis = householder(image);
-    for (std::int64_t i = 0; i < std::min(degree, kPowerSteps); ++i)
-      basis = orthonormal(work, matrix.times(basis));
-    return basis;
+  const std::int64_t rows = gram.size(0);
+  const at::Tensor scaled = gram.div(gram.diagonal().max().clamp_min(1e-30));
+  at::Tensor image = times(work, scaled, random_signs(work, seed, rows, width));
+  std::optional<Cholesky> factor = cholesky(inner_products(work, image));
+  if (!factor) return by_powers(work, scaled, householder(image), degree);
+  at::Tensor basis = divide(work, image, *factor);
+  // The singular values of the random start are within sqrt(rows) +- sqrt(width).
+  const double largest = std::sqrt(static_cast<double>(rows)) + std::sqrt(static_cast<double>(width));
+  Spectrum spectrum{least_singular_value(*factor) / largest, largest_eigenvalue(scaled, image.select(1, 0))};
+  std::int64_t stages = work.device().is_cuda() ? kMostStagesOnGpu : kMostStages;
+  for (; degree > 0 && stages > 0; --stages) {
+    const Filter filter(work, scaled, spectrum);
+    const std::int64_t most = filter.most_degree();
+    const std::int64_t left =
+        std::min(stages, (degree + most - 1) / most);  // of which all are to do the same
+    const std::int64_t now = std::min(most, (degree + left - 1) / left);
+    degree -= now;
+    image = filter.filtered(basis, now);
+    factor = cholesky(inner_products(work, image));
+    if (!factor) return householder(image);
+    basis = divide(work, image, *factor);
+    spectrum.cut = filter.eigenvalue_of(least_singular_value(*factor), now);
   }
-  basis = divide(work, image, *factor);
-  if (degree == 0) return basis;
-  const Spectrum spectrum = extremes(*factor);
-  const bool on_gpu = work.device().is_cuda();
-  const std::int64_t most = on_gpu ? kMostStagesOnGpu : kMostStages;
-  const std::int64_t in_stage = stage_degree(spectrum, on_gpu ? kSpreadOnGpu : kSpread, degree);
-  const std::int64_t stages = std::min(most, (degree + in_stage - 1) / in_stage);
-  for (std::int64_t i = 0; i < stages; ++i)
-    basis = orthonormal(work, matrix.filter(basis, spectrum.cut, in_stage));
   return basis;
 }
 

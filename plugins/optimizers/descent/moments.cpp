@@ -5,6 +5,12 @@
 #include <cmath>
 
 namespace octavo::descent {
+namespace {
+
+constexpr double kGoldenSection =
+    0.6180339887498949;  // whose multiples are spread evenly over the whole numbers
+
+}  // namespace
 
 void Moments::add(const at::Tensor& gradient) {
   if (!mean_.defined()) {
@@ -30,10 +36,10 @@ gpu::Direction Moments::on_gpu(std::int64_t iteration) const {
   gpu::Direction direction;
   direction.moments = true;
   direction.beta1 = static_cast<float>(settings_.beta1);
-  direction.beta2 = static_cast<float>(settings_.beta2);
   direction.epsilon = static_cast<float>(settings_.epsilon);
   direction.mean_factor = static_cast<float>(1 / (1 - std::pow(settings_.beta1, t)));
-  direction.square_factor = static_cast<float>(1 / (1 - std::pow(settings_.beta2, t)));
+  direction.square_gain = static_cast<float>((1 - settings_.beta2) / (1 - std::pow(settings_.beta2, t)));
+  direction.dither = static_cast<float>(std::fmod(t * kGoldenSection, 1.0) - 0.5);
   return direction;
 }
 

@@ -13,10 +13,17 @@
 namespace octavo::descent {
 namespace {
 
-constexpr std::int64_t kOversampling = 10;
+constexpr std::int64_t kOversampling = 10;  // at least
+// On a GPU multiples of the first cost as much as what they round up. Of few directions it would make many
+// more, and the more there are, the less |P| falls: so it may add no more than this share of them.
+constexpr std::int64_t kWidthOnGpu = 64, kMostWidening = 16;
 
-std::int64_t width_of(const SubspaceSettings& settings, std::int64_t rows, std::int64_t cols) {
-  return std::min(subspace_rank(settings, rows, cols) + kOversampling, std::min(rows, cols));
+std::int64_t width_of(const Work& work, const SubspaceSettings& settings, std::int64_t rows,
+                      std::int64_t cols) {
+  const std::int64_t width = subspace_rank(settings, rows, cols) + kOversampling;
+  const std::int64_t rounded = (width + kWidthOnGpu - 1) / kWidthOnGpu * kWidthOnGpu;
+  const bool wider = work.device().is_cuda() && rounded - width <= width / kMostWidening;
+  return std::min({wider ? rounded : width, rows, cols});
 }
 
 // The right singular vectors of a matrix that is not wider than high. Eigenvalues come in ascending order;
@@ -64,13 +71,13 @@ Subspace leading_subspace(const Work& work, const at::Tensor& matrix, const Subs
   const std::int64_t rank = subspace_rank(settings, rows, cols);
   if (settings.full_matrix) return by_svd(matrix, rank);
   const bool exact = std::min(rows, cols) <= settings.exact_up_to;
-  return both_sides(work, matrix, settings, exact ? rank : width_of(settings, rows, cols), seed);
+  return both_sides(work, matrix, settings, exact ? rank : width_of(work, settings, rows, cols), seed);
 }
 
 Subspace subspace_of_inputs(const Work& work, const at::Tensor& matrix, const at::Tensor& inputs,
                             const SubspaceSettings& settings, std::uint64_t seed) {
   const std::int64_t rows = matrix.size(0), samples = inputs.size(0);
-  const std::int64_t width = std::min(width_of(settings, rows, matrix.size(1)), samples);
+  const std::int64_t width = std::min(width_of(work, settings, rows, matrix.size(1)), samples);
   const at::Tensor directions = settings.full_matrix ? by_svd(inputs, width).right
                                                      : both_sides(work, inputs, settings, width, seed).right;
   // With C C^T the inputs' second moment in these directions, |e V C| is the error of the outputs there.

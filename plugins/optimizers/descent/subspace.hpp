@@ -3,7 +3,7 @@
 // Small layers get them exactly, from the eigenvectors of the smaller Gram matrix. Larger ones get them from
 // a filtered subspace iteration with that matrix (leading_directions.hpp), which is all products and finds
 // the leading directions of a flat spectrum, too. Only the spans matter: the norm of U^T E V is the same for
-// every orthonormal basis of them. So there is no small SVD, and the ten vectors of oversampling stay in.
+// every orthonormal basis of them. So there is no small SVD, and the vectors of oversampling stay in.
 #pragma once
 
 #include "work.hpp"

@@ -34,10 +34,11 @@ octavo_status run_task(void* context, std::int64_t index, octavo_error* error) {
 Work::Work(const Host& host, octavo_lane& lane, std::string layer)
     : host_(host), lane_(lane), layer_(std::move(layer)), device_(TorchScope(lane).device()) {}
 
-at::Tensor Work::fetch(const octavo_tensor& view) const {
+at::Tensor Work::fetch(const octavo_tensor& view, double divisor) const {
   if (sees(view)) {
     wait_for(lane_);
-    at::Tensor copy = as_tensor(view).clone();
+    const at::Tensor there = as_tensor(view);
+    at::Tensor copy = divisor == 1 ? there.clone() : there.div(divisor);
     finish_torch(device_);  // the caller may give the lane's memory back
     return copy;
   }
@@ -45,7 +46,7 @@ at::Tensor Work::fetch(const octavo_tensor& view) const {
       at::empty({view.shape[0], view.shape[1]}, at::TensorOptions().dtype(torch_dtype(view.dtype)));
   copy_bytes(lane_, copy.data_ptr(), OCTAVO_MEMORY_HOST, view.data, view.memory, bytes_of_view(view));
   wait_for(lane_);
-  return copy;
+  return divisor == 1 ? copy : copy.div_(divisor);
 }
 
 void Work::put(const at::Tensor& values, const octavo_tensor& view) const {

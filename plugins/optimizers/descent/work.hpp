@@ -19,8 +19,8 @@ class Work {
   const Host& host() const { return host_; }
   const std::string& layer() const { return layer_; }
 
-  // A copy of what the lane has in a view, once the lane is done with it, on device().
-  at::Tensor fetch(const octavo_tensor& view) const;
+  // A copy of what the lane has in a view, once the lane is done with it, on device(), over `divisor`.
+  at::Tensor fetch(const octavo_tensor& view, double divisor = 1) const;
   // The other way. The lane may use the view once finish_torch() or a read of a tensor has waited.
   void put(const at::Tensor& values, const octavo_tensor& view) const;
   // The CPU's LibTorch cannot see device memory.
