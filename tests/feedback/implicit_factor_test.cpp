@@ -74,14 +74,7 @@ BOOST_AUTO_TEST_CASE(columns_go_by_activity_and_silent_ones_stand_alone) {
   BOOST_REQUIRE(made.has_value());
   BOOST_REQUIRE(made->order.size() == static_cast<std::size_t>(kCols));
   BOOST_TEST(made->order.back() == 7);
-  const Rows natural = hessian(samples, 0.1);
-  Rows permuted = natural;
-  for (std::size_t i = 0; i < permuted.size(); ++i) {
-    for (std::size_t k = 0; k < permuted.size(); ++k)
-      permuted[i][k] =
-          natural[static_cast<std::size_t>(made->order[i])][static_cast<std::size_t>(made->order[k])];
-  }
-  check_factor(*made, permuted, 32);
+  check_factor(*made, in_order(hessian(samples, 0.1), made->order), 32);
 }
 
 BOOST_AUTO_TEST_CASE(too_little_damping_is_raised_and_said) {
@@ -93,6 +86,7 @@ BOOST_AUTO_TEST_CASE(too_little_damping_is_raised_and_said) {
   feedback::ThinHessian thin(host.lane, samples.view(), 32);
   const auto made = thin.factor(host.lane, kSamples, {1e-9});
   BOOST_REQUIRE(made.has_value());
+  BOOST_TEST(made->note != "");
   for (const float pivot : made->pivots) BOOST_TEST(pivot > 0.0f);
 }
 

@@ -84,6 +84,16 @@ inline Rows hessian(const Values& samples, double damping) {
   return h;
 }
 
+// Row and column k are those of order[k].
+inline Rows in_order(const Rows& h, const std::vector<std::int64_t>& order) {
+  Rows made = h;
+  for (std::size_t i = 0; i < made.size(); ++i) {
+    for (std::size_t k = 0; k < made.size(); ++k)
+      made[i][k] = h[static_cast<std::size_t>(order[i])][static_cast<std::size_t>(order[k])];
+  }
+  return made;
+}
+
 // H = L D L^T, L of unit diagonal, by the textbook.
 struct Ldl {
   Rows lower;

@@ -34,7 +34,6 @@ std::unique_ptr<StepEngine> make_gpu_engine(const Work&, GridTile&, const Subspa
 namespace octavo::descent {
 namespace {
 
-constexpr std::int64_t kWidthMultiple = 64;  // what products of 16-bit matrices are fast at
 constexpr std::int64_t kMostWidth = 4096;
 constexpr std::int64_t kLeastCapacity = 64;
 constexpr std::int64_t kResultNumbers = sizeof(gpu::Results) / sizeof(double);
@@ -46,7 +45,7 @@ std::uint16_t* halves(const at::Tensor& tensor) { return static_cast<std::uint16
 
 // [n, q] f32 -> [n, q rounded up] in 16 bits.
 at::Tensor narrowed(const at::Tensor& basis) {
-  const std::int64_t missing = (kWidthMultiple - basis.size(1) % kWidthMultiple) % kWidthMultiple;
+  const std::int64_t missing = rounded_width(basis.size(1)) - basis.size(1);
   return at::constant_pad_nd(basis.to(at::kHalf), {0, missing}).contiguous();
 }
 

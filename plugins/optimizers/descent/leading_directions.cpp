@@ -59,24 +59,20 @@ at::Tensor inner_products(const Work& work, const at::Tensor& y) {
   return sums;
 }
 
-// L^-1, f64, L L^T being a Gram matrix. It is small beside what is divided by L, and turns every division
-// into a product, which on a GPU takes a tenth of a triangular solve.
-struct Cholesky {
-  at::Tensor inverse;
-};
-
-// Nothing where the matrix has no factor.
-std::optional<Cholesky> cholesky(const at::Tensor& matrix) {
-  const auto [lower, info] = at::linalg_cholesky_ex(matrix);
+// L^-1, f64, of y^T y = L L^T; nothing where that has no factor. It is small beside y, and turns a division
+// by L into a product, which on a GPU takes a tenth of a triangular solve.
+std::optional<at::Tensor> inverse_factor(const Work& work, const at::Tensor& y) {
+  const at::Tensor products = inner_products(work, y);
+  const auto [lower, info] = at::linalg_cholesky_ex(products);
   if (info.item<int>() != 0) return std::nullopt;
-  const at::Tensor identity = at::eye(matrix.size(0), matrix.options());
-  return Cholesky{at::linalg_solve_triangular(lower, identity, /*upper=*/false)};
+  const at::Tensor identity = at::eye(products.size(0), products.options());
+  return at::linalg_solve_triangular(lower, identity, /*upper=*/false);
 }
 
 // y L^-T. With the Gram matrix in f64 its columns are orthonormal to f32 in one pass, unless y is within 1e-7
 // of a lower rank.
-at::Tensor divide(const Work& work, const at::Tensor& y, const Cholesky& by) {
-  return product(work, y, by.inverse.t().to(at::kFloat));
+at::Tensor divide(const Work& work, const at::Tensor& y, const at::Tensor& inverse) {
+  return product(work, y, inverse.t().to(at::kFloat));
 }
 
 at::Tensor householder(const at::Tensor& y) { return std::get<0>(at::linalg_qr(y)).contiguous(); }
@@ -110,12 +106,12 @@ double largest_eigenvalue(const at::Tensor& gram, at::Tensor vector) {
   return at::linalg_vector_norm(vector).item<double>();
 }
 
-// Of an image whose Gram matrix is L L^T, or a little more: what stops short of the smallest is still below
-// the eigenvalue that it stands for.
-double least_singular_value(const Cholesky& of) {
-  at::Tensor vector = at::ones({of.inverse.size(0)}, of.inverse.options()), before;
+// Of an image by its inverse factor, or a little more: what stops short of the smallest is still below the
+// eigenvalue that it stands for.
+double least_singular_value(const at::Tensor& inverse) {
+  at::Tensor vector = at::ones({inverse.size(0)}, inverse.options()), before;
   for (int i = 0; i < kNormSteps; ++i)
-    before = std::exchange(vector, at::mv(of.inverse.t(), at::mv(of.inverse, vector)));
+    before = std::exchange(vector, at::mv(inverse.t(), at::mv(inverse, vector)));
   return std::sqrt(at::linalg_vector_norm(before).div(at::linalg_vector_norm(vector)).item<double>());
 }
 
@@ -213,8 +209,8 @@ at::Tensor product(const Work& work, const at::Tensor& a, const at::Tensor& b) {
 }
 
 at::Tensor orthonormal(const Work& work, const at::Tensor& y) {
-  const std::optional<Cholesky> factor = cholesky(inner_products(work, y));
-  return factor ? divide(work, y, *factor) : householder(y);
+  const std::optional<at::Tensor> inverse = inverse_factor(work, y);
+  return inverse ? divide(work, y, *inverse) : householder(y);
 }
 
 at::Tensor gram(const Work& work, const at::Tensor& matrix) {
@@ -245,12 +241,12 @@ at::Tensor leading_directions(const Work& work, const at::Tensor& gram, std::int
   const std::int64_t rows = gram.size(0);
   const at::Tensor scaled = gram.div(gram.diagonal().max().clamp_min(1e-30));
   at::Tensor image = times(work, scaled, random_signs(work, seed, rows, width));
-  std::optional<Cholesky> factor = cholesky(inner_products(work, image));
-  if (!factor) return by_powers(work, scaled, householder(image), degree);
-  at::Tensor basis = divide(work, image, *factor);
+  std::optional<at::Tensor> inverse = inverse_factor(work, image);
+  if (!inverse) return by_powers(work, scaled, householder(image), degree);
+  at::Tensor basis = divide(work, image, *inverse);
   // The singular values of the random start are within sqrt(rows) +- sqrt(width).
   const double largest = std::sqrt(static_cast<double>(rows)) + std::sqrt(static_cast<double>(width));
-  Spectrum spectrum{least_singular_value(*factor) / largest, largest_eigenvalue(scaled, image.select(1, 0))};
+  Spectrum spectrum{least_singular_value(*inverse) / largest, largest_eigenvalue(scaled, image.select(1, 0))};
   std::int64_t stages = work.device().is_cuda() ? kMostStagesOnGpu : kMostStages;
   for (; degree > 0 && stages > 0; --stages) {
     const Filter filter(work, scaled, spectrum);
@@ -260,10 +256,10 @@ at::Tensor leading_directions(const Work& work, const at::Tensor& gram, std::int
     const std::int64_t now = std::min(most, (degree + left - 1) / left);
     degree -= now;
     image = filter.filtered(basis, now);
-    factor = cholesky(inner_products(work, image));
-    if (!factor) return householder(image);
-    basis = divide(work, image, *factor);
-    spectrum.cut = filter.eigenvalue_of(least_singular_value(*factor), now);
+    inverse = inverse_factor(work, image);
+    if (!inverse) return householder(image);
+    basis = divide(work, image, *inverse);
+    spectrum.cut = filter.eigenvalue_of(least_singular_value(*inverse), now);
   }
   return basis;
 }

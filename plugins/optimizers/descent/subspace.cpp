@@ -14,14 +14,14 @@ namespace octavo::descent {
 namespace {
 
 constexpr std::int64_t kOversampling = 10;  // at least
-// On a GPU multiples of the first cost as much as what they round up. Of few directions it would make many
-// more, and the more there are, the less |P| falls: so it may add no more than this share of them.
-constexpr std::int64_t kWidthOnGpu = 64, kMostWidening = 16;
+// On a GPU rounded widths cost as much as what they round up. Of few directions that would make many more,
+// and the more there are, the less |P| falls: so it may add no more than one in so many.
+constexpr std::int64_t kMostWidening = 16;
 
 std::int64_t width_of(const Work& work, const SubspaceSettings& settings, std::int64_t rows,
                       std::int64_t cols) {
   const std::int64_t width = subspace_rank(settings, rows, cols) + kOversampling;
-  const std::int64_t rounded = (width + kWidthOnGpu - 1) / kWidthOnGpu * kWidthOnGpu;
+  const std::int64_t rounded = rounded_width(width);
   const bool wider = work.device().is_cuda() && rounded - width <= width / kMostWidening;
   return std::min({wider ? rounded : width, rows, cols});
 }

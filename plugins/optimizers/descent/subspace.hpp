@@ -12,6 +12,13 @@
 
 namespace octavo::descent {
 
+// Widths in which a GPU's products of 16-bit matrices are fast.
+inline constexpr std::int64_t kWidthMultiple = 64;
+
+inline std::int64_t rounded_width(std::int64_t width) {
+  return (width + kWidthMultiple - 1) / kWidthMultiple * kWidthMultiple;
+}
+
 struct SubspaceSettings {
   double top_p = 0.2;  // share of min(rows, cols)
   std::int64_t min_k = 64;

@@ -42,11 +42,16 @@ at::Tensor to_host(octavo_lane& lane, const octavo_tensor& matrix) {
   return copy;
 }
 
+template <typename T>
+std::vector<T> to_vector(const at::Tensor& values) {
+  const at::Tensor host = values.cpu().contiguous();
+  const auto* first = host.const_data_ptr<T>();
+  return {first, first + host.numel()};
+}
+
 // Pivots that are positive numbers; a factor that is not finite shows there.
-bool is_positive(const at::Tensor& pivots) {
-  const at::Tensor values = pivots.cpu().contiguous();
-  const float* first = values.const_data_ptr<float>();
-  return std::all_of(first, first + values.numel(),
+bool are_positive(const std::vector<float>& pivots) {
+  return std::all_of(pivots.begin(), pivots.end(),
                      [](float value) { return std::isfinite(value) && value > 0.0f; });
 }
 
@@ -58,12 +63,6 @@ bool cholesky(at::Tensor& hessian) {
   at::Tensor columns = hessian.mT(), info = at::empty({}, hessian.options().dtype(at::kInt));
   at::linalg_cholesky_ex_out(columns, info, columns, /*upper=*/true);
   return info.item<int>() == 0;
-}
-
-// Damping that is tried after `attempts` have failed.
-double raised(double damping, int attempts) {
-  for (; attempts > 0; --attempts) damping *= 10;
-  return damping;
 }
 
 constexpr int kMostRaises = 3;
@@ -80,7 +79,9 @@ std::optional<Factor> first_success(Attempt attempt) {
 bool is_last(int number) { return number > kMostRaises; }
 
 double damping_at(const FactorWish& wish, int number) {
-  return is_last(number) ? wish.damping : raised(wish.damping, number);
+  double damping = wish.damping;
+  for (int raises = is_last(number) ? 0 : number; raises > 0; --raises) damping *= 10;
+  return damping;
 }
 
 // What the layer's note says of attempt `number`.
@@ -95,21 +96,9 @@ std::string note_of(int number, double damping, bool made_elsewhere) {
   return note;
 }
 
-std::vector<std::int64_t> to_vector(const at::Tensor& indices) {
-  const at::Tensor host = indices.cpu();
-  const auto* first = host.const_data_ptr<std::int64_t>();
-  return {first, first + host.numel()};
-}
-
 at::Tensor indices_on(const at::Tensor& where, std::vector<std::int64_t> order) {
   const octavo_tensor view = tensor_view(order.data(), OCTAVO_I64, {static_cast<std::int64_t>(order.size())});
   return as_tensor(view).to(where.device(), at::kLong, /*non_blocking=*/false, /*copy=*/true);
-}
-
-std::vector<float> floats_of(const at::Tensor& values) {
-  const at::Tensor host = values.cpu().contiguous();
-  const float* first = host.const_data_ptr<float>();
-  return {first, first + host.numel()};
 }
 
 // The last column is rounded first.
@@ -237,7 +226,7 @@ std::optional<Factor> Hessian::attempt(const octavo_lane& lane, Use use, const F
     if (wish.by_activity) {
       const at::Tensor order = by_activity(hessian.diagonal());
       hessian = hessian.index_select(0, order).index_select(1, order);
-      made.order = to_vector(order);
+      made.order = to_vector<std::int64_t>(order);
     }
     hessian.diagonal().add_(damping);
     if (wish.keep_hessian) made.hessian = hold(hessian.cpu().clone());
@@ -245,8 +234,8 @@ std::optional<Factor> Hessian::attempt(const octavo_lane& lane, Use use, const F
     if (!cholesky(hessian)) return std::nullopt;
     at::Tensor lower = hessian.to(at::kFloat);
     const at::Tensor diagonal = lower.diagonal().contiguous();
-    if (!is_positive(diagonal)) return std::nullopt;
-    made.pivots = floats_of(diagonal.square());
+    if (!are_positive(to_vector<float>(diagonal))) return std::nullopt;
+    made.pivots = to_vector<float>(diagonal.square());
     made.lower = hold(lower.div_(diagonal));
     made.damping = damping;
     made.note = note_of(number, damping, on_device(lane) && scope.device().is_cpu());
@@ -255,12 +244,9 @@ std::optional<Factor> Hessian::attempt(const octavo_lane& lane, Use use, const F
   });
 }
 
-// Scaled to a mean diagonal of the Hessian of 1, which keeps them (up to the root of the columns) and the
-// gains (up to 1 / sqrt(4 damping)) within the range of f16.
-struct ThinHessian::Inputs {
-  at::Tensor scaled;  // f16 on a device: the factor is that of these, exactly
-};
-
+// The inputs are scaled to a mean diagonal of the Hessian of 1, which keeps them (up to the root of the
+// columns) and the gains (up to 1 / sqrt(4 damping)) within the range of f16. That is what they are in on a
+// device, and the factor is that of these, exactly.
 ThinHessian::ThinHessian(octavo_lane& lane, const octavo_tensor& x, std::int64_t group) : group_(group) {
   wait_for(lane);
   const TorchScope scope(lane);
@@ -270,12 +256,9 @@ ThinHessian::ThinHessian(octavo_lane& lane, const octavo_tensor& x, std::int64_t
     const double by = std::isfinite(mean) && mean > 0 ? 1 / std::sqrt(mean) : 1;
     at::Tensor scaled =
         at::empty(source.sizes(), source.options().dtype(source.is_cuda() ? at::kHalf : at::kFloat));
-    at::mul_out(scaled, source, at::scalar_tensor(by, at::kFloat));
-    return std::make_unique<Inputs>(Inputs{scaled});
+    return hold(at::mul_out(scaled, source, at::scalar_tensor(by, at::kFloat)));
   });
 }
-
-ThinHessian::~ThinHessian() = default;
 
 std::optional<Factor> ThinHessian::factor(octavo_lane& lane, std::int64_t samples, const FactorWish& wish) {
   return first_success([&](int number) { return attempt(lane, samples, wish, number); });
@@ -285,7 +268,7 @@ std::optional<Factor> ThinHessian::attempt(const octavo_lane& lane, std::int64_t
                                            const FactorWish& wish, int number) {
   const TorchScope scope(lane);
   return torch_call([&]() -> std::optional<Factor> {
-    at::Tensor inputs = inputs_->scaled.narrow(0, 0, samples);
+    at::Tensor inputs = tensor_of(inputs_).narrow(0, 0, samples);
     at::Tensor diagonal = activity(inputs);
     const double mean = diagonal.mean().item<double>();
     if (!std::isfinite(mean) || mean <= 0) return std::nullopt;
@@ -297,15 +280,16 @@ std::optional<Factor> ThinHessian::attempt(const octavo_lane& lane, std::int64_t
       const at::Tensor order = by_activity(diagonal.masked_fill(never_active, mean));
       inputs = inputs.index_select(1, order);
       added = added.index_select(0, order);
-      made.order = to_vector(order);
+      made.order = to_vector<std::int64_t>(order);
     }
     const std::optional<ImplicitFactor> parts =
         factor_implicitly(inputs, is_last(number) ? added : added.to(at::kFloat), group_);
     if (!parts) return std::nullopt;
+    made.pivots = to_vector<float>(parts->pivots.div(mean).to(at::kFloat));
+    if (!are_positive(made.pivots)) return std::nullopt;
     made.lower = hold(parts->squares.to(at::kFloat));
     made.inputs = hold(inputs);
     made.gains = hold(parts->gains);
-    made.pivots = floats_of(parts->pivots.div(mean).to(at::kFloat));
     made.note = note_of(number, made.damping, on_device(lane) && scope.device().is_cpu());
     return made;
   });

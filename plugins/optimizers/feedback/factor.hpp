@@ -99,16 +99,14 @@ class ThinHessian {
  public:
   // x: f32 [samples, cols] in the lane's memory. `group`: columns of a factor's groups.
   ThinHessian(octavo_lane& lane, const octavo_tensor& x, std::int64_t group);
-  ~ThinHessian();
   // Of the first `samples` of x, as Hessian::factor has it; it cannot keep the Hessian.
   std::optional<Factor> factor(octavo_lane& lane, std::int64_t samples, const FactorWish& wish);
 
  private:
-  struct Inputs;
   std::optional<Factor> attempt(const octavo_lane& lane, std::int64_t samples, const FactorWish& wish,
                                 int number);
 
-  std::unique_ptr<Inputs> inputs_;
+  HeldMatrix inputs_;
   std::int64_t group_;
 };
 

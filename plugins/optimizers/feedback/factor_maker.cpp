@@ -41,7 +41,7 @@ class ImplicitFactors final : public FactorMaker {
     return hessian_.factor(lane, fitting_, wish);
   }
   std::optional<Factor> fitting(octavo_lane& lane, const FactorWish& wish) override {
-    return hessian_.factor(lane, fitting_, wish);
+    return try_fitting(lane, wish);
   }
   std::optional<Factor> all(octavo_lane& lane, const FactorWish& wish) override {
     return hessian_.factor(lane, all_, wish);
@@ -52,11 +52,11 @@ class ImplicitFactors final : public FactorMaker {
   std::int64_t fitting_, all_;
 };
 
+}  // namespace
+
 bool keeps_hessian(const octavo_lane& lane, const Settings& settings) {
   return settings.passes > 0 && !on_device(lane);
 }
-
-}  // namespace
 
 bool are_implicit(const octavo_lane& lane, const Settings& settings, std::int64_t samples,
                   std::int64_t cols) {

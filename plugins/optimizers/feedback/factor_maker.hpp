@@ -28,6 +28,9 @@ struct FactorBytes {
   std::uint64_t making, judging, afterwards;
 };
 
+// Greedy passes are to come, which want the Hessian itself (on the host alone).
+bool keeps_hessian(const octavo_lane& lane, const Settings& settings);
+
 // Greedy passes and learned rounding want whole ones; otherwise implicit ones serve up to a quarter as many
 // samples as columns: above that they take as much memory and more time.
 bool are_implicit(const octavo_lane& lane, const Settings& settings, std::int64_t samples, std::int64_t cols);

@@ -23,14 +23,6 @@
 #include <vector>
 
 namespace octavo::feedback {
-namespace {
-
-bool are_positive(const at::Tensor& pivots) {
-  return pivots.isfinite().logical_and_(pivots.gt(0)).all().item<bool>();
-}
-
-}  // namespace
-
 std::optional<ImplicitFactor> factor_implicitly(const at::Tensor& inputs, const at::Tensor& diagonal,
                                                 std::int64_t group) {
   const std::int64_t samples = inputs.size(0), cols = inputs.size(1);
@@ -54,7 +46,7 @@ std::optional<ImplicitFactor> factor_implicitly(const at::Tensor& inputs, const 
     made.pivots.narrow(0, begin, width).copy_(root.square());
     if (begin + width < cols) at::addmm_out(between, between, p, p.t(), /*beta=*/1, /*alpha=*/-1);
   }
-  if (!at::stack(outcomes).eq(0).all().item<bool>() || !are_positive(made.pivots)) return std::nullopt;
+  if (!at::stack(outcomes).eq(0).all().item<bool>()) return std::nullopt;
   return made;
 }
 

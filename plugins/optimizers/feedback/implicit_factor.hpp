@@ -18,7 +18,8 @@ struct ImplicitFactor {
 };
 
 // `inputs`: X [samples, cols], f32, or f16 on a device, whose products are f32 then; `diagonal`: d > 0,
-// [cols], f32 or f64, which is what everything is computed in. Nothing where H has no factor in that.
+// [cols], f32 or f64, which is what everything is computed in. Nothing where H has no factor in that; of one
+// that is not finite the pivots are not.
 std::optional<ImplicitFactor> factor_implicitly(const at::Tensor& inputs, const at::Tensor& diagonal,
                                                 std::int64_t group);
 

@@ -104,8 +104,7 @@ std::unique_ptr<InputState> prepare_input_state(octavo_lane& lane, const octavo_
   const std::unique_ptr<FactorMaker> factors = factor_maker(lane, samples, settings);
   const std::int64_t cols = inputs.samples.shape[1];
   FactorWish judged{damping_of(settings, samples.fitting().shape[0], cols), ordered, false};
-  FactorWish all{damping_of(settings, samples.count(), cols), ordered,
-                 settings.passes > 0 && !on_device(lane)};
+  FactorWish all{damping_of(settings, samples.count(), cols), ordered, keeps_hessian(lane, settings)};
   state->refusal = kNoFactor;
   if (settings.damping_rule == DampingRule::search) {
     const std::optional<double> damping = searched_damping(lane, *factors, samples.held_out(), ordered);

@@ -43,10 +43,10 @@ bool Feed::into(std::int64_t begin, std::int64_t end, const octavo_tensor& targe
 
 void Feed::take(std::int64_t begin, std::int64_t end) {
   if (!triangle_.is_implicit() || begin == 0) return;  // nobody asks any more
-  const auto add = any_ ? multiply_transposed_add : multiply_transposed;
+  const bool is_first = end == residual_.shape[1];
+  const auto add = is_first ? multiply_transposed : multiply_transposed_add;
   add(lane_, cols_of(residual_, begin, end - begin), cols_of(triangle_.inputs, begin, end - begin),
       sums_.view());
-  any_ = true;
 }
 
 }  // namespace octavo::feedback

@@ -51,7 +51,6 @@ class Feed {
   const Triangle& triangle_;
   octavo_tensor residual_;
   LaneMatrix sums_;  // implicit: residual X^T of what is done, f32 [rows, samples]
-  bool any_ = false;
 };
 
 }  // namespace octavo::feedback
