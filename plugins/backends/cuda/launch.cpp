@@ -15,15 +15,15 @@ Residency::Residency(int device) {
         "shared memory");
   shared_limit_ = static_cast<std::size_t>(count);
   check(cudaDeviceGetAttribute(&count, cudaDevAttrComputeCapabilityMajor, device), "lane", "capability");
-  has_programmatic_launches_ = count >= 9;
+  is_hopper_or_later_ = count >= 9;
 }
 
-bool Residency::overlaps(const void* kernel) {
-  if (!has_programmatic_launches_) return false;
-  if (const auto found = overlapping_.find(kernel); found != overlapping_.end()) return found->second;
+bool Residency::has_hopper_code(const void* kernel) {
+  if (!is_hopper_or_later_) return false;
+  if (const auto found = hopper_code_.find(kernel); found != hopper_code_.end()) return found->second;
   cudaFuncAttributes attributes{};
   check(cudaFuncGetAttributes(&attributes, kernel), "launch", "architecture");
-  return overlapping_[kernel] = attributes.ptxVersion >= 90;  // older code does not wait (reduce.cuh)
+  return hopper_code_[kernel] = attributes.ptxVersion >= 90;
 }
 
 unsigned Residency::blocks(const void* kernel, unsigned threads, std::size_t shared_bytes) {
@@ -61,7 +61,8 @@ void launch_overlapping(const Launch& launch, const void* kernel, unsigned block
   config.dynamicSmemBytes = shared_bytes;
   config.stream = launch.stream;
   config.attrs = &overlap;
-  config.numAttrs = launch.residency.overlaps(kernel) ? 1 : 0;
+  // Older code does not wait for the launch ahead (reduce.cuh).
+  config.numAttrs = launch.residency.has_hopper_code(kernel) ? 1 : 0;
   void* parameters[] = {const_cast<void*>(parameter)};
   check(cudaLaunchKernelExC(&config, kernel, parameters), "launch", "launch");
 }

@@ -23,16 +23,16 @@ class Residency {
   unsigned multiprocessors() const { return multiprocessors_; }
   // The most shared memory that a block can have.
   std::size_t shared_limit() const { return shared_limit_; }
-  // Whether a launch of the kernel may begin before the one ahead of it in its stream has ended (Hopper and
-  // later, for code that was made for them).
-  bool overlaps(const void* kernel);
+  // Whether what the device runs of the kernel was made for Hopper or later: a launch of it may begin before
+  // the one ahead of it in its stream has ended, and it may have rows copied to shared memory.
+  bool has_hopper_code(const void* kernel);
 
  private:
   unsigned multiprocessors_ = 1;
   std::size_t shared_limit_ = 0;
-  bool has_programmatic_launches_ = false;
+  bool is_hopper_or_later_ = false;
   std::map<std::tuple<const void*, unsigned, std::size_t>, unsigned> known_;
-  std::map<const void*, bool> overlapping_;
+  std::map<const void*, bool> hopper_code_;
 };
 
 // What every kernel launcher is given.
