@@ -1,11 +1,16 @@
 // Any group of a power of 4 and any dtype: chunks of rows go through shared memory, a stage after another.
-// The fast form for INT8 tiles is in nearest_rows.cu.
+// The usual groups and dtypes, 256 columns by 16 threads: each has a run of 16 consecutive ones in registers
+// for strides 1 and 4, and after one exchange through shared memory a column of all 16 runs for strides 16
+// and 64. The fused form for INT8 tiles is in nearest_rows.cu.
 #include "basis.hpp"
 #include "chunks.cuh"
 #include "convert.cuh"
+#include "nearest.cuh"
 #include "reduce.cuh"
 #include "rotate.cuh"
 #include "status.hpp"
+
+#include <octavo/tensor.hpp>
 
 #include <algorithm>
 
@@ -64,6 +69,78 @@ __global__ void __launch_bounds__(kChunkThreads) change_basis_kernel(const Chang
     __syncthreads();
   }
   settle(tally, args.records, {});
+}
+
+constexpr int kRun = 16;                      // columns; and threads of a span
+constexpr int kSpan = kRun * kRun;            // columns that 16 threads rotate
+constexpr int kSpans = kChunkThreads / kRun;  // of a block
+// Of runs and spans in shared memory, in floats: 16-byte writes of runs and reads across runs are free of
+// bank conflicts.
+constexpr int kRunStride = kRun + 4;
+constexpr int kSpanStride = kRun * kRunStride + 16;
+
+struct Spans {
+  View source;
+  View target;
+  int per_row;
+  std::uint32_t count;
+  int group;
+  float factor;
+};
+
+// The thread's run, zeros behind the row's end.
+template <typename Source>
+__device__ inline void read_run(const View& source, std::int64_t row, std::int64_t col, float (&x)[kRun]) {
+  const bool is_there = col < source.cols;
+  const std::byte* at =
+      static_cast<const std::byte*>(source.data) + (row * source.stride + col) * Source::kBytes;
+#pragma unroll
+  for (int half = 0; half < 2; ++half)
+    unpack(load_chunk<Source, false>(at + 8 * half * Source::kBytes, is_there), x + 8 * half);
+}
+
+// Strides of a run, and then those across runs of a span.
+template <int kStride>
+__device__ inline void butterflies(float (&x)[kRun]) {
+#pragma unroll
+  for (int i = 0; i < 4; ++i) {
+    const int first = kStride == 1 ? 4 * i : i;
+    butterfly(x[first], x[first + kStride], x[first + 2 * kStride], x[first + 3 * kStride]);
+  }
+}
+
+template <typename Source>
+__global__ void __launch_bounds__(kChunkThreads) rotate_spans_kernel(const __grid_constant__ Spans args) {
+  __shared__ float4 memory[kSpans * kSpanStride / 4];
+  const int own = static_cast<int>(threadIdx.x % kRun);
+  float* const span = reinterpret_cast<float*>(memory) + threadIdx.x / kRun * kSpanStride;
+  // All threads of a warp go round as often.
+  for (std::uint32_t first = blockIdx.x * kSpans; first < args.count; first += gridDim.x * kSpans) {
+    const std::uint32_t index = first + threadIdx.x / kRun;
+    const std::int64_t row = index / static_cast<std::uint32_t>(args.per_row);
+    const std::int64_t begin = index % static_cast<std::uint32_t>(args.per_row) * kSpan;
+    const bool is_there = index < args.count;
+    float x[kRun];
+    read_run<Source>(args.source, row, is_there ? begin + kRun * own : args.source.cols, x);
+    butterflies<1>(x);
+    butterflies<4>(x);
+    __syncwarp();
+#pragma unroll
+    for (int i = 0; i < kRun; i += 4)
+      *reinterpret_cast<float4*>(span + own * kRunStride + i) =
+          make_float4(x[i], x[i + 1], x[i + 2], x[i + 3]);
+    __syncwarp();
+#pragma unroll
+    for (int run = 0; run < kRun; ++run) x[run] = span[run * kRunStride + own];
+    if (args.group >= 64) butterflies<1>(x);
+    if (args.group >= 256) butterflies<4>(x);
+    float* const target = static_cast<float*>(args.target.data) + row * args.target.stride;
+#pragma unroll
+    for (int run = 0; run < kRun; ++run) {
+      const std::int64_t col = begin + kRun * run + own;
+      if (is_there && col < args.target.cols) target[col] = __fmul_rn(x[run], args.factor);
+    }
+  }
 }
 
 // The same without a rotation: nothing has to meet in shared memory.
@@ -131,9 +208,51 @@ unsigned limit_bits(std::int64_t group) {
   return group != 0 ? kRotatedLimitBits : kInfinityBits;
 }
 
+template <typename Source>
+void launch_spans(const Launch& launch, const Spans& args) {
+  const unsigned blocks =
+      grid_for(launch, rotate_spans_kernel<Source>, (args.count + kSpans - 1) / kSpans, kChunkThreads);
+  rotate_spans_kernel<Source><<<blocks, kChunkThreads, 0, launch.stream>>>(args);
+  check_launch("to_basis");
+}
+
+// False where the job is not one for spans. Runs are read 16 bytes at a time.
+bool rotate_spans(const Launch& launch, const BasisJob& job) {
+  const View& source = job.source;
+  const auto element = static_cast<std::int64_t>(bytes_of(source.dtype));
+  const std::int64_t per_row = (std::max(source.cols, job.target.cols) + kSpan - 1) / kSpan;
+  const std::int64_t count = job.target.rows * per_row;
+  constexpr std::int64_t kMostCount = std::int64_t{1} << 31;
+  const bool is_usual = (job.group == 16 || job.group == 64 || job.group == 256) && !job.check &&
+                        job.rounding == OCTAVO_F32 && source.rows == job.target.rows && count < kMostCount;
+  const bool is_aligned = reinterpret_cast<std::uintptr_t>(source.data) % 16 == 0 &&
+                          source.stride * element % 16 == 0 && source.cols % kRun == 0;
+  if (!is_usual || !is_aligned) return false;
+  const Spans args{source,
+                   job.target,
+                   static_cast<int>(per_row),
+                   static_cast<std::uint32_t>(count),
+                   static_cast<int>(job.group),
+                   factor_of(job.group)};
+  switch (source.dtype) {
+    case OCTAVO_F32:
+      launch_spans<F32>(launch, args);
+      return true;
+    case OCTAVO_F16:
+      launch_spans<F16>(launch, args);
+      return true;
+    case OCTAVO_BF16:
+      launch_spans<Bf16>(launch, args);
+      return true;
+    default:
+      return false;
+  }
+}
+
 }  // namespace
 
 void change_basis(const Launch& launch, const BasisJob& job) {
+  if (rotate_spans(launch, job)) return;
   const bool whole = job.group == 0 && is_packed(job.source) && is_packed(job.target) &&
                      job.target.rows > 0 && job.source.rows == job.target.rows &&
                      job.source.cols == job.target.cols;

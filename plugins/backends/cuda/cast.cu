@@ -98,6 +98,65 @@ __global__ void __launch_bounds__(kChunkThreads) cast_kernel(const Cast args) {
   settle(tally, args.records, gathered);
 }
 
+// 16-bit floats as f32, 8 at a time: nothing can overflow or vanish.
+constexpr int kTogether = 8;
+
+template <std::uint32_t kFrom>
+__device__ inline float widened(unsigned bits, bool zero) {
+  const auto half = static_cast<std::uint16_t>(bits);
+  const float value = kFrom == OCTAVO_F16 ? value_of_f16(half) : value_of_bf16(half);
+  return zero && !is_finite(value) ? 0.0f : value;
+}
+
+template <std::uint32_t kFrom>
+__device__ inline float4 widened(unsigned low, unsigned high, bool zero) {
+  return make_float4(widened<kFrom>(low, zero), widened<kFrom>(low >> 16, zero), widened<kFrom>(high, zero),
+                     widened<kFrom>(high >> 16, zero));
+}
+
+template <std::uint32_t kFrom>
+__global__ void __launch_bounds__(kChunkThreads) widen_kernel(const Cast args) {
+  __shared__ Tally tally;
+  open_tally(tally);
+  const bool zero = (args.flags & OCTAVO_TILE_ZERO_NONFINITE) != 0;
+  const auto per_row = static_cast<std::uint32_t>(args.source.cols / kTogether);
+  const std::uint32_t count = static_cast<std::uint32_t>(args.source.rows) * per_row;
+  const std::uint32_t step = gridDim.x * kChunkThreads;
+#pragma unroll 4
+  for (std::uint32_t i = blockIdx.x * kChunkThreads + threadIdx.x; i < count; i += step) {
+    const std::int64_t row = i / per_row, col = std::int64_t{i % per_row} * kTogether;
+    const uint4 words = __ldcs(reinterpret_cast<const uint4*>(
+        static_cast<const std::uint16_t*>(args.source.data) + row * args.source.stride + col));
+    auto* to =
+        reinterpret_cast<float4*>(static_cast<float*>(args.target.data) + row * args.target.stride + col);
+    to[0] = widened<kFrom>(words.x, words.y, zero);
+    to[1] = widened<kFrom>(words.z, words.w, zero);
+  }
+  settle(tally, args.records, {});
+}
+
+template <std::uint32_t kFrom>
+void launch_widen(const Launch& launch, Cast args) {
+  const std::int64_t count = args.source.rows * args.source.cols / kTogether;
+  const unsigned blocks =
+      grid_for(launch, widen_kernel<kFrom>, (count + kChunkThreads - 1) / kChunkThreads, kChunkThreads);
+  args.records = launch.records(blocks);
+  widen_kernel<kFrom><<<blocks, kChunkThreads, 0, launch.stream>>>(args);
+  check_launch("cast");
+}
+
+// Whether the kernel that widens can do the job.
+bool is_widened(const CastJob& job) {
+  const View &source = job.source, &target = job.target;
+  const auto is_aligned = [](const View& view) {
+    return reinterpret_cast<std::uintptr_t>(view.data) % 16 == 0 && view.stride % kTogether == 0 &&
+           view.cols % kTogether == 0;
+  };
+  constexpr std::int64_t kMost = std::int64_t{1} << 31;
+  return (source.dtype == OCTAVO_F16 || source.dtype == OCTAVO_BF16) && target.dtype == OCTAVO_F32 &&
+         !job.errors && is_aligned(source) && is_aligned(target) && source.rows * source.cols < kMost;
+}
+
 template <std::uint32_t kFrom, std::uint32_t kTo>
 void launch_cast(const Launch& launch, Cast args) {
   const unsigned blocks = grid_for(launch, cast_kernel<kFrom, kTo>, args.chunks.count(), kChunkThreads);
@@ -140,6 +199,11 @@ __global__ void __launch_bounds__(kChunkThreads)
 }  // namespace
 
 void cast_values(const Launch& launch, const CastJob& job) {
+  if (is_widened(job)) {
+    const Cast args{job.source, job.target, {}, job.flags, false, nullptr, nullptr};
+    return job.source.dtype == OCTAVO_F16 ? launch_widen<OCTAVO_F16>(launch, args)
+                                          : launch_widen<OCTAVO_BF16>(launch, args);
+  }
   const bool whole = is_packed(job.source) && is_packed(job.target) && job.row_errors == nullptr;
   const View source = whole ? flattened(job.source) : job.source;
   const View target = whole ? flattened(job.target) : job.target;
