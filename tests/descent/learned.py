@@ -20,12 +20,13 @@ NOTE = re.compile(
 
 
 class Learned:
-    """The layers of one conversion: codes and scales as stored, notes, and the log of iterations."""
+    """The layers of one conversion: codes and scales as stored, what the report says, and the log of iterations."""
 
     def __init__(self, weights, path, document, log):
         self.weights = weights
         self.stored = checkpoint_file.read(path).tensors
-        self.notes = {layer["name"]: layer.get("note") or layer.get("reason", "") for layer in document["layers"]}
+        self.reported = {layer["name"]: layer for layer in document["layers"]}
+        self.notes = {name: layer.get("note") or layer.get("reason", "") for name, layer in self.reported.items()}
         self.log = log
 
     def codes(self, name):

@@ -134,6 +134,14 @@ class Grids(LearnedTest):
                 with self.subTest(spec=spec, optimizer=optimizer):
                     learned = self.learn(weights, optimizer, spec=spec)
                     self.assertLess(self.check(learned, "a", spec, 64), 0.5)
+                    self.check_report(learned, "a", spec)
+
+    def check_report(self, learned, name, spec):
+        layer, reported = Layer(learned.weights[name], spec), learned.reported[name]
+        errors = layer.errors(learned.codes(name))
+        sqnr = decibels(np.linalg.norm(layer.values) / np.linalg.norm(errors))
+        self.assertAlmostEqual(reported["sqnr_db"], sqnr, delta=1e-3)
+        self.assertAlmostEqual(reported["max_abs_error_in_basis"] / np.abs(errors).max(), 1, delta=1e-4)
 
     def test_shapes(self):
         random = np.random.default_rng(9)

@@ -1,5 +1,7 @@
 #include "band.hpp"
 
+#include "passes.hpp"
+
 #include <octavo/grid.hpp>
 #include <octavo/lane.hpp>
 
@@ -7,11 +9,9 @@
 #include <ATen/ops/empty.h>
 #include <ATen/ops/empty_like.h>
 #include <ATen/ops/full.h>
-#include <ATen/ops/linalg_vector_norm.h>
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 
 namespace octavo::descent {
 namespace {
@@ -127,16 +127,18 @@ std::vector<Band> GridTile::bands() const {
 void GridTile::store(octavo_tile_result& result) {
   work_.put(codes_, tile_->codes);
   const std::vector<Band> all = bands();
-  std::vector<double> sums(all.size()), largest(all.size());
+  std::vector<ErrorSizes> sizes(all.size());
   work_.for_each(static_cast<std::int64_t>(all.size()), [&](std::int64_t i) {
     const auto at = static_cast<std::size_t>(i);
-    const at::Tensor errors = all[at].errors();
-    sums[at] = errors.square().sum(at::kDouble).item<double>();  // on a GPU, waits for the codes too
-    largest[at] = at::linalg_vector_norm(errors, std::numeric_limits<double>::infinity()).item<double>();
+    sizes[at] = error_sizes(work_, all[at]);  // on a GPU, waits for the codes too
   });
+  double largest = 0;
   result.error_sum = 0;
-  for (const double sum : sums) result.error_sum += sum * unit_ * unit_;
-  result.max_error = static_cast<float>(*std::max_element(largest.begin(), largest.end()) * unit_);
+  for (const ErrorSizes& of : sizes) {
+    result.error_sum += of.squares * unit_ * unit_;
+    largest = std::max(largest, of.largest);
+  }
+  result.max_error = static_cast<float>(largest * unit_);
 }
 
 }  // namespace octavo::descent

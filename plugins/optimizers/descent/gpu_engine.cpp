@@ -6,6 +6,7 @@
 #include "gpu_engine.hpp"
 
 #include "gpu_steps.hpp"
+#include "passes.hpp"
 
 #ifndef OCTAVO_DESCENT_GPU
 
@@ -23,6 +24,7 @@ std::unique_ptr<StepEngine> make_gpu_engine(const Work&, GridTile&, const Subspa
 #include <ATen/ops/bmm.h>
 #include <ATen/ops/constant_pad_nd.h>
 #include <ATen/ops/empty.h>
+#include <ATen/ops/linalg_vector_norm.h>
 #include <ATen/ops/mm.h>
 #include <ATen/ops/sum.h>
 #include <ATen/ops/zeros.h>
@@ -46,7 +48,8 @@ std::uint16_t* halves(const at::Tensor& tensor) { return static_cast<std::uint16
 // [n, q] f32 -> [n, q rounded up] in 16 bits.
 at::Tensor narrowed(const at::Tensor& basis) {
   const std::int64_t missing = rounded_width(basis.size(1)) - basis.size(1);
-  return at::constant_pad_nd(basis.to(at::kHalf), {0, missing}).contiguous();
+  const at::Tensor halves = basis.to(at::kHalf).contiguous();
+  return missing > 0 ? at::constant_pad_nd(halves, {0, missing}) : halves;
 }
 
 std::int64_t panel_rows(std::int64_t rows, std::int64_t cols) {
@@ -54,7 +57,10 @@ std::int64_t panel_rows(std::int64_t rows, std::int64_t cols) {
   return std::min(rows, std::max(fit / kPanelMultiple, std::int64_t{1}) * kPanelMultiple);
 }
 
-at::Tensor row_squares(const at::Tensor& basis) { return basis.to(at::kFloat).square_().sum(1); }
+// The norm is one pass over 16 bits.
+at::Tensor row_squares(const at::Tensor& basis) {
+  return at::linalg_vector_norm(basis, 2, 1, /*keepdim=*/false, at::kFloat).square_();
+}
 
 class GpuEngine final : public StepEngine {
  public:
@@ -68,7 +74,6 @@ class GpuEngine final : public StepEngine {
         left_squares_(row_squares(left_)),
         right_squares_(row_squares(right_).to(at::kHalf)),
         work_(work) {
-    gpu::use_device(work.device().index());
     const std::int64_t rows = tile.rows(), cols = tile.cols(), width = right_.size(1);
     const auto options = at::TensorOptions().device(work.device());
     const auto half = options.dtype(at::kHalf);
@@ -106,7 +111,7 @@ class GpuEngine final : public StepEngine {
       at::Tensor image = image_.narrow(0, begin, errors.size(0));
       at::mm_out(image, errors, right_);
     });
-    check_kernels();
+    check_kernels(work_);
     project_image();
     at::sum_out(now_.projection, parts_, 0, /*keepdim=*/false, at::kDouble);
     const double projected = now_.projection.square().sum().item<double>();
@@ -141,33 +146,27 @@ class GpuEngine final : public StepEngine {
 
   void accept() override {
     gpu::accept(layer_, batch_);
-    check_kernels();
+    check_kernels(work_);
     std::swap(now_, next_);
     scale_ = next_scale_;
   }
 
  private:
   void fill_layer(const GridTile& tile) {
-    const at::Tensor& scales = band_.scales;
-    layer_ = {tile.rows(),
-              tile.cols(),
-              right_.size(1),
-              band_.weights.data_ptr<float>(),
-              band_.codes.data_ptr<std::int8_t>(),
-              scales.data_ptr<float>(),
-              band_.steps.data_ptr<float>(),
-              scales.size(0) == 1 ? 0 : scales.stride(0),
-              scales.size(1) == 1 ? 0 : 1,
-              tile.least_code(),
-              tile.largest_code(),
-              distance_.data_ptr<std::int8_t>(),
-              halves(offset_),
-              mean_.defined() ? mean_.data_ptr<std::int8_t>() : nullptr,
-              root_.defined() ? root_.data_ptr<std::uint8_t>() : nullptr,
-              halves(right_),
-              left_squares_.data_ptr<float>(),
-              halves(right_squares_),
-              torch_stream(work_.device())};
+    layer_ = layer_of(work_, band_);
+    layer_.width = right_.size(1);
+    layer_.steps = band_.steps.data_ptr<float>();
+    layer_.least_code = tile.least_code();
+    layer_.largest_code = tile.largest_code();
+    layer_.distance = distance_.data_ptr<std::int8_t>();
+    layer_.offset = halves(offset_);
+    if (mean_.defined()) {
+      layer_.mean = mean_.data_ptr<std::int8_t>();
+      layer_.root = root_.data_ptr<std::uint8_t>();
+    }
+    layer_.right = halves(right_);
+    layer_.left_squares = left_squares_.data_ptr<float>();
+    layer_.right_squares = halves(right_squares_);
   }
 
   // body(first row, as many rows of the panel) for all rows.
@@ -201,15 +200,10 @@ class GpuEngine final : public StepEngine {
                  next_.projection.data_ptr<double>(), halves(next_.halves),
                  static_cast<float>(1 / next_scale_), static_cast<gpu::Results*>(partial_.data_ptr()),
                  static_cast<unsigned*>(arrived_.data_ptr()), results});
-    check_kernels();
+    check_kernels(work_);
     finish_torch(work_.device());
     const double linear = 2 * results->along + static_cast<double>(error_weight_) * results->cross;
     return {linear, results->error, results->projected, static_cast<std::int64_t>(results->steps)};
-  }
-
-  void check_kernels() const {
-    if (const char* const why = gpu::failure())
-      throw PluginError(OCTAVO_DEVICE_LOST, "[" + work_.layer() + "] a kernel of learned rounding: " + why);
   }
 
   // P.

@@ -12,8 +12,10 @@
 // product with a random start. Too low a c costs some sharpness and nothing else.
 #include "leading_directions.hpp"
 
+#include "passes.hpp"
+
+#include <ATen/ops/addmm.h>
 #include <ATen/ops/arange.h>
-#include <ATen/ops/div.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/eye.h>
 #include <ATen/ops/linalg_cholesky_ex.h>
@@ -23,11 +25,9 @@
 #include <ATen/ops/mm.h>
 #include <ATen/ops/mv.h>
 #include <ATen/ops/ones.h>
-#include <ATen/ops/sub.h>
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 #include <optional>
 #include <utility>
 
@@ -130,9 +130,13 @@ class Filter {
       : work_(work),
         cut_(spectrum.cut),
         growth_(std::exp(std::acosh(std::max(2 * spectrum.top / spectrum.cut - 1, kLeastArgument)))) {
-    matrix_ = gram.mul(4 / cut_ / growth_);
-    matrix_.diagonal().sub_(2 / growth_);
-    if (work.device().is_cuda()) matrix_ = matrix_.to(at::kHalf).repeat({1, 2});
+    const double factor = 4 / cut_ / growth_, shift = 2 / growth_;
+    if (work.device().is_cuda()) {
+      matrix_ = shifted_twice(work, gram, factor, shift);
+    } else {
+      matrix_ = gram.mul(factor);
+      matrix_.diagonal().sub_(shift);
+    }
   }
 
   // The highest that spreads sizes by kSpread, or about that.
@@ -142,10 +146,7 @@ class Filter {
 
   at::Tensor filtered(const at::Tensor& basis, std::int64_t degree) const {
     at::Tensor before = basis.mul(kBasisScale), now = times(before).mul_(0.5);
-    for (std::int64_t i = 1; i < degree; ++i) {
-      at::Tensor next = times(now).sub_(before, 1 / (growth_ * growth_));
-      before = std::exchange(now, std::move(next));
-    }
+    for (std::int64_t i = 1; i < degree; ++i) before = std::exchange(now, next(std::move(before), now));
     return now;
   }
 
@@ -159,14 +160,17 @@ class Filter {
  private:
   static constexpr double kLeastArgument = 1.05;  // of the growth, where top is hardly above cut
 
+  bool on_gpu() const { return matrix_.scalar_type() == at::kHalf; }
+
   at::Tensor times(const at::Tensor& basis) const {
-    if (matrix_.scalar_type() != at::kHalf) return product(work_, matrix_, basis);
-    const std::int64_t rows = basis.size(0);
-    const at::Tensor halves = at::empty({2 * rows, basis.size(1)}, matrix_.options());
-    at::Tensor high = halves.narrow(0, 0, rows), low = halves.narrow(0, rows, rows);
-    high.copy_(basis);
-    at::sub_out(low, basis, high);
-    return at::mm(matrix_, halves, at::kFloat);
+    return on_gpu() ? at::mm(matrix_, split(work_, basis), at::kFloat) : product(work_, matrix_, basis);
+  }
+
+  // times(now) - before / growth^2. On a GPU the product adds to what is in `before`.
+  at::Tensor next(at::Tensor before, const at::Tensor& now) const {
+    const double share = 1 / (growth_ * growth_);
+    if (!on_gpu()) return times(now).sub_(before, share);
+    return at::addmm_out(before, before, matrix_, split(work_, now), at::kFloat, -share);
   }
 
   const Work& work_;
@@ -187,16 +191,7 @@ at::Tensor by_powers(const Work& work, const at::Tensor& gram, at::Tensor basis,
   return basis;
 }
 
-at::Tensor largest_magnitude(const at::Tensor& matrix) {
-  return at::linalg_vector_norm(matrix, std::numeric_limits<double>::infinity()).clamp_min_(1e-30);
-}
-
 }  // namespace
-
-at::Tensor in_halves(const at::Tensor& matrix) {
-  at::Tensor halves = at::empty(matrix.sizes(), matrix.options().dtype(at::kHalf));
-  return at::div_out(halves, matrix, largest_magnitude(matrix));
-}
 
 at::Tensor product(const Work& work, const at::Tensor& a, const at::Tensor& b) {
   if (a.scalar_type() == at::kHalf) return at::mm(a, b.to(at::kHalf), at::kFloat);
@@ -216,7 +211,7 @@ at::Tensor orthonormal(const Work& work, const at::Tensor& y) {
 at::Tensor gram(const Work& work, const at::Tensor& matrix) {
   if (matrix.scalar_type() == at::kHalf) return at::mm(matrix.t(), matrix, at::kFloat);
   if (work.device().is_cuda()) {
-    const at::Tensor scale = largest_magnitude(matrix);
+    const at::Tensor scale = largest_magnitude(matrix).clamp_min_(1e-30);
     const at::Tensor scaled = matrix.div(scale), high = scaled.to(at::kHalf);
     const at::Tensor cross = at::mm(high.t(), scaled.sub(high).to(at::kHalf), at::kFloat);
     return at::mm(high.t(), high, at::kFloat).add_(cross).add_(cross.t()).mul_(scale).mul_(scale);
@@ -259,7 +254,7 @@ at::Tensor leading_directions(const Work& work, const at::Tensor& gram, std::int
     inverse = inverse_factor(work, image);
     if (!inverse) return householder(image);
     basis = divide(work, image, *inverse);
-    spectrum.cut = filter.eigenvalue_of(least_singular_value(*inverse), now);
+    if (degree > 0 && stages > 1) spectrum.cut = filter.eigenvalue_of(least_singular_value(*inverse), now);
   }
   return basis;
 }

@@ -7,9 +7,6 @@
 
 namespace octavo::descent {
 
-// The matrix over its largest magnitude in 16 bits: what products on a GPU are fastest with.
-at::Tensor in_halves(const at::Tensor& matrix);
-
 // a b, f32, in panels of its rows; with b in 16 bits where a is.
 at::Tensor product(const Work& work, const at::Tensor& a, const at::Tensor& b);
 

@@ -1,6 +1,7 @@
 #include "subspace.hpp"
 
 #include "leading_directions.hpp"
+#include "passes.hpp"
 
 #include <ATen/ops/eye.h>
 #include <ATen/ops/linalg_cholesky_ex.h>
@@ -47,7 +48,7 @@ Subspace both_sides(const Work& work, const at::Tensor& matrix, const SubspaceSe
   }
   // On a GPU both sides are used in 16 bits (gpu_engine.cpp), and so is the matrix that they come from.
   const bool rough = work.device().is_cuda() && matrix.size(1) > settings.exact_up_to;
-  const at::Tensor from = rough ? in_halves(matrix) : matrix;
+  const at::Tensor from = rough ? in_halves(work, matrix) : matrix;
   const at::Tensor right = right_side(work, from, settings, width, seed);
   return {orthonormal(work, product(work, from, right)), right};
 }
