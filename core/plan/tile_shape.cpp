@@ -53,8 +53,10 @@ int64_t tile_height(int64_t rows, uint64_t row_bytes, int64_t row_multiple, bool
                     uint64_t tile_bytes) {
   if (whole_layer) return rows;
   const uint64_t fitting = tile_bytes / std::max<uint64_t>(row_bytes, 1);
-  const int64_t multiples = std::max<int64_t>(static_cast<int64_t>(fitting) / row_multiple, 1);
-  return std::min(multiples * row_multiple, rows);
+  const int64_t most = std::max<int64_t>(static_cast<int64_t>(fitting) / row_multiple, 1) * row_multiple;
+  if (rows <= most) return rows;
+  const int64_t tiles = (rows + most - 1) / most;  // all nearly as high
+  return ((rows + tiles - 1) / tiles + row_multiple - 1) / row_multiple * row_multiple;
 }
 
 // A tile of a dequantized layer begins with whole blocks of both grids.

@@ -16,8 +16,8 @@ namespace octavo::plan {
 inline constexpr uint64_t kTileBytes = uint64_t{4} << 20;
 // The same on a device, for a layer that something is prepared for: its optimizer goes along the columns in
 // many small steps, which only many rows make worth their launch. (12 GB of weights with feedback on an
-// H200: 4.0 s with 16 MiB, 3.6 with 32 and with 64, which take another gigabyte of its memory.)
-inline constexpr uint64_t kTallTileBytes = uint64_t{32} << 20;
+// H200: 3.7 s with 16 MiB, 3.4 with 20 to 32, 3.1 with 48, which take another gigabyte of its memory.)
+inline constexpr uint64_t kTallTileBytes = uint64_t{20} << 20;
 
 struct TileSizes {
   uint64_t usual = kTileBytes;

@@ -136,8 +136,9 @@ bool LaneCrew::open_worker(const ChosenDevice& device, uint32_t lane, SetAside s
   // What is prepared lies in the memory of one device.
   const size_t devices = prepares() ? 1 : device.devices.size();
   try {
-    worker.emplace(shared_, open_lane(device, device.devices[lane % devices], lane), needs_.slots,
-                   needs_.slot_bytes, std::move(set_aside));
+    worker.emplace(shared_, open_lane(device, device.devices[lane % devices], lane),
+                   WorkerNeeds{needs_.slots, needs_.slot_bytes, lane < needs_.preparing},
+                   std::move(set_aside));
   } catch (const plugin::OutOfMemory& error) {
     if (is_first_choice) tried_.count_down();
     // The first lane is the one that prepares.
@@ -199,8 +200,8 @@ SetAside LaneCrew::set_aside(std::optional<TileWorker>& elsewhere, uint32_t lane
 void LaneCrew::work_elsewhere(std::optional<TileWorker>& elsewhere, uint32_t lane, size_t piece) {
   const ChosenDevice& fallback = *device_.fallback;
   if (!elsewhere) {
-    elsewhere.emplace(shared_, open_lane(fallback, fallback.devices[lane % fallback.devices.size()], lane), 1,
-                      needs_.slot_bytes);
+    elsewhere.emplace(shared_, open_lane(fallback, fallback.devices[lane % fallback.devices.size()], lane),
+                      WorkerNeeds{1, needs_.slot_bytes, true});
   }
   elsewhere->start(items_[piece], piece, stop_.get_token());
   elsewhere->drain();

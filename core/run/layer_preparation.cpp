@@ -11,10 +11,13 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <exception>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
 #include <string>
+#include <vector>
 
 namespace octavo::run {
 namespace {
@@ -47,11 +50,35 @@ octavo_inputs inputs_of(const SharedInputs& shared) {
   return inputs;
 }
 
-std::unique_ptr<calibration::Samples> read_samples(const RunShared& shared, const plan::PlannedLayer& layer,
+// Shared out among the lanes that wait.
+calibration::Loop loop_of(IdleLanes& idle) {
+  return [&idle](int64_t count, const std::function<void(int64_t)>& body) {
+    struct Bodies {
+      const std::function<void(int64_t)>& body;
+      std::vector<std::exception_ptr> failures;
+    } bodies{body, std::vector<std::exception_ptr>(static_cast<size_t>(count))};
+    const auto run_one = [](void* context, int64_t i) -> octavo_status {
+      auto& all = *static_cast<Bodies*>(context);
+      try {
+        all.body(i);
+      } catch (...) {
+        all.failures[static_cast<size_t>(i)] = std::current_exception();
+      }
+      return OCTAVO_OK;
+    };
+    idle.parallel(count, run_one, &bodies);
+    for (const std::exception_ptr& failure : bodies.failures) {
+      if (failure) std::rethrow_exception(failure);
+    }
+  };
+}
+
+std::unique_ptr<calibration::Samples> read_samples(RunShared& shared, const plan::PlannedLayer& layer,
                                                    const calibration::InputGroup& group) {
   const plan::SmoothFactors* columns = layer.origin.columns;
   auto samples = std::make_unique<calibration::Samples>(
-      *shared.calibration, group, columns == nullptr ? std::span<const float>() : columns->values);
+      *shared.calibration, group, columns == nullptr ? std::span<const float>() : columns->values,
+      loop_of(shared.idle));
   if (shared.means != nullptr && columns == nullptr) shared.means->keep(group, samples->mean());
   return samples;
 }

@@ -177,7 +177,7 @@ void send_rows_back(const plan::PlannedLayer& layer, const octavo_tile& tile, co
   lane.record(tile.slot);
   lane.wait(tile.slot);
   if (replaced == tile.source.shape[0]) return take_sums(nearest, result);
-  TileValues(lane, tile).measure(result);
+  measure(lane, tile, result);
 }
 
 }  // namespace octavo::run

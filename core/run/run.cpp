@@ -29,16 +29,23 @@ uint64_t peak_resident_bytes() {
   return 0;
 }
 
-// Layers that are prepared ahead of their tiles. On a device their factors lie in its memory, two matrices of
-// cols x cols floats each while they are judged: no more of them than a quarter of it holds.
+// Lanes of a device that prepare layers: few, because for every thread that has called it LibTorch keeps
+// handles and workspaces there, and what is being prepared lies there as well. (12 GB of weights with a factor
+// for each layer on an H200: 6.2 s and 2.5 GiB with these, 5.7 s and 3.5 GiB with six.)
+constexpr uint32_t kPreparingOnDevice = 4;
+
+uint32_t preparing_lanes(const ChosenDevice& device, uint32_t lanes) {
+  return device.works_on_host() ? lanes : std::min(lanes, kPreparingOnDevice);
+}
+
+// Layers that are prepared ahead of their tiles. On a device what they were prepared with lies in its memory:
+// those that lanes are about and two, but no more than a quarter of it holds.
 uint32_t layers_ahead(const plan::Plan& plan, const ChosenDevice& device, uint32_t lanes) {
   if (device.memory_bytes == 0) return lanes;
-  uint64_t widest = 1;
-  for (const auto& layer : plan.layers) {
-    if (plan::is_prepared(*layer)) widest = std::max(widest, static_cast<uint64_t>(layer->grid.cols));
-  }
-  const uint64_t factors = 2 * sizeof(float) * widest * widest;
-  return static_cast<uint32_t>(std::clamp<uint64_t>(device.memory_bytes / 4 / factors, 1, lanes));
+  uint64_t largest = 1;
+  for (const auto& layer : plan.layers) largest = std::max(largest, plan::optimizer_bytes(*layer));
+  const uint64_t wanted = preparing_lanes(device, lanes) + 2;
+  return static_cast<uint32_t>(std::clamp<uint64_t>(device.memory_bytes / 4 / largest, 1, wanted));
 }
 
 uint64_t source_bytes(const plan::Plan& plan) {
@@ -73,8 +80,8 @@ uint32_t lane_count(const plan::Plan& plan, const RunOptions& options, const Cho
 
 void run_lanes(RunShared& shared, const std::vector<WorkItem>& items, ChosenDevice& device,
                plugin::HostServices& services, const RunOptions& options, uint64_t bytes_total) {
-  const LaneNeeds needs{lane_count(shared.plan, options, device, items.size()),
-                        device.backend.suggested_slots(),
+  const uint32_t lanes = lane_count(shared.plan, options, device, items.size());
+  const LaneNeeds needs{lanes, preparing_lanes(device, lanes), device.backend.suggested_slots(),
                         plan::slot_bytes(shared.plan, tile_sizes(options, device).usual)};
   shared.tensors.expect(items);
   const WarmUp warm_up(shared.plan, device);

@@ -15,25 +15,32 @@ constexpr uint64_t kPage = 4096;
 
 Slot::Slot(plugin::Lane& lane, uint32_t number, uint64_t bytes)
     : lane_(lane), number_(number), usual_bytes_(std::max(bytes, 2 * kPage)) {
-  grow(usual_bytes_);
+  grow_host(usual_bytes_);
 }
 
-std::span<std::byte> Slot::host(uint64_t bytes) {
-  if (bytes > host_.bytes()) grow(std::max(bytes, usual_bytes_));
+std::span<std::byte> Slot::buffer(uint64_t bytes) {
+  if (bytes > host_.bytes()) grow_host(std::max(bytes, usual_bytes_));
   return {host_data(), static_cast<size_t>(host_.bytes())};
 }
 
+std::span<std::byte> Slot::host(uint64_t bytes) {
+  hold_on_device(bytes);
+  return buffer(bytes);
+}
+
 void Slot::hold(uint64_t bytes) {
-  host(usual_bytes_);  // which an allocation that failed may have taken
-  if (lane_.on_host()) {
-    host(bytes);
-  } else if (bytes > device_.bytes()) {
-    grow_device(bytes);
-  }
+  buffer(lane_.on_host() ? bytes : usual_bytes_);  // which an allocation that failed may have taken
+  hold_on_device(bytes);
+}
+
+void Slot::hold_on_device(uint64_t bytes) {
+  if (lane_.on_host() || bytes <= device_.bytes()) return;
+  device_ = {};  // before the larger one is asked for
+  device_ = lane_.allocate(OCTAVO_MEMORY_DEVICE, std::max(bytes, usual_bytes_));
 }
 
 void Slot::shrink() {
-  if (!lane_.on_host() && device_.bytes() != usual_bytes_) grow_device(usual_bytes_);
+  if (device_.bytes() != usual_bytes_) device_ = {};
   if (host_.bytes() != usual_bytes_) grow_host(usual_bytes_);
 }
 
@@ -120,18 +127,6 @@ void Slot::bring_out(uint64_t begin, uint64_t end) {
 std::span<std::byte> Slot::piece(uint64_t number, uint64_t bytes) const {
   const uint64_t half = host_.bytes() / 2 / kPage * kPage;
   return {host_data() + number % 2 * half, std::min(half, bytes)};
-}
-
-void Slot::grow(uint64_t bytes) {
-  host_ = {};  // before the larger one is asked for
-  // The device's first, which may fail: that the slot has room is read off host_.
-  if (!lane_.on_host()) grow_device(bytes);
-  grow_host(bytes);
-}
-
-void Slot::grow_device(uint64_t bytes) {
-  device_ = {};  // before the larger one is asked for
-  device_ = lane_.allocate(OCTAVO_MEMORY_DEVICE, bytes);
 }
 
 void Slot::grow_host(uint64_t bytes) {

@@ -29,13 +29,15 @@ class Slot {
   Slot& operator=(const Slot&) = delete;
 
   uint32_t number() const { return number_; }
-  // At least `bytes` of host memory (and as much on the device). What was there is lost where it has to grow.
+  // At least `bytes` of host memory. What was there is lost where it has to grow, here and below.
+  std::span<std::byte> buffer(uint64_t bytes);
+  // And as much on the device.
   std::span<std::byte> host(uint64_t bytes);
-  // At least `bytes` where the lane works; what was there is lost where it has to grow.
+  // At least `bytes` where the lane works.
   void hold(uint64_t bytes);
   // True where the lane holds more than the host's block has room for.
   bool streams() const { return !lane_.on_host() && device_.bytes() > host_.bytes(); }
-  // Gives back what it grew by.
+  // Gives back what it grew by, on the device all of that: another slot's tile may need it.
   void shrink();
   // The tile's views in the lane's memory, for `rows` rows from `row_begin`.
   octavo_tile tile(const plan::PlannedLayer& layer, int64_t row_begin, int64_t rows);
@@ -57,8 +59,7 @@ class Slot {
   void bring_out(uint64_t begin, uint64_t end);
 
  private:
-  void grow(uint64_t bytes);
-  void grow_device(uint64_t bytes);
+  void hold_on_device(uint64_t bytes);
   void grow_host(uint64_t bytes);
   std::span<std::byte> piece(uint64_t number, uint64_t bytes) const;
   std::byte* host_data() const { return static_cast<std::byte*>(host_.data()); }
@@ -70,7 +71,7 @@ class Slot {
   uint32_t number_;
   uint64_t usual_bytes_;
   plugin::LaneMemory host_;
-  plugin::LaneMemory device_;  // empty where the lane works in host memory
+  plugin::LaneMemory device_;  // empty where the lane works in host memory, and until it is needed
 };
 
 }  // namespace octavo::run

@@ -5,9 +5,12 @@
 #include "plan/tile_shape.hpp"
 #include "run/device.hpp"
 #include "run/layer_run.hpp"
+#include "run/tile_values.hpp"
 #include "run/work.hpp"
 #include "stored/quantized_layers.hpp"
 #include "temporary_folder.hpp"
+
+#include <octavo/tensor.hpp>
 
 #include <boost/test/unit_test.hpp>
 
@@ -77,8 +80,10 @@ BOOST_AUTO_TEST_CASE(companions_belong_to_their_layer) {
 }
 
 BOOST_AUTO_TEST_CASE(a_tile_holds_whole_multiples_of_rows) {
-  BOOST_TEST(plan::tile_height(10'000, 6144, 1, false, 4 << 20) == 682);  // floor(4194304 / 6144)
+  // At most floor(4194304 / 6144) = 682, so 15 tiles, and no reason for a low one at the end.
+  BOOST_TEST(plan::tile_height(10'000, 6144, 1, false, 4 << 20) == 667);
   BOOST_TEST(plan::tile_height(10'000, 6144, 128, false, 4 << 20) == 640);
+  BOOST_TEST(plan::tile_height(683, 6144, 128, false, 4 << 20) == 384);  // 342 up to a multiple
   BOOST_TEST(plan::tile_height(100, 6144, 128, false, 4 << 20) == 100);  // never more than the layer
   BOOST_TEST(plan::tile_height(10, 1 << 30, 1, false, 4 << 20) == 1);    // never less than a row
   BOOST_TEST(plan::tile_height(300, 1 << 30, 128, false, 4 << 20) == 128);
@@ -94,6 +99,42 @@ BOOST_AUTO_TEST_CASE(parts_of_a_tile_do_not_overlap) {
   BOOST_TEST(at.scales[0] == 960u);     // 640 + 300, up
   BOOST_TEST(at.zero_points == 1024u);  // 960 + 12, up
   BOOST_TEST(at.total == 1024u);        // no zero points
+}
+
+// A tile whose views hold their own positions: nothing of it is read.
+octavo_tensor view_at(uintptr_t at, uint32_t dtype, int64_t rows, int64_t cols) {
+  return octavo::tensor_view(reinterpret_cast<void*>(at), dtype, {rows, cols});
+}
+
+BOOST_AUTO_TEST_CASE(bands_of_a_tile_have_whole_scales) {
+  octavo_grid grid{};
+  grid.row_multiple = 128;
+  grid.scale_levels = 1;
+  grid.scales[0] = {};
+  grid.scales[0].granularity = OCTAVO_PER_BLOCK;
+  grid.scales[0].block_rows = grid.scales[0].block_cols = 128;
+  octavo_tile tile{};
+  tile.grid = &grid;
+  tile.row_begin = 256;
+  tile.source = view_at(1 << 20, OCTAVO_BF16, 5000, 4096);  // 78 MiB as f32: three bands
+  tile.codes = view_at(2 << 20, OCTAVO_I8, 5000, 4096);
+  tile.scales[0] = view_at(3 << 20, OCTAVO_F32, 40, 32);
+  const std::vector<octavo_tile> bands = run::bands_of(tile);
+  BOOST_REQUIRE(bands.size() == 3u);
+  const int64_t heights[] = {1792, 1792, 1416}, scale_rows[] = {14, 14, 12};
+  int64_t row = 0;
+  for (size_t i = 0; i < 3; ++i) {
+    BOOST_TEST(bands[i].row_begin == 256 + row);
+    BOOST_TEST(bands[i].source.shape[0] == heights[i]);
+    BOOST_TEST(bands[i].codes.shape[0] == heights[i]);
+    BOOST_TEST(bands[i].scales[0].shape[0] == scale_rows[i]);
+    BOOST_TEST(reinterpret_cast<uintptr_t>(bands[i].source.data) == (1u << 20) + row * 4096 * 2);
+    BOOST_TEST(reinterpret_cast<uintptr_t>(bands[i].codes.data) == (2u << 20) + row * 4096);
+    BOOST_TEST(reinterpret_cast<uintptr_t>(bands[i].scales[0].data) == (3u << 20) + row / 128 * 32 * 4);
+    row += heights[i];
+  }
+  grid.basis = OCTAVO_BASIS_INCOHERENT;
+  BOOST_TEST(run::bands_of(tile).size() == 1u);
 }
 
 BOOST_AUTO_TEST_CASE(work_follows_the_output) {

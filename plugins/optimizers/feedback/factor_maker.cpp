@@ -2,6 +2,7 @@
 
 #include "feedback/triangle.hpp"
 
+#include <algorithm>
 #include <utility>
 
 namespace octavo::feedback {
@@ -72,8 +73,9 @@ FactorBytes factor_bytes(const octavo_lane& lane, const Settings& settings, std:
   }
   const std::uint64_t thin = floats(samples * cols) / (on_device(lane) ? 2 : 1),
                       squares = floats(cols * group_of(lane, settings.block));
-  return {3 * thin + 2 * squares + 2 * floats(samples * cols) + floats(samples * samples),
-          3 * thin + 2 * squares, 2 * thin + squares};
+  const std::uint64_t judging = 3 * thin + 2 * squares;
+  const std::uint64_t factoring = judging + floats(samples * cols) / 4 + floats(samples * samples);
+  return {std::max(2 * floats(samples * cols), factoring), judging, 2 * thin + squares};
 }
 
 std::unique_ptr<FactorMaker> factor_maker(octavo_lane& lane, const Samples& samples,

@@ -38,7 +38,7 @@ bool are_implicit(const octavo_lane& lane, const Settings& settings, std::int64_
 FactorBytes factor_bytes(const octavo_lane& lane, const Settings& settings, std::int64_t samples,
                          std::int64_t cols);
 
-// `samples` outlive it.
+// `samples` outlive it, those of implicit factors but for their sizes.
 std::unique_ptr<FactorMaker> factor_maker(octavo_lane& lane, const Samples& samples,
                                           const Settings& settings);
 

@@ -52,7 +52,7 @@ class DeviceTurn {
   DeviceTurn& operator=(const DeviceTurn&) = delete;
 
  private:
-  static constexpr std::uint64_t kMostAtATime = std::uint64_t{1} << 30;
+  static constexpr std::uint64_t kMostAtATime = std::uint64_t{512} << 20;
   static inline std::mutex mutex;
   static inline std::condition_variable given_back;
   static inline std::uint64_t in_use = 0;
@@ -96,7 +96,7 @@ std::unique_ptr<InputState> prepare_input_state(octavo_lane& lane, const octavo_
   const FactorBytes bytes = factor_bytes(lane, settings, known, grid.cols);
   auto state = std::make_unique<InputState>(inputs.layers, Lease(Host(lane.host), bytes.judging));
   const DeviceTurn turn(lane, bytes.making);
-  const Samples samples(lane, inputs, grid);
+  Samples samples(lane, inputs, grid);
   state->refusal = samples.refusal();
   if (!state->refusal.empty()) return state;
   const bool ordered = wants_order(grid, settings) && !on_device(lane);
@@ -105,6 +105,7 @@ std::unique_ptr<InputState> prepare_input_state(octavo_lane& lane, const octavo_
   const std::int64_t cols = inputs.samples.shape[1];
   FactorWish judged{damping_of(settings, samples.fitting().shape[0], cols), ordered, false};
   FactorWish all{damping_of(settings, samples.count(), cols), ordered, keeps_hessian(lane, settings)};
+  if (are_implicit(lane, settings, samples.count(), cols)) samples.keep_held_out(lane);
   state->refusal = kNoFactor;
   if (settings.damping_rule == DampingRule::search) {
     const std::optional<double> damping = searched_damping(lane, *factors, samples.held_out(), ordered);

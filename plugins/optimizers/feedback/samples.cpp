@@ -72,6 +72,17 @@ Samples::Samples(octavo_lane& lane, const octavo_inputs& inputs, const octavo_gr
     rotate_on_lane(lane, on_lane, grid);
 }
 
+void Samples::keep_held_out(octavo_lane& lane) {
+  const octavo_tensor from = held_out();
+  LaneMatrix kept(lane, OCTAVO_F32, from.shape[0], from.shape[1]);
+  copy_bytes(lane, kept.view().data, lane.memory, from.data, lane.memory,
+             static_cast<std::uint64_t>(from.shape[0] * from.shape[1]) * sizeof(float));
+  wait_for(lane);
+  rotated_ = std::move(kept);
+  count_ -= fitting_;
+  fitting_ = 0;
+}
+
 // Packed, in the lane's memory: the samples themselves where they are there already.
 octavo_tensor Samples::bring(octavo_lane& lane, const octavo_tensor& samples, LaneMatrix& uploaded) {
   if (!on_device(lane)) return samples;

@@ -27,6 +27,8 @@ class Samples {
   octavo_tensor held_out() const { return rows_of(rotated_.view(), fitting_, count_ - fitting_); }
   octavo_tensor all() const { return rotated_.view(); }
   std::int64_t count() const { return count_; }
+  // Gives back the rows that are fitted to.
+  void keep_held_out(octavo_lane& lane);
 
  private:
   static octavo_tensor bring(octavo_lane& lane, const octavo_tensor& samples, LaneMatrix& uploaded);

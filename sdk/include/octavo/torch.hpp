@@ -64,7 +64,7 @@ namespace detail {
 inline const bool memory_is_shared = [] {
   if (std::getenv("PYTORCH_ALLOC_CONF") == nullptr)
     setenv("PYTORCH_CUDA_ALLOC_CONF", "backend:cudaMallocAsync", /*overwrite=*/0);
-  setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:2", /*overwrite=*/0);
+  setenv("CUBLAS_WORKSPACE_CONFIG", ":1024:2", /*overwrite=*/0);
   return true;
 }();
 
