@@ -30,8 +30,8 @@ uint64_t peak_resident_bytes() {
 }
 
 // Lanes of a device that prepare layers: few, because for every thread that has called it LibTorch keeps
-// handles and workspaces there, and what is being prepared lies there as well. (12 GB of weights with a factor
-// for each layer on an H200: 6.2 s and 2.5 GiB with these, 5.7 s and 3.5 GiB with six.)
+// handles and workspaces there, and what is being prepared lies there as well. (12 GB of weights with a
+// factor for each layer on an H200: 6.2 s and 2.5 GiB with these, 5.7 s and 3.5 GiB with six.)
 constexpr uint32_t kPreparingOnDevice = 4;
 
 uint32_t preparing_lanes(const ChosenDevice& device, uint32_t lanes) {
