@@ -31,6 +31,8 @@ void remove_old_output(const fs::path& folder) {
 
 }  // namespace
 
+bool are_written_side_by_side(const ShardSet& shards) { return shards.layouts.size() >= kManyFiles; }
+
 OutputFolder::OutputFolder(const fs::path& final_path, ShardSet shards, const OutputOptions& options)
     : final_path_(output_name(final_path)), shards_(std::move(shards)), options_(options) {
   if (!options_.discard) {
@@ -40,8 +42,7 @@ OutputFolder::OutputFolder(const fs::path& final_path, ShardSet shards, const Ou
     temp_path_ = create_temp_folder(final_path_);
   }
   OutputOptions each = options_;
-  if (each.sink == SinkKind::automatic && shards_.layouts.size() >= kManyFiles)
-    each.sink = SinkKind::positioned;
+  if (each.sink == SinkKind::automatic && are_written_side_by_side(shards_)) each.sink = SinkKind::positioned;
   try {
     for (size_t i = 0; i < shards_.layouts.size(); ++i)
       files_.push_back(std::make_unique<OutputFile>(fs::path(temp_path_) / shards_.names[i],

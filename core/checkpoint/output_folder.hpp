@@ -12,6 +12,9 @@
 
 namespace octavo::checkpoint {
 
+// So many files that pages of several are created at a time: what writes them gains by more threads.
+bool are_written_side_by_side(const ShardSet& shards);
+
 class OutputFolder {
  public:
   // Checks target and room for all shards together, takes the lock, creates the temporary folder

@@ -42,7 +42,7 @@ gpu::Matrix on_gpu(const Work& work, const at::Tensor& matrix) {
 
 at::Tensor in_halves(const Work& work, const at::Tensor& matrix) {
   if (!matrix.is_contiguous()) return in_halves(work, matrix.t().contiguous()).t();
-  const at::Tensor halves = empty_halves(matrix, matrix.size(0), matrix.size(1));
+  at::Tensor halves = empty_halves(matrix, matrix.size(0), matrix.size(1));
   const at::Tensor divisor = largest_magnitude(matrix).clamp_min_(1e-30);
   gpu::divide(on_gpu(work, matrix), divisor.data_ptr<float>(), halves_of(halves));
   check_kernels(work);
@@ -50,14 +50,14 @@ at::Tensor in_halves(const Work& work, const at::Tensor& matrix) {
 }
 
 at::Tensor split(const Work& work, const at::Tensor& matrix) {
-  const at::Tensor halves = empty_halves(matrix, 2 * matrix.size(0), matrix.size(1));
+  at::Tensor halves = empty_halves(matrix, 2 * matrix.size(0), matrix.size(1));
   gpu::split(on_gpu(work, matrix), halves_of(halves));
   check_kernels(work);
   return halves;
 }
 
 at::Tensor shifted_twice(const Work& work, const at::Tensor& matrix, double factor, double shift) {
-  const at::Tensor halves = empty_halves(matrix, matrix.size(0), 2 * matrix.size(1));
+  at::Tensor halves = empty_halves(matrix, matrix.size(0), 2 * matrix.size(1));
   gpu::shift_twice(on_gpu(work, matrix), static_cast<float>(factor), static_cast<float>(shift),
                    halves_of(halves));
   check_kernels(work);
@@ -101,7 +101,7 @@ at::Tensor in_halves(const Work&, const at::Tensor& matrix) {
 
 at::Tensor split(const Work&, const at::Tensor& matrix) {
   const std::int64_t rows = matrix.size(0);
-  const at::Tensor halves = empty_halves(matrix, 2 * rows, matrix.size(1));
+  at::Tensor halves = empty_halves(matrix, 2 * rows, matrix.size(1));
   at::Tensor high = halves.narrow(0, 0, rows), low = halves.narrow(0, rows, rows);
   high.copy_(matrix);
   at::sub_out(low, matrix, high);
