@@ -1,59 +1,23 @@
-// With implicit_factor.cpp and panels.cpp all that needs LibTorch: Cholesky and triangular solves, on the
-// lane's device.
+// With thin_hessian.cpp, implicit_factor.cpp and panels.cpp all that needs LibTorch: Cholesky and triangular
+// solves, on the lane's device.
 #include "feedback/factor.hpp"
 
+#include "feedback/attempts.hpp"
+#include "feedback/held_tensors.hpp"
 #include "feedback/implicit_factor.hpp"
 #include "feedback/panels.hpp"
 
 #include <octavo/torch.hpp>
 
-#include <ATen/ops/argsort.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/linalg_cholesky_ex.h>
 #include <ATen/ops/linalg_solve_triangular.h>
-#include <ATen/ops/linalg_vector_norm.h>
-#include <ATen/ops/mul.h>
-#include <ATen/ops/scalar_tensor.h>
 #include <ATen/ops/zeros.h>
 
-#include <algorithm>
 #include <cmath>
 
 namespace octavo::feedback {
 namespace {
-
-HeldMatrix hold(const at::Tensor& matrix) {
-  HeldMatrix held;
-  held.view = view_of(matrix);
-  held.memory = std::make_shared<at::Tensor>(matrix);
-  return held;
-}
-
-const at::Tensor& tensor_of(const HeldMatrix& held) {
-  return *static_cast<const at::Tensor*>(held.memory.get());
-}
-
-// Copies a matrix in the lane's memory to the host.
-at::Tensor to_host(octavo_lane& lane, const octavo_tensor& matrix) {
-  at::Tensor copy = at::empty({matrix.shape[0], matrix.shape[1]}, at::kFloat);
-  copy_bytes(lane, copy.data_ptr(), OCTAVO_MEMORY_HOST, matrix.data, lane.memory,
-             static_cast<std::uint64_t>(copy.numel()) * sizeof(float));
-  wait_for(lane);
-  return copy;
-}
-
-template <typename T>
-std::vector<T> to_vector(const at::Tensor& values) {
-  const at::Tensor host = values.cpu().contiguous();
-  const auto* first = host.const_data_ptr<T>();
-  return {first, first + host.numel()};
-}
-
-// Pivots that are positive numbers; a factor that is not finite shows there.
-bool are_positive(const std::vector<float>& pivots) {
-  return std::all_of(pivots.begin(), pivots.end(),
-                     [](float value) { return std::isfinite(value) && value > 0.0f; });
-}
 
 // C of H = C C^T, in the memory of H, or false: then nothing of H is left. LibTorch thinks in columns: there
 // our lower triangle is its upper one.
@@ -63,52 +27,6 @@ bool cholesky(at::Tensor& hessian) {
   at::Tensor columns = hessian.mT(), info = at::empty({}, hessian.options().dtype(at::kInt));
   at::linalg_cholesky_ex_out(columns, info, columns, /*upper=*/true);
   return info.item<int>() == 0;
-}
-
-constexpr int kMostRaises = 3;
-
-// What attempt(number) makes, with the damping raised `number` times, or at last in f64.
-template <typename Attempt>
-std::optional<Factor> first_success(Attempt attempt) {
-  for (int number = 0; number <= kMostRaises + 1; ++number) {
-    if (std::optional<Factor> made = attempt(number)) return made;
-  }
-  return std::nullopt;
-}
-
-bool is_last(int number) { return number > kMostRaises; }
-
-double damping_at(const FactorWish& wish, int number) {
-  double damping = wish.damping;
-  for (int raises = is_last(number) ? 0 : number; raises > 0; --raises) damping *= 10;
-  return damping;
-}
-
-// What the layer's note says of attempt `number`.
-std::string note_of(int number, double damping, bool made_elsewhere) {
-  std::string note;
-  if (number > 0)
-    note = is_last(number) ? "the factor took double precision"
-                           : "damping was raised to " + std::to_string(damping);
-  if (made_elsewhere)
-    note += std::string(note.empty() ? "" : "; ") +
-            "its factor was made on the CPU: this LibTorch has no part for the device";
-  return note;
-}
-
-at::Tensor indices_on(const at::Tensor& where, std::vector<std::int64_t> order) {
-  const octavo_tensor view = tensor_view(order.data(), OCTAVO_I64, {static_cast<std::int64_t>(order.size())});
-  return as_tensor(view).to(where.device(), at::kLong, /*non_blocking=*/false, /*copy=*/true);
-}
-
-// The last column is rounded first.
-at::Tensor by_activity(const at::Tensor& diagonal) {
-  return at::argsort(diagonal, /*stable=*/true, /*dim=*/0, /*descending=*/false);
-}
-
-// The diagonal of x^T x, f64.
-at::Tensor activity(const at::Tensor& x) {
-  return at::linalg_vector_norm(x, 2, at::IntArrayRef{0}, /*keepdim=*/false, at::kDouble).square();
 }
 
 // Scaled to a mean diagonal of 1, a channel that is never active given 1. False where it has no such mean.
@@ -240,57 +158,6 @@ std::optional<Factor> Hessian::attempt(const octavo_lane& lane, Use use, const F
     made.damping = damping;
     made.note = note_of(number, damping, on_device(lane) && scope.device().is_cpu());
     if (use == Use::take) sums_->matrix.reset();
-    return made;
-  });
-}
-
-// The inputs are scaled to a mean diagonal of the Hessian of 1, which keeps them (up to the root of the
-// columns) and the gains (up to 1 / sqrt(4 damping)) within the range of f16. That is what they are in on a
-// device, and the factor is that of these, exactly.
-ThinHessian::ThinHessian(octavo_lane& lane, const octavo_tensor& x, std::int64_t group) : group_(group) {
-  wait_for(lane);
-  const TorchScope scope(lane);
-  inputs_ = torch_call([&] {
-    const at::Tensor source = on_device(lane) && scope.device().is_cpu() ? to_host(lane, x) : as_tensor(x);
-    const double mean = activity(source).mean().item<double>();
-    const double by = std::isfinite(mean) && mean > 0 ? 1 / std::sqrt(mean) : 1;
-    at::Tensor scaled =
-        at::empty(source.sizes(), source.options().dtype(source.is_cuda() ? at::kHalf : at::kFloat));
-    return hold(at::mul_out(scaled, source, at::scalar_tensor(by, at::kFloat)));
-  });
-}
-
-std::optional<Factor> ThinHessian::factor(octavo_lane& lane, std::int64_t samples, const FactorWish& wish) {
-  return first_success([&](int number) { return attempt(lane, samples, wish, number); });
-}
-
-std::optional<Factor> ThinHessian::attempt(const octavo_lane& lane, std::int64_t samples,
-                                           const FactorWish& wish, int number) {
-  const TorchScope scope(lane);
-  return torch_call([&]() -> std::optional<Factor> {
-    at::Tensor inputs = tensor_of(inputs_).narrow(0, 0, samples);
-    at::Tensor diagonal = activity(inputs);
-    const double mean = diagonal.mean().item<double>();
-    if (!std::isfinite(mean) || mean <= 0) return std::nullopt;
-    const at::Tensor never_active = diagonal.eq(0);
-    Factor made;
-    made.damping = damping_at(wish, number);
-    at::Tensor added = never_active.to(at::kDouble).add_(made.damping).mul_(mean);
-    if (wish.by_activity) {
-      const at::Tensor order = by_activity(diagonal.masked_fill(never_active, mean));
-      inputs = inputs.index_select(1, order);
-      added = added.index_select(0, order);
-      made.order = to_vector<std::int64_t>(order);
-    }
-    const std::optional<ImplicitFactor> parts =
-        factor_implicitly(inputs, is_last(number) ? added : added.to(at::kFloat), group_);
-    if (!parts) return std::nullopt;
-    made.pivots = to_vector<float>(parts->pivots.div(mean).to(at::kFloat));
-    if (!are_positive(made.pivots)) return std::nullopt;
-    made.lower = hold(parts->squares.to(at::kFloat));
-    made.inputs = hold(inputs);
-    made.gains = hold(parts->gains);
-    made.note = note_of(number, made.damping, on_device(lane) && scope.device().is_cpu());
     return made;
   });
 }
