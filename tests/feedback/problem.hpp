@@ -8,6 +8,8 @@
 #include <octavo/grid.hpp>
 #include <octavo/lane.hpp>
 
+#include <boost/test/unit_test.hpp>
+
 #include <cmath>
 #include <cstdint>
 #include <random>
@@ -115,6 +117,17 @@ inline Ldl factor(const Rows& h) {
     }
   }
   return made;
+}
+
+// D and L of a factor of H, whose row i begins at row_of(i)[0].
+template <typename RowOf>
+void check_triangle(const std::vector<float>& pivots, const Rows& h, RowOf row_of) {
+  const Ldl expected = factor(h);
+  for (std::size_t i = 0; i < h.size(); ++i) {
+    BOOST_TEST(pivots[i] == expected.pivots[i], boost::test_tools::tolerance(1e-3));
+    const auto row = row_of(static_cast<std::int64_t>(i));
+    for (std::size_t k = 0; k <= i; ++k) BOOST_TEST(std::fabs(row[k] - expected.lower[i][k]) < 1e-3);
+  }
 }
 
 // The codes of one row and how near to a tie the nearest call was, by the definition of LDLQ in f64.
