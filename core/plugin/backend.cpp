@@ -130,7 +130,7 @@ void Lane::wait(std::uint32_t slot) {
        [&](octavo_error* error) { return state_->api->wait(&state_->lane, slot, error); });
 }
 
-Lane Backend::open_lane(const octavo_lane_request& request) const {
+Lane Backend::open_lane(const octavo_lane_request& request, bool primary) const {
   auto state = std::make_unique<Lane::State>();
   state->who = id();
   state->api = &instance_.api();
@@ -139,7 +139,7 @@ Lane Backend::open_lane(const octavo_lane_request& request) const {
   lane.struct_size = sizeof lane;
   lane.index = request.index;
   lane.device = request.device;
-  lane.primary = 1;
+  lane.primary = primary ? 1 : 0;
   lane.host = host_;
   lane.backend = &instance_.api();
   call(id(), "open_lane", [&](octavo_error* error) {

@@ -109,7 +109,7 @@ class Backend {
   const std::string& id() const { return instance_.who(); }
   std::uint32_t suggested_lanes() const { return instance_.api().lanes; }  // 0: one for each CPU
   std::uint32_t suggested_slots() const { return instance_.api().slots == 0 ? 1 : instance_.api().slots; }
-  Lane open_lane(const octavo_lane_request& request) const;
+  Lane open_lane(const octavo_lane_request& request, bool primary = true) const;
   // "" if the backend's own operation works on these operands, else the reason why not. `grid` may be
   // nullptr.
   std::string unsupported(octavo_operation operation, const octavo_grid* grid,

@@ -126,7 +126,7 @@ plugin::Lane LaneCrew::open_lane(const ChosenDevice& device, int32_t index, uint
   request.device = index;
   request.slots = needs_.slots;
   request.slot_bytes = needs_.slot_bytes;
-  return device.backend.open_lane(request);
+  return device.backend.open_lane(request, device.works_on_host() || lane < needs_.preparing);
 }
 
 // False: there is no memory for this lane, but for others of the device or for its fallback.
@@ -136,9 +136,8 @@ bool LaneCrew::open_worker(const ChosenDevice& device, uint32_t lane, SetAside s
   // What is prepared lies in the memory of one device.
   const size_t devices = prepares() ? 1 : device.devices.size();
   try {
-    worker.emplace(shared_, open_lane(device, device.devices[lane % devices], lane),
-                   WorkerNeeds{needs_.slots, needs_.slot_bytes, lane < needs_.preparing},
-                   std::move(set_aside));
+    worker.emplace(shared_, open_lane(device, device.devices[lane % devices], lane), needs_.slots,
+                   needs_.slot_bytes, std::move(set_aside));
   } catch (const plugin::OutOfMemory& error) {
     if (is_first_choice) tried_.count_down();
     // The first lane is the one that prepares.
@@ -200,8 +199,8 @@ SetAside LaneCrew::set_aside(std::optional<TileWorker>& elsewhere, uint32_t lane
 void LaneCrew::work_elsewhere(std::optional<TileWorker>& elsewhere, uint32_t lane, size_t piece) {
   const ChosenDevice& fallback = *device_.fallback;
   if (!elsewhere) {
-    elsewhere.emplace(shared_, open_lane(fallback, fallback.devices[lane % fallback.devices.size()], lane),
-                      WorkerNeeds{1, needs_.slot_bytes, true});
+    elsewhere.emplace(shared_, open_lane(fallback, fallback.devices[lane % fallback.devices.size()], lane), 1,
+                      needs_.slot_bytes);
   }
   elsewhere->start(items_[piece], piece, stop_.get_token());
   elsewhere->drain();

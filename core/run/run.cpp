@@ -39,12 +39,12 @@ uint32_t preparing_lanes(const ChosenDevice& device, uint32_t lanes) {
 }
 
 // Layers that are prepared ahead of their tiles. On a device what they were prepared with lies in its memory:
-// those that lanes are about and two, but no more than a quarter of it holds.
+// those that lanes are about and two, but no more than there are lanes or a quarter of it holds.
 uint32_t layers_ahead(const plan::Plan& plan, const ChosenDevice& device, uint32_t lanes) {
   if (device.memory_bytes == 0) return lanes;
   uint64_t largest = 1;
   for (const auto& layer : plan.layers) largest = std::max(largest, plan::optimizer_bytes(*layer));
-  const uint64_t wanted = preparing_lanes(device, lanes) + 2;
+  const uint64_t wanted = std::min(lanes, preparing_lanes(device, lanes) + 2);
   return static_cast<uint32_t>(std::clamp<uint64_t>(device.memory_bytes / 4 / largest, 1, wanted));
 }
 

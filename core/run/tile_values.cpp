@@ -1,6 +1,7 @@
 #include "run/tile_values.hpp"
 
 #include "base/aligned.hpp"
+#include "plan/tile_shape.hpp"
 #include "reference/scales.hpp"
 
 #include <octavo/grid.hpp>
@@ -46,11 +47,10 @@ octavo_tile band_of(const octavo_tile& tile, int64_t begin, int64_t count) {
 
 std::vector<octavo_tile> bands_of(const octavo_tile& tile) {
   const int64_t rows = tile.source.shape[0];
-  const uint64_t bytes = f32_bytes(tile.source);
-  if (tile.grid->basis == OCTAVO_BASIS_INCOHERENT || bytes <= kBandBytes) return {tile};
-  const auto pieces = static_cast<int64_t>((bytes + kBandBytes - 1) / kBandBytes);
-  const int64_t multiple = tile.grid->row_multiple;
-  const int64_t height = ((rows + pieces - 1) / pieces + multiple - 1) / multiple * multiple;
+  const uint64_t row_bytes = static_cast<uint64_t>(tile.source.shape[1]) * sizeof(float);
+  const bool is_coupled = tile.grid->basis == OCTAVO_BASIS_INCOHERENT;
+  const int64_t height = plan::tile_height(rows, row_bytes, tile.grid->row_multiple, is_coupled, kBandBytes);
+  if (height >= rows) return {tile};
   std::vector<octavo_tile> bands;
   for (int64_t begin = 0; begin < rows; begin += height)
     bands.push_back(band_of(tile, begin, std::min(height, rows - begin)));

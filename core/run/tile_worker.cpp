@@ -18,13 +18,10 @@
 
 namespace octavo::run {
 
-TileWorker::TileWorker(RunShared& shared, plugin::Lane lane, const WorkerNeeds& needs, SetAside set_aside)
-    : shared_(shared),
-      lane_(std::move(lane)),
-      prepares_(needs.prepares),
-      set_aside_(std::move(set_aside)),
-      pending_(needs.slots) {
-  for (uint32_t i = 0; i < needs.slots; ++i) slots_.emplace_back(lane_, i, needs.slot_bytes);
+TileWorker::TileWorker(RunShared& shared, plugin::Lane lane, uint32_t slots, uint64_t slot_bytes,
+                       SetAside set_aside)
+    : shared_(shared), lane_(std::move(lane)), set_aside_(std::move(set_aside)), pending_(slots) {
+  for (uint32_t i = 0; i < slots; ++i) slots_.emplace_back(lane_, i, slot_bytes);
 }
 
 std::optional<uint32_t> TileWorker::start(const WorkItem& item, size_t number, const std::stop_token& stop) {
@@ -197,15 +194,16 @@ bool TileWorker::await_preparation(uint32_t index, const std::stop_token& stop,
                                    std::optional<uint32_t>& ahead) {
   LayerQueue& queue = *shared_.queue;
   if (!queue.contains(index)) return true;
+  const bool prepares = lane_.raw().primary != 0;
   while (true) {
     const bool is_admitted = queue.admit(index);
     if (is_admitted && queue.is_prepared(index)) return true;
-    if (prepares_ && is_admitted && queue.claim(index)) {
+    if (prepares && is_admitted && queue.claim(index)) {
       prepare(index);
       continue;
     }
-    if (prepares_) ahead = queue.claim_ahead();
-    if (ahead || !shared_.idle.wait(stop, [&] { return queue.can_go_on(index, prepares_); })) return false;
+    if (prepares) ahead = queue.claim_ahead();
+    if (ahead || !shared_.idle.wait(stop, [&] { return queue.can_go_on(index, prepares); })) return false;
   }
 }
 

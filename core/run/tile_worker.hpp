@@ -22,17 +22,12 @@ namespace octavo::run {
 // Takes a piece that there is no memory for, to be made by another worker before it returns.
 using SetAside = std::function<void(size_t number, const plugin::OutOfMemory& why)>;
 
-struct WorkerNeeds {
-  uint32_t slots = 1;
-  uint64_t slot_bytes = 0;
-  bool prepares = true;  // layers
-};
-
 // Lives on its lane's thread.
 class TileWorker {
  public:
   // Without `set_aside` a piece that there is no memory for is an error.
-  TileWorker(RunShared& shared, plugin::Lane lane, const WorkerNeeds& needs, SetAside set_aside = {});
+  TileWorker(RunShared& shared, plugin::Lane lane, uint32_t slots, uint64_t slot_bytes,
+             SetAside set_aside = {});
 
   // Starts a piece; it is finished when its slot comes round again, or by drain(). `number`: of the piece.
   // If the lane would have to wait for a layer that another one prepares, it may claim a later layer instead:
@@ -45,7 +40,7 @@ class TileWorker {
   std::vector<size_t> unfinished() const;
 
   // This lane prepares layers before it takes a piece: on a device, whose work goes on meanwhile.
-  bool serves() const { return prepares_ && !lane_.on_host(); }
+  bool serves() const { return lane_.raw().primary != 0 && !lane_.on_host(); }
   // Prepares the layers that are next, as far as they can be without waiting.
   void prepare_ahead();
   // Prepares a claimed layer.
@@ -97,7 +92,6 @@ class TileWorker {
 
   RunShared& shared_;
   plugin::Lane lane_;
-  bool prepares_;
   SetAside set_aside_;
   std::deque<Slot> slots_;
   std::optional<Slot> spare_;  // for the gate, once it has been needed

@@ -15,6 +15,8 @@
 #include "row_reader.cuh"
 #include "status.hpp"
 
+#include <octavo/tensor.hpp>
+
 #include <algorithm>
 #include <type_traits>
 
@@ -302,8 +304,6 @@ void launch_source(const Launch& launch, const Rows& args) {
   args.scales == nullptr ? launch_rows<Source, true>(launch, args) : launch_rows<Source, false>(launch, args);
 }
 
-std::int64_t bytes_of_source(std::uint32_t dtype) { return dtype == OCTAVO_F32 ? 4 : 2; }
-
 float root_of(std::int64_t group) {
   return group == 256 ? 16.0f : group == 64 ? 8.0f : group == 16 ? 4.0f : 1.0f;
 }
@@ -320,7 +320,7 @@ std::int64_t widest_row(const Residency& residency, std::int64_t basis_group) {
 void nearest_rows(const Launch& launch, const NearestJob& job) {
   Rows args{};
   args.source.data = static_cast<const std::byte*>(job.source.data);
-  args.source.stride = job.source.stride * bytes_of_source(job.source.dtype);
+  args.source.stride = job.source.stride * static_cast<std::int64_t>(bytes_of(job.source.dtype));
   args.codes = job.codes;
   args.codes_stride = job.codes_stride;
   args.scales = job.scales;

@@ -49,7 +49,7 @@ typedef struct octavo_lane {
   void* self;      /* the backend's own */
   uint32_t memory; /* octavo_memory that operations work in */
   int32_t device;
-  uint32_t primary; /* 1: preparation may run here, as on every lane that the host opens */
+  uint32_t primary; /* 1: preparation may run here, as on every lane but the later ones of a device */
   uint32_t reserved;
   const struct octavo_operations* operations;
   const octavo_host* host;
