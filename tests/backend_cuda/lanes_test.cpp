@@ -10,6 +10,7 @@
 #include <boost/test/unit_test.hpp>
 
 #include <cstring>
+#include <memory>
 #include <string>
 #include <thread>
 #include <vector>
@@ -151,6 +152,57 @@ Tiles make_tiles() {
   return tiles;
 }
 
+// A tile in the lane's memory, and what the reference makes of its source.
+struct Tile {
+  HostTensor expected;
+  octavo_tile_result found{}, wanted{};
+  LaneTensor codes, scales;
+
+  Tile(const octavo_grid& grid, HostTensor source)
+      : expected(matrix(OCTAVO_I8, source.rows, source.cols)),
+        codes(expected),
+        scales(matrix(OCTAVO_F32, source.rows, 1)) {
+    found.struct_size = wanted.struct_size = sizeof found;
+    HostTensor expected_scales = matrix(OCTAVO_F32, source.rows, 1);
+    const octavo_tile tile = over(grid, source.view(), expected.view(), expected_scales.view());
+    octavo_error error = empty_error();
+    require_ok(reference::operations().quantize_nearest(nullptr, &tile, &wanted, &error), error);
+  }
+  void issue(const octavo_grid& grid, const octavo_tensor& source) {
+    const octavo_tile tile = over(grid, source, codes.view(), scales.view());
+    octavo_error error = empty_error();
+    BackendUnderTest& backend = BackendUnderTest::get();
+    require_ok(backend.operations().quantize_nearest(backend.lane(), &tile, &found, &error), error);
+  }
+
+ private:
+  static octavo_tile over(const octavo_grid& grid, const octavo_tensor& from, const octavo_tensor& into,
+                          const octavo_tensor& with) {
+    octavo_tile tile{};
+    tile.struct_size = sizeof tile;
+    tile.grid = &grid;
+    tile.source = from;
+    tile.codes = into;
+    tile.scales[0] = with;
+    return tile;
+  }
+};
+
+octavo_tensor lower_half_as_bf16(octavo_tensor codes) {
+  codes.shape[0] /= 2;
+  codes.data = static_cast<std::byte*>(codes.data) + codes.shape[0] * codes.row_stride;
+  codes.dtype = OCTAVO_BF16;
+  codes.shape[1] /= 2;
+  codes.row_stride /= 2;
+  return codes;
+}
+
+HostTensor lower_half_as_bf16(const HostTensor& codes) {
+  HostTensor half = matrix(OCTAVO_BF16, codes.rows / 2, codes.cols / 2);
+  std::memcpy(half.bytes.data(), codes.bytes.data() + half.bytes.size(), half.bytes.size());
+  return half;
+}
+
 }  // namespace
 
 BOOST_AUTO_TEST_SUITE(lanes)
@@ -210,6 +262,29 @@ BOOST_AUTO_TEST_CASE(lanes_side_by_side) {
   }
   for (std::thread& thread : threads) thread.join();
   for (const std::string& problem : problems) BOOST_CHECK_EQUAL(problem, "");
+}
+
+// A launch may read before the one ahead of it has ended, but not what that one writes: its last rows of
+// codes.
+BOOST_AUTO_TEST_CASE(a_source_that_the_tile_before_writes) {
+  const octavo_grid grid = row_grid();
+  HostTensor source = weights(Weights::gaussian, OCTAVO_BF16, 4000, 12288);
+  const LaneTensor lane_source(source);
+  std::vector<std::unique_ptr<Tile>> tiles;
+  for (int i = 0; i < 3; ++i) {
+    tiles.push_back(std::make_unique<Tile>(grid, source));
+    source = lower_half_as_bf16(tiles.back()->expected);
+  }
+  octavo_tensor from = lane_source.view();
+  for (const auto& tile : tiles) {  // with nothing between them
+    tile->issue(grid, from);
+    from = lower_half_as_bf16(tile->codes.view());
+  }
+  BackendUnderTest::get().finish();
+  for (const auto& tile : tiles) {
+    BOOST_CHECK_EQUAL(difference(tile->codes.bytes(), tile->expected.bytes), "");
+    BOOST_CHECK_EQUAL(tile->found.nonfinite_count, tile->wanted.nonfinite_count);
+  }
 }
 
 BOOST_AUTO_TEST_CASE(memory_that_is_not_there) {

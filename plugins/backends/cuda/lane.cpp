@@ -29,7 +29,10 @@ CudaLane::~CudaLane() {
   cudaStreamDestroy(stream_);
 }
 
-void CudaLane::enter() const { check(cudaSetDevice(device_), "lane", "device"); }
+void CudaLane::enter() {
+  ++operation_;
+  check(cudaSetDevice(device_), "lane", "device");
+}
 
 void* CudaLane::allocate(octavo_memory memory, std::uint64_t bytes) {
   enter();

@@ -56,8 +56,8 @@ class CudaLane final : public BackendLane {
   void row_metric(const octavo_tensor& x, const octavo_tensor& pivots, octavo_tensor& metric) override;
 
  private:
-  // Makes the lane's device the calling thread's.
-  void enter() const;
+  // Begins an operation: makes the lane's device the calling thread's.
+  void enter();
   Launch launch() { return {stream_, residency_, nullptr}; }
   // Runs `issue` with a launch that reports; `deliver` is called in wait().
   void report(std::int64_t row_count, Reports::Delivery deliver,
@@ -72,6 +72,8 @@ class CudaLane final : public BackendLane {
   void cast_tile(const octavo_tile& tile, const Launch& launch, double* row_errors);
   void nearest_int8(const octavo_tile& tile, const Launch& launch, double* row_errors);
   void nearest_any(const octavo_tile& tile, const Launch& launch, double* row_errors);
+  // Whether the operation before was a launch of nearest_rows alone, which does not write `source`.
+  bool can_read_early(const View& source) const;
   void change_basis_of(const char* operation, const octavo_grid& grid, const octavo_tensor& source,
                        octavo_tensor& target);
 
@@ -99,6 +101,12 @@ class CudaLane final : public BackendLane {
   Reports reports_;
   std::vector<cudaEvent_t> events_;
   std::unique_ptr<Products> products_;
+
+  std::uint64_t operation_ = 0;  // counts those that have begun
+  struct {
+    std::uint64_t operation = 0;  // which was it? 0: none
+    View codes, scales;
+  } last_nearest_;
 };
 
 }  // namespace octavo::cuda

@@ -129,6 +129,7 @@ void CudaLane::quantize_nearest(const octavo_tile& tile, octavo_tile_result& res
   check(cudaMemsetAsync(tile.bias_delta.data, 0, static_cast<std::size_t>(source.rows) * sizeof(float),
                         stream_),
         kNearest, "bias");
+  last_nearest_ = {};
 }
 
 void CudaLane::cast_tile(const octavo_tile& tile, const Launch& launch, double* row_errors) {
@@ -140,45 +141,67 @@ void CudaLane::cast_tile(const octavo_tile& tile, const Launch& launch, double* 
   cast_values(launch, {source, codes, tile.flags, true, row_errors});
 }
 
-void CudaLane::nearest_int8(const octavo_tile& tile, const Launch& launch, double* row_errors) {
+bool CudaLane::can_read_early(const View& source) const {
+  return last_nearest_.operation != 0 && last_nearest_.operation + 1 == operation_ &&
+         !overlap(source, last_nearest_.codes) && !overlap(source, last_nearest_.scales);
+}
+
+namespace {
+
+// With the tile's own source and codes.
+NearestJob int8_job(const octavo_tile& tile, double* row_errors) {
   const octavo_grid& grid = *tile.grid;
   const octavo_scale_level& level = grid.scales[0];
-  View source = view_of(tile.source);
   const View codes = view_of(tile.codes);
-  std::optional<Scratch<float>> values;
-  if (!reads_directly(source)) {
-    const std::int64_t stride = (source.cols + 7) / 8 * 8;
-    values.emplace(scratch<float>(source.rows * stride, kNearest));
-    const View wide{values->get(), OCTAVO_F32, source.rows, stride, stride};
-    change_basis(launch, {source, wide, 0, OCTAVO_F32, false});
-    source = {values->get(), OCTAVO_F32, source.rows, source.cols, stride};
-  }
-  std::optional<Scratch<std::int8_t>> aligned;
-  const std::int64_t aligned_stride = (codes.cols + 7) / 8 * 8;
-  if (!writes_directly(codes, basis_group(grid, kNearest)))
-    aligned.emplace(scratch<std::int8_t>(codes.rows * aligned_stride, kNearest));
-  NearestJob job{source,
-                 aligned ? aligned->get() : static_cast<std::int8_t*>(codes.data),
-                 aligned ? aligned_stride : codes.stride,
-                 nullptr,
-                 0,
-                 basis_group(grid, kNearest),
-                 static_cast<float>(grid.qmax),
-                 level.floor,
-                 0.0f,
-                 row_errors};
+  NearestJob job{};
+  job.source = view_of(tile.source);
+  job.codes = static_cast<std::int8_t*>(codes.data);
+  job.codes_stride = codes.stride;
+  job.basis_group = basis_group(grid, kNearest);
+  job.qmax = static_cast<float>(grid.qmax);
+  job.floor = level.floor;
+  job.row_errors = row_errors;
   if (level.granularity == OCTAVO_PER_TENSOR) {
     job.scale = scale_of(tile.absmax, grid.qmax, level.floor);
-  } else {
-    const ScaleShape shape = scale_shape(level, codes.rows, codes.cols);
-    const View scales = checked_view(tile.scales[0], OCTAVO_F32, shape.rows, shape.cols, kNearest, "scales");
-    job.scales = static_cast<float*>(scales.data);
-    job.scales_stride = scales.stride;
+    return job;
   }
-  level.granularity == OCTAVO_PER_BLOCK ? nearest_blocks(launch, job) : nearest_rows(launch, job);
-  if (!aligned) return;
+  const ScaleShape shape = scale_shape(level, codes.rows, codes.cols);
+  const View scales = checked_view(tile.scales[0], OCTAVO_F32, shape.rows, shape.cols, kNearest, "scales");
+  job.scales = static_cast<float*>(scales.data);
+  job.scales_stride = scales.stride;
+  return job;
+}
+
+}  // namespace
+
+void CudaLane::nearest_int8(const octavo_tile& tile, const Launch& launch, double* row_errors) {
+  const View codes = view_of(tile.codes);
+  NearestJob job = int8_job(tile, row_errors);
+  const std::int64_t width = (codes.cols + 7) / 8 * 8;
+  std::optional<Scratch<float>> values;
+  if (reads_directly(job.source)) {
+    job.reads_early = can_read_early(job.source);
+  } else {
+    values.emplace(scratch<float>(job.source.rows * width, kNearest));
+    const View wide{values->get(), OCTAVO_F32, job.source.rows, width, width};
+    change_basis(launch, {job.source, wide, 0, OCTAVO_F32, false});
+    job.source = {values->get(), OCTAVO_F32, job.source.rows, job.source.cols, width};
+  }
+  std::optional<Scratch<std::int8_t>> aligned;
+  if (!writes_directly(codes, job.basis_group)) {
+    aligned.emplace(scratch<std::int8_t>(codes.rows * width, kNearest));
+    job.codes = aligned->get();
+    job.codes_stride = width;
+  }
+  const bool by_rows = tile.grid->scales[0].granularity != OCTAVO_PER_BLOCK;
+  by_rows ? nearest_rows(launch, job) : nearest_blocks(launch, job);
+  if (!aligned) {
+    if (by_rows)
+      last_nearest_ = {operation_, codes, job.scales == nullptr ? View{} : view_of(tile.scales[0])};
+    return;
+  }
   check(cudaMemcpy2DAsync(codes.data, static_cast<std::size_t>(codes.stride), job.codes,
-                          static_cast<std::size_t>(aligned_stride), static_cast<std::size_t>(codes.cols),
+                          static_cast<std::size_t>(job.codes_stride), static_cast<std::size_t>(codes.cols),
                           static_cast<std::size_t>(codes.rows), cudaMemcpyDeviceToDevice, launch.stream),
         kNearest, "codes");
 }

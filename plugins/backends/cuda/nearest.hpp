@@ -24,6 +24,9 @@ struct NearestJob {
   float floor;               // >= 1e-30
   float scale;               // of the whole tensor, where it is given
   double* row_errors;        // pinned, for each row; or nullptr
+  // Ahead of it in the stream is a launch of nearest_rows that does not write the source: what was there
+  // before that has ended, and the first rows are read while it ends.
+  bool reads_early;
 };
 
 // The widest row that nearest_rows takes: 32768 columns, fewer in a rotated basis where a block cannot have

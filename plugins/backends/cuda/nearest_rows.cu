@@ -18,6 +18,7 @@
 #include <octavo/tensor.hpp>
 
 #include <algorithm>
+#include <optional>
 #include <type_traits>
 
 namespace octavo::cuda {
@@ -25,8 +26,11 @@ namespace {
 
 // How blocks are made up, by the most warps of one. A rotating thread has use for more registers than a
 // multiprocessor has for kMostWarps: `roomy` blocks have them. `ahead` ones have their next row in shared
-// memory and hold less in registers.
-enum class Block { usual = kMostWarps, ahead = 28, roomy = 24 };
+// memory and hold less in registers, `dense` ones as well, of which more warps fit.
+enum class Block { usual = kMostWarps, dense = 31, ahead = 28, roomy = 24 };
+
+template <Block kBlock>
+constexpr bool kReadsAhead = kBlock == Block::ahead || kBlock == Block::dense;
 
 template <Block kBlock>
 constexpr int kWarps = static_cast<int>(kBlock);
@@ -52,6 +56,7 @@ struct Rows {
   float scale;
   double* row_errors;
   Record* records;
+  bool reads_early;
 };
 
 // Makes values that are not usable 0 and counts them.
@@ -186,12 +191,13 @@ __device__ inline void convert_rows(const Rows& args) {
   std::int8_t* codes = args.codes + first_row * args.codes_stride + part.first_code;
   Sums sums;
   reader.prefetch_first(args.source);  // into the cache that all share: it may yet be written
-  start_after_previous();
+  if (!args.reads_early) start_after_previous();
   reader.ask(args.source, first_row);
   for (int row = first_row; row < args.source.rows; row += step) {
     Chunk<Source> chunks[4];
     float x[32];
     const unsigned largest = take_row<Source, kForm>(args, row, reader, part, shared, chunks, x, tally);
+    start_after_previous();  // at the latest before something is written
     reader.ask(args.source, row + step);
     const float absmax = __fmul_rn(__uint_as_float(largest), args.factor);
     const float scale = kGiven ? args.scale : row_scale(args, row, absmax, tally);
@@ -210,13 +216,13 @@ __device__ inline void convert_rows(const Rows& args) {
 
 template <typename Source, Form kForm, Block kBlock>
 using ReaderOf =
-    std::conditional_t<kBlock == Block::ahead, CopiedRows<Source>, LoadedRows<Source, kIsRotated<kForm>>>;
+    std::conditional_t<kReadsAhead<kBlock>, CopiedRows<Source>, LoadedRows<Source, kIsRotated<kForm>>>;
 
 // Where there are no bulk copies nothing asks for blocks that read ahead.
 template <typename Source, Form kForm, bool kGiven, Block kBlock>
 __global__ void __launch_bounds__(kWarps<kBlock> * 32, 1)
     nearest_rows_kernel(const __grid_constant__ Rows args) {
-  if constexpr (kBlock != Block::ahead || kHasBulkCopies)
+  if constexpr (!kReadsAhead<kBlock> || kHasBulkCopies)
     convert_rows<Source, kForm, kGiven, ReaderOf<Source, kForm, kBlock>>(args);
 }
 
@@ -236,7 +242,7 @@ struct Size {
 
 template <typename Source, Form kForm, Block kBlock>
 constexpr std::size_t kSharedOfPanel = (kIsRotated<kForm> ? kExchangeBytes : 0) +
-                                       (kBlock == Block::ahead ? kPanel * Source::kBytes : 0);
+                                       (kReadsAhead<kBlock> ? kPanel * Source::kBytes : 0);
 
 template <typename Source, Form kForm, bool kGiven, Block kBlock>
 Shape shape_of(const Launch& launch, const Size& size) {
@@ -245,14 +251,16 @@ Shape shape_of(const Launch& launch, const Size& size) {
   return {kernel, grid_for(launch, kernel, size.rows, size.warps * 32, shared), shared};
 }
 
-// Whether the device has the shared memory for all the warps that the registers are for, and the kernel's
-// code has copies.
-template <typename Source, Form kForm, bool kGiven>
-bool can_read_ahead(Residency& residency) {
-  constexpr std::size_t kShared = kWarps<Block::ahead> * kSharedOfPanel<Source, kForm, Block::ahead>;
-  const Kernel kernel = nearest_rows_kernel<Source, kForm, kGiven, Block::ahead>;
-  return kShared + kDeclared <= residency.shared_limit() &&
-         residency.has_hopper_code(reinterpret_cast<const void*>(kernel));
+// Nothing where the row is too wide, where the device has not the shared memory for all the warps that the
+// registers are for, or where the kernel's code has no copies.
+template <typename Source, Form kForm, bool kGiven, Block kBlock>
+std::optional<Shape> shape_ahead(const Launch& launch, const Size& size) {
+  constexpr std::size_t kShared = kWarps<kBlock> * kSharedOfPanel<Source, kForm, kBlock>;
+  const Kernel kernel = nearest_rows_kernel<Source, kForm, kGiven, kBlock>;
+  if (size.warps > kWarps<kBlock> || kShared + kDeclared > launch.residency.shared_limit() ||
+      !launch.residency.has_hopper_code(reinterpret_cast<const void*>(kernel)))
+    return std::nullopt;
+  return shape_of<Source, kForm, kGiven, kBlock>(launch, size);
 }
 
 // Small blocks fill the registers to the last, and some of a launch find no place at first: so that these do
@@ -269,10 +277,10 @@ Shape rotated_shape(const Launch& launch, const Size& size) {
   const Shape usual = shape_of<Source, kForm, kGiven, Block::usual>(launch, size);
   const auto is_better = [&](const Shape& shape) { return 3 * shape.blocks > 2 * usual.blocks; };
   if constexpr (Source::kBytes == 2) {
-    if (size.warps <= kWarps<Block::ahead> && can_read_ahead<Source, kForm, kGiven>(launch.residency)) {
-      const Shape ahead = shape_of<Source, kForm, kGiven, Block::ahead>(launch, size);
-      if (is_better(ahead)) return ahead;
-    }
+    const std::optional<Shape> ahead = shape_ahead<Source, kForm, kGiven, Block::ahead>(launch, size);
+    if (ahead && is_better(*ahead)) return *ahead;
+    const std::optional<Shape> dense = shape_ahead<Source, kForm, kGiven, Block::dense>(launch, size);
+    if (dense && is_better(*dense)) return *dense;
   }
   if (size.warps > kWarps<Block::roomy>) return usual;
   Shape roomy = shape_of<Source, kForm, kGiven, Block::roomy>(launch, size);
@@ -336,6 +344,7 @@ void nearest_rows(const Launch& launch, const NearestJob& job) {
   args.floor = job.floor;
   args.scale = job.scale;
   args.row_errors = job.row_errors;
+  args.reads_early = job.reads_early;
   switch (job.source.dtype) {
     case OCTAVO_F32:
       return launch_source<F32>(launch, args);

@@ -46,11 +46,12 @@ __device__ inline double block_sum(double value) {
   return warp_sum(lane < blockDim.x / 32 ? warps[lane] : 0.0);
 }
 
-// Called by all threads of a kernel that launch_overlapping() launches, before they touch global memory.
+// Called by all threads of a kernel that launch_overlapping() launches, before they touch global memory:
+// waits for the launch ahead. So what comes after this one begins when that has ended.
 __device__ inline void start_after_previous() {
 #if __CUDA_ARCH__ >= 900
-  asm volatile("griddepcontrol.launch_dependents;");
   asm volatile("griddepcontrol.wait;" ::: "memory");
+  asm volatile("griddepcontrol.launch_dependents;");
 #endif
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <octavo/abi/tensor.h>
+#include <octavo/tensor.hpp>
 
 #include <cstdint>
 
@@ -20,6 +21,17 @@ inline View view_of(const octavo_tensor& tensor) {
   const std::int64_t rows = tensor.rank > 0 ? tensor.shape[0] : 1;
   const std::int64_t cols = tensor.rank > 1 ? tensor.shape[1] : 1;
   return {tensor.data, tensor.dtype, rows, cols, tensor.rank > 0 ? tensor.row_stride : 1};
+}
+
+// Whether the two share bytes, gaps between rows counted in.
+inline bool overlap(const View& a, const View& b) {
+  const auto begin = [](const View& view) { return reinterpret_cast<std::uintptr_t>(view.data); };
+  const auto end = [&](const View& view) {
+    if (view.rows == 0 || view.cols == 0) return begin(view);
+    const auto elements = static_cast<std::uint64_t>((view.rows - 1) * view.stride + view.cols);
+    return begin(view) + elements * bytes_of(view.dtype);
+  };
+  return begin(a) < end(b) && begin(b) < end(a);
 }
 
 // Without gaps between rows it may be seen as one long row.
