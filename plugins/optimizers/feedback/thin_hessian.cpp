@@ -15,9 +15,24 @@
 namespace octavo::feedback {
 namespace {
 
-// The diagonal of x^T x, f64.
+// Few enough rows for LibTorch to add them up without memory of its own on a GPU, where 2,048 take up to
+// 0.28 GB.
+constexpr std::int64_t kRowsAtATime = 128;
+
+// The diagonal of x^T x, f64. On a GPU the rows of a band are added up in f32: for f64 LibTorch would copy
+// all of x first.
 at::Tensor activity(const at::Tensor& x) {
-  return at::linalg_vector_norm(x, 2, at::IntArrayRef{0}, /*keepdim=*/false, at::kDouble).square();
+  const at::ScalarType dtype = x.is_cuda() ? at::kFloat : at::kDouble;
+  const auto norms = [&](const at::Tensor& bands) {
+    return at::linalg_vector_norm(bands, 2, at::IntArrayRef{-2}, /*keepdim=*/false, dtype).to(at::kDouble);
+  };
+  const std::int64_t bands = x.size(0) / kRowsAtATime, rest = x.size(0) % kRowsAtATime;
+  at::Tensor sums = norms(x.narrow(0, x.size(0) - rest, rest)).square();
+  if (bands > 0) {
+    const at::Tensor whole = x.narrow(0, 0, bands * kRowsAtATime);
+    sums.add_(norms(whole.view({bands, kRowsAtATime, x.size(1)})).square().sum(at::IntArrayRef{0}));
+  }
+  return sums;
 }
 
 }  // namespace
