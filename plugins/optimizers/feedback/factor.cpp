@@ -1,5 +1,6 @@
 // With thin_hessian.cpp, implicit_factor.cpp and panels.cpp all that needs LibTorch: Cholesky and triangular
-// solves, on the lane's device.
+// solves, on the lane's device. A diagonal is seen to on the host: for every other kind of operation on a GPU
+// LibTorch has first to load a module, which takes up to 50 ms.
 #include "feedback/factor.hpp"
 
 #include "feedback/attempts.hpp"
@@ -31,10 +32,13 @@ bool cholesky(at::Tensor& hessian) {
 
 // Scaled to a mean diagonal of 1, a channel that is never active given 1. False where it has no such mean.
 bool normalize(at::Tensor& hessian) {
-  const double mean = hessian.diagonal().to(at::kDouble).mean().item<double>();
+  const at::Tensor diagonal = hessian.diagonal().cpu();
+  const double mean = diagonal.to(at::kDouble).mean().item<double>();
   if (!std::isfinite(mean) || mean <= 0) return false;
   hessian.mul_(1 / mean);
-  hessian.diagonal().masked_fill_(hessian.diagonal().eq(0), 1);
+  const at::Tensor never_active = diagonal.mul(1 / mean).eq(0);
+  if (never_active.any().item<bool>())
+    hessian.diagonal().add_(never_active.to(at::kFloat).to(hessian.device()));
   return true;
 }
 
@@ -151,9 +155,9 @@ std::optional<Factor> Hessian::attempt(const octavo_lane& lane, Use use, const F
     if (is_last(number)) hessian = hessian.to(at::kDouble);
     if (!cholesky(hessian)) return std::nullopt;
     at::Tensor lower = hessian.to(at::kFloat);
-    const at::Tensor diagonal = lower.diagonal().contiguous();
-    if (!are_positive(to_vector<float>(diagonal))) return std::nullopt;
-    made.pivots = to_vector<float>(diagonal.square());
+    const at::Tensor diagonal = lower.diagonal().contiguous(), roots = diagonal.cpu();
+    if (!are_positive(to_vector<float>(roots))) return std::nullopt;
+    made.pivots = to_vector<float>(roots.square());
     made.lower = hold(lower.div_(diagonal));
     made.damping = damping;
     made.note = note_of(number, damping, on_device(lane) && scope.device().is_cpu());

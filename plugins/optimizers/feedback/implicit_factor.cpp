@@ -9,6 +9,8 @@
 // the columns that are done, times g (see Feed).
 #include "feedback/implicit_factor.hpp"
 
+#include "feedback/outcomes.hpp"
+
 #include <ATen/ops/addmm.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/empty_like.h>
@@ -16,11 +18,9 @@
 #include <ATen/ops/linalg_cholesky_ex.h>
 #include <ATen/ops/linalg_solve_triangular.h>
 #include <ATen/ops/mm.h>
-#include <ATen/ops/stack.h>
 #include <ATen/ops/zeros.h>
 
 #include <algorithm>
-#include <vector>
 
 namespace octavo::feedback {
 std::optional<ImplicitFactor> factor_implicitly(const at::Tensor& inputs, const at::Tensor& diagonal,
@@ -30,7 +30,7 @@ std::optional<ImplicitFactor> factor_implicitly(const at::Tensor& inputs, const 
   ImplicitFactor made{at::empty({cols, std::min(group, cols)}, options), at::empty_like(inputs),
                       at::empty({cols}, options)};
   at::Tensor between = at::eye(samples, options);  // M
-  std::vector<at::Tensor> outcomes;
+  Outcomes outcomes((cols + group - 1) / group, inputs.device());
   for (std::int64_t begin = 0; begin < cols; begin += group) {
     const std::int64_t width = std::min(group, cols - begin);
     const at::Tensor x = inputs.narrow(1, begin, width).to(options.dtype());
@@ -38,15 +38,15 @@ std::optional<ImplicitFactor> factor_implicitly(const at::Tensor& inputs, const 
     at::Tensor square = at::mm(x.t(), y);
     square.diagonal().add_(diagonal.narrow(0, begin, width));
     const auto [lower, outcome] = at::linalg_cholesky_ex(square);
-    outcomes.push_back(outcome);
+    outcomes.add(outcome);
     const at::Tensor root = lower.diagonal();
     const at::Tensor p = at::linalg_solve_triangular(lower.mT(), y, /*upper=*/true, /*left=*/false);
     made.squares.narrow(0, begin, width).narrow(1, 0, width).copy_(lower.div(root));
     made.gains.narrow(1, begin, width).copy_(p.div(root));
-    made.pivots.narrow(0, begin, width).copy_(root.square());
+    made.pivots.narrow(0, begin, width).copy_(root.mul(root));
     if (begin + width < cols) at::addmm_out(between, between, p, p.t(), /*beta=*/1, /*alpha=*/-1);
   }
-  if (!at::stack(outcomes).eq(0).all().item<bool>()) return std::nullopt;
+  if (!outcomes.are_good()) return std::nullopt;
   return made;
 }
 

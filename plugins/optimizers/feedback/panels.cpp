@@ -5,6 +5,8 @@
 // of the time of one in f32, and what is left out is 2^-18 of each product, far below the damping.
 #include "feedback/panels.hpp"
 
+#include "feedback/outcomes.hpp"
+
 #include <ATen/ops/addmm.h>
 #include <ATen/ops/cat.h>
 #include <ATen/ops/empty.h>
@@ -12,10 +14,8 @@
 #include <ATen/ops/linalg_cholesky_ex.h>
 #include <ATen/ops/linalg_solve_triangular.h>
 #include <ATen/ops/mm.h>
-#include <ATen/ops/stack.h>
 
 #include <algorithm>
-#include <vector>
 
 namespace octavo::feedback {
 namespace {
@@ -46,13 +46,13 @@ void subtract_product(const at::Tensor& matrix, std::int64_t end, const at::Tens
 
 bool cholesky_in_panels(at::Tensor& matrix) {
   const std::int64_t size = matrix.size(0);
-  std::vector<at::Tensor> outcomes;
+  Outcomes outcomes((size + kPanel - 1) / kPanel, matrix.device());
   for (std::int64_t begin = 0; begin < size; begin += kPanel) {
     const std::int64_t width = std::min(kPanel, size - begin), end = begin + width;
     at::Tensor square = part(matrix, begin, width, begin, width);
     const auto [lower, outcome] = at::linalg_cholesky_ex(square);
     square.copy_(lower);
-    outcomes.push_back(outcome);
+    outcomes.add(outcome);
     if (end == size) break;
     const at::Tensor inverse =
         at::linalg_solve_triangular(lower, at::eye(width, matrix.options()), /*upper=*/false);
@@ -61,7 +61,7 @@ bool cholesky_in_panels(at::Tensor& matrix) {
     subtract_product(matrix, end, panel);
   }
   matrix.tril_();
-  return at::stack(outcomes).eq(0).all().item<bool>();
+  return outcomes.are_good();
 }
 
 }  // namespace octavo::feedback

@@ -6,33 +6,34 @@
 #include <octavo/torch.hpp>
 
 #include <ATen/ops/empty.h>
-#include <ATen/ops/linalg_vector_norm.h>
 #include <ATen/ops/mul.h>
 #include <ATen/ops/scalar_tensor.h>
+#include <ATen/ops/zeros.h>
 
+#include <algorithm>
 #include <cmath>
 
 namespace octavo::feedback {
 namespace {
 
-// Few enough rows for LibTorch to add them up without memory of its own on a GPU, where 2,048 take up to
-// 0.28 GB.
-constexpr std::int64_t kRowsAtATime = 128;
+// As many rows as are squared at a time, and of these as many as are added up in f32 on a GPU.
+constexpr std::int64_t kRowsAtATime = 512, kBand = 128;
 
-// The diagonal of x^T x, f64. On a GPU the rows of a band are added up in f32: for f64 LibTorch would copy
-// all of x first.
+// The diagonal of x^T x, f64, in host memory. (LibTorch's norm of columns would copy all of x to f64 and take
+// 0.27 GB of a GPU's memory beside that.)
 at::Tensor activity(const at::Tensor& x) {
+  const std::int64_t rows = x.size(0), cols = x.size(1);
   const at::ScalarType dtype = x.is_cuda() ? at::kFloat : at::kDouble;
-  const auto norms = [&](const at::Tensor& bands) {
-    return at::linalg_vector_norm(bands, 2, at::IntArrayRef{-2}, /*keepdim=*/false, dtype).to(at::kDouble);
-  };
-  const std::int64_t bands = x.size(0) / kRowsAtATime, rest = x.size(0) % kRowsAtATime;
-  at::Tensor sums = norms(x.narrow(0, x.size(0) - rest, rest)).square();
-  if (bands > 0) {
-    const at::Tensor whole = x.narrow(0, 0, bands * kRowsAtATime);
-    sums.add_(norms(whole.view({bands, kRowsAtATime, x.size(1)})).square().sum(at::IntArrayRef{0}));
+  at::Tensor sums = at::zeros({cols}, x.options().dtype(at::kDouble));
+  for (std::int64_t begin = 0; begin < rows; begin += kRowsAtATime) {
+    const std::int64_t count = std::min(kRowsAtATime, rows - begin), whole = count / kBand * kBand;
+    at::Tensor part = x.narrow(0, begin, count).to(dtype, /*non_blocking=*/false, /*copy=*/true);
+    part.mul_(part);
+    const at::Tensor bands = part.narrow(0, 0, whole).view({whole / kBand, kBand, cols});
+    sums.add_(bands.sum(at::IntArrayRef{1}).to(at::kDouble).sum(at::IntArrayRef{0}));
+    sums.add_(part.narrow(0, whole, count - whole).sum(at::IntArrayRef{0}));
   }
-  return sums;
+  return sums.cpu();
 }
 
 }  // namespace
@@ -71,14 +72,14 @@ std::optional<Factor> ThinHessian::attempt(const octavo_lane& lane, std::int64_t
     at::Tensor added = never_active.to(at::kDouble).add_(made.damping).mul_(mean);
     if (wish.by_activity) {
       const at::Tensor order = by_activity(diagonal.masked_fill(never_active, mean));
-      inputs = inputs.index_select(1, order);
+      inputs = inputs.index_select(1, order.to(inputs.device()));
       added = added.index_select(0, order);
       made.order = to_vector<std::int64_t>(order);
     }
-    const std::optional<ImplicitFactor> parts =
-        factor_implicitly(inputs, is_last(number) ? added : added.to(at::kFloat), group_);
+    const std::optional<ImplicitFactor> parts = factor_implicitly(
+        inputs, (is_last(number) ? added : added.to(at::kFloat)).to(inputs.device()), group_);
     if (!parts) return std::nullopt;
-    made.pivots = to_vector<float>(parts->pivots.div(mean).to(at::kFloat));
+    made.pivots = to_vector<float>(parts->pivots.cpu().div(mean).to(at::kFloat));
     if (!are_positive(made.pivots)) return std::nullopt;
     made.lower = hold(parts->squares.to(at::kFloat));
     made.inputs = hold(inputs);

@@ -14,7 +14,6 @@
 #include <ATen/ops/eye.h>
 #include <ATen/ops/from_blob.h>
 #include <ATen/ops/linalg_cholesky_ex.h>
-#include <ATen/ops/mm.h>
 #include <c10/core/InferenceMode.h>
 #include <c10/core/impl/DeviceGuardImplInterface.h>
 #include <c10/util/Exception.h>
@@ -183,8 +182,7 @@ inline void warm_up_torch(std::uint32_t memory, std::int32_t device) {
   if (memory != OCTAVO_MEMORY_DEVICE || !detail::load_torch_for_cuda()) return;
   const c10::InferenceMode inference;
   const at::Device where(at::kCUDA, static_cast<at::DeviceIndex>(device));
-  const at::Tensor matrix = at::eye(2, at::TensorOptions(at::kFloat).device(where));
-  at::linalg_cholesky_ex(at::mm(matrix, matrix));
+  at::linalg_cholesky_ex(at::eye(2, at::TensorOptions(at::kFloat).device(where)));
   finish_torch(where);
 }
 
