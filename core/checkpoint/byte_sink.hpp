@@ -17,19 +17,27 @@ class ByteSink {
   virtual ~ByteSink() = default;
   // Thread safe. Throws Error io.
   virtual void write(uint64_t offset, std::span<const std::byte> bytes) = 0;
+  // While nothing has been written: allocates the next few megabytes. False where that has been done or would
+  // not pay. By one thread, beside writers. Throws Error io.
+  virtual bool reserve_more() = 0;
+  // Whether a thread of its own allocates the file ahead of the writes.
+  virtual bool has_reserver() const = 0;
   // After the last write: waits for what runs in the background. Throws Error io for what went wrong there.
   virtual void finish() = 0;
 };
 
-// unreserved: positioned, without blocks allocated ahead, for a file that shares most of them with its
-// source.
-enum class SinkKind { automatic, mapping, positioned, unreserved };
+// ahead: positioned, for callers of reserve_more(). unreserved: positioned, without blocks allocated ahead,
+// for a file that shares most of them with its source.
+enum class SinkKind { automatic, mapping, positioned, ahead, unreserved };
+
+// Whether there are cores to spare for allocating files while others work.
+bool has_spare_cores();
 
 // Makes `file` `bytes` long and allocates its blocks, at once or ahead of the writes (on tmpfs positioned
-// writes create their own). automatic: a mapping on tmpfs if there are more than four cores (its pages are
-// created fastest by one thread, fallocate, and copied into by many), positioned writes elsewhere. Where the
-// file system cannot allocate ahead there is never a mapping: a full disk would be SIGBUS. `file` must
-// outlive the sink.
+// writes create those that reserve_more() has not). automatic: a mapping on tmpfs if there are more than four
+// cores (its pages are created fastest by one thread, fallocate, and copied into by many), positioned writes
+// elsewhere. Where the file system cannot allocate ahead there is never a mapping: a full disk would be
+// SIGBUS. `file` must outlive the sink.
 std::unique_ptr<ByteSink> make_sink(const File& file, uint64_t bytes, SinkKind kind = SinkKind::automatic);
 
 }  // namespace octavo::checkpoint

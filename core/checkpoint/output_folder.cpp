@@ -1,8 +1,12 @@
 #include "checkpoint/output_folder.hpp"
 
+#include "base/cpus.hpp"
 #include "base/error.hpp"
 #include "checkpoint/preflight.hpp"
 
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
 #include <system_error>
 #include <utility>
 
@@ -42,11 +46,13 @@ OutputFolder::OutputFolder(const fs::path& final_path, ShardSet shards, const Ou
     temp_path_ = create_temp_folder(final_path_);
   }
   OutputOptions each = options_;
-  if (each.sink == SinkKind::automatic && are_written_side_by_side(shards_)) each.sink = SinkKind::positioned;
+  if (each.sink == SinkKind::automatic && are_written_side_by_side(shards_))
+    each.sink = has_spare_cores() ? SinkKind::ahead : SinkKind::positioned;
   try {
     for (size_t i = 0; i < shards_.layouts.size(); ++i)
       files_.push_back(std::make_unique<OutputFile>(fs::path(temp_path_) / shards_.names[i],
                                                     std::move(shards_.layouts[i]), each));
+    if (each.sink == SinkKind::ahead && !options_.discard) reserve_side_by_side();
   } catch (...) {
     files_.clear();
     std::error_code ignored;
@@ -56,13 +62,35 @@ OutputFolder::OutputFolder(const fs::path& final_path, ShardSet shards, const Ou
 }
 
 OutputFolder::~OutputFolder() {
+  stop_reserving();
   files_.clear();
   std::error_code ignored;
   if (!temp_path_.empty()) fs::remove_all(temp_path_, ignored);
 }
 
+// Each thread has files of its own, and goes round among them: all are written from their starts on.
+void OutputFolder::reserve_side_by_side() {
+  const auto threads = static_cast<unsigned>(std::min<size_t>(usable_cpus(), files_.size()));
+  reservers_ = std::make_unique<Crew>(threads, [this, threads](unsigned index) {
+    try {
+      for (bool goes_on = true; goes_on && !stopped_;) {
+        goes_on = false;
+        for (size_t i = index; i < files_.size(); i += threads) goes_on |= files_[i]->reserve_more();
+      }
+    } catch (const Error& error) {  // the writes will meet it, if it lasts
+      spdlog::debug("{}", error.what());
+    }
+  });
+}
+
+void OutputFolder::stop_reserving() {
+  stopped_ = true;
+  reservers_.reset();
+}
+
 void OutputFolder::commit() {
   if (options_.discard) return;
+  stop_reserving();
   for (const std::unique_ptr<OutputFile>& file : files_) file->commit();
   files_.clear();
   write_index();

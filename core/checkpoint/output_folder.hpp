@@ -1,10 +1,12 @@
 // Writing several shards and their index so that the folder appears complete, with one rename.
 #pragma once
 
+#include "base/crew.hpp"
 #include "checkpoint/output_lock.hpp"
 #include "checkpoint/shards.hpp"
 #include "checkpoint/writer.hpp"
 
+#include <atomic>
 #include <filesystem>
 #include <memory>
 #include <string>
@@ -18,7 +20,8 @@ bool are_written_side_by_side(const ShardSet& shards);
 class OutputFolder {
  public:
   // Checks target and room for all shards together, takes the lock, creates the temporary folder
-  // `.NAME.PID-RANDOM.part` beside the output and in it every shard as an OutputFile.
+  // `.NAME.PID-RANDOM.part` beside the output and in it every shard as an OutputFile. Of many shards blocks
+  // are allocated side by side from then on, where that pays, until they are written.
   // Throws Error usage or io; nothing is left behind then.
   OutputFolder(const std::filesystem::path& final_path, ShardSet shards, const OutputOptions& options);
   // Without a successful commit the temporary folder is removed.
@@ -35,6 +38,8 @@ class OutputFolder {
   void commit();
 
  private:
+  void reserve_side_by_side();
+  void stop_reserving();
   void write_index() const;
   void publish();
   std::filesystem::path swap_in() const;
@@ -45,6 +50,8 @@ class OutputFolder {
   OutputLock lock_;
   std::string temp_path_;
   std::vector<std::unique_ptr<OutputFile>> files_;
+  std::atomic<bool> stopped_{false};
+  std::unique_ptr<Crew> reservers_;
 };
 
 }  // namespace octavo::checkpoint

@@ -51,6 +51,10 @@ class OutputFile {
   // replace others that lie within its bounds. Throws Error io, or failed for bytes outside of the data.
   void write(uint64_t offset, std::span<const std::byte> bytes);
 
+  // As the sink's, which see.
+  bool reserve_more() { return sink_ != nullptr && sink_->reserve_more(); }
+  bool has_reserver() const { return sink_ != nullptr && sink_->has_reserver(); }
+
   // Everything will be written again, in other pieces, too. After all writes have returned.
   void begin_again() { log_.clear(); }
 

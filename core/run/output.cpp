@@ -40,6 +40,10 @@ void Output::begin(const checkpoint::OutputOptions& options) {
   }
 }
 
+bool Output::has_reserver() const {
+  return sharded_ ? folder_->shard(0).has_reserver() : file_->has_reserver();
+}
+
 void Output::write(size_t output, uint64_t offset, std::span<const std::byte> bytes) {
   const Place& place = places_[output];
   checkpoint::OutputFile& file = sharded_ ? folder_->shard(place.file) : *file_;

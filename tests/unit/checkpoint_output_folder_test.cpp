@@ -6,6 +6,8 @@
 
 #include <boost/test/unit_test.hpp>
 
+#include <thread>
+
 namespace octavo::checkpoint {
 namespace {
 
@@ -65,6 +67,24 @@ BOOST_AUTO_TEST_CASE(the_folder_appears_complete) {
   std::string bytes(50, '\0');
   checkpoint.read(*checkpoint.find("b"), 0, std::as_writable_bytes(std::span(bytes)));
   BOOST_TEST((bytes == test::bytes_of(set.layouts[1].find("b")->offset, 50)));
+}
+
+BOOST_AUTO_TEST_CASE(shards_are_allocated_side_by_side_until_they_are_written) {
+  if (!test::has_tmpfs()) return;
+  const TemporaryFolder place("/dev/shm");
+  std::vector<GroupedTensor> tensors;
+  for (const std::string name : {"a", "b", "c", "d", "e"})
+    tensors.push_back({{name, OCTAVO_U8, {uint64_t{9} << 20}}, ""});
+  const ShardSet shards = lay_out_shards({}, tensors, {.count = 5});
+  OutputFolder target(place / "out", shards, {.sink = SinkKind::ahead});
+  for (size_t i = 0; i < target.size(); ++i) {
+    const uint64_t bytes = target.shard(i).layout().file_bytes;
+    while (test::allocated_bytes(target.shard(i).temp_path()) < bytes) std::this_thread::yield();
+  }
+  for (size_t i = 0; i < target.size(); ++i) write_all(target.shard(i), 1 << 20);
+  target.commit();
+  for (size_t i = 0; i < shards.names.size(); ++i)
+    BOOST_TEST((test::read_file(place / "out" / shards.names[i]) == test::whole_file(shards.layouts[i])));
 }
 
 BOOST_AUTO_TEST_CASE(without_a_commit_nothing_is_left) {

@@ -19,8 +19,10 @@ namespace octavo::checkpoint {
 namespace {
 
 namespace fs = std::filesystem;
+using test::allocated_bytes;
 using test::ErrorWith;
 using test::FaultySystem;
+using test::has_tmpfs;
 using test::large_layout;
 using test::read_file;
 using test::small_layout;
@@ -45,13 +47,6 @@ struct Fixture {
   }
 };
 
-// tmpfs where there is one, so that the mapping is tested by name and by the automatic choice.
-bool has_tmpfs() {
-  const bool found = fs::is_directory("/dev/shm") && ::access("/dev/shm", W_OK) == 0;
-  if (!found) BOOST_TEST_MESSAGE("skipped: /dev/shm cannot be written");
-  return found;
-}
-
 BOOST_FIXTURE_TEST_SUITE(checkpoint_writer, Fixture)
 
 BOOST_AUTO_TEST_CASE(a_committed_file_has_exactly_its_bytes) {
@@ -65,7 +60,7 @@ BOOST_AUTO_TEST_CASE(a_committed_file_has_exactly_its_bytes) {
 }
 
 BOOST_AUTO_TEST_CASE(every_way_of_writing_gives_the_same_bytes_from_many_threads) {
-  for (const SinkKind kind : {SinkKind::mapping, SinkKind::positioned}) {
+  for (const SinkKind kind : {SinkKind::mapping, SinkKind::positioned, SinkKind::ahead}) {
     const TemporaryFolder place(has_tmpfs() ? "/dev/shm" : folder.path());
     OutputFile file(place / "out", large_layout(), {.verify = VerifyLevel::full, .sink = kind});
     const PlacedTensor big = *file.layout().find("big");
@@ -88,13 +83,39 @@ BOOST_AUTO_TEST_CASE(every_way_of_writing_gives_the_same_bytes_from_many_threads
 
 BOOST_AUTO_TEST_CASE(where_nothing_can_be_reserved_the_bytes_are_the_same) {
   FaultySystem::no_fallocate = true;
-  for (const SinkKind kind : {SinkKind::mapping, SinkKind::positioned}) {
+  for (const SinkKind kind : {SinkKind::mapping, SinkKind::positioned, SinkKind::ahead}) {
     OutputFile file(out, small_layout(), {.force = true, .sink = kind});
     write_all(file, 64);
     file.commit();
     BOOST_TEST((read_file(out) == whole_file(small_layout())));
   }
   FaultySystem::no_fallocate = false;
+}
+
+BOOST_AUTO_TEST_CASE(blocks_are_allocated_ahead_until_the_first_write) {
+  if (!has_tmpfs()) return;
+  const TemporaryFolder place("/dev/shm");
+  OutputFile file(place / "out", large_layout(), {.verify = VerifyLevel::full, .sink = SinkKind::ahead});
+  BOOST_TEST(allocated_bytes(file.temp_path()) == 0);
+  BOOST_TEST(file.reserve_more());
+  const uint64_t after_one = allocated_bytes(file.temp_path());
+  BOOST_TEST(after_one > 0);
+  BOOST_TEST(file.reserve_more());
+  BOOST_TEST(allocated_bytes(file.temp_path()) == 2 * after_one);
+  write_all(file, 1 << 20);
+  BOOST_TEST(!file.reserve_more());
+  file.commit();
+  BOOST_TEST((read_file(place / "out") == whole_file(large_layout())));
+}
+
+BOOST_AUTO_TEST_CASE(all_of_a_file_is_allocated_ahead_if_there_is_time) {
+  if (!has_tmpfs()) return;
+  const TemporaryFolder place("/dev/shm");
+  OutputFile file(place / "out", large_layout(), {.sink = SinkKind::ahead});
+  while (file.reserve_more()) {
+  }
+  BOOST_TEST(allocated_bytes(file.temp_path()) >= large_layout().file_bytes);
+  BOOST_TEST(fs::file_size(file.temp_path()) == large_layout().file_bytes);
 }
 
 long resident_kib() {
