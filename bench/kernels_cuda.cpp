@@ -1,7 +1,8 @@
 // The CUDA backend's operations on one lane, the way a run uses them: through the boundary, issued one after
 // the other and waited for at the end of a batch, so the time of one is the GPU's as long as issuing it takes
-// less. Operands rotate among several sets that do not fit the cache together. `of_copy` is the share of the
-// bandwidth that a copy within the GPU's memory had in the same run, counting bytes read and written once.
+// less: its mean, and median and best of the batches. Operands rotate among several sets that do not fit the
+// cache together. `of_copy` is the share of the bandwidth that a copy within the GPU's memory had in the same
+// run, counting bytes read and written once.
 //
 //   octavo_kernels_cuda [Google Benchmark's options]     OCTAVO_BENCH_DEVICE=1 takes another GPU
 #include "plugin_lane.hpp"
@@ -11,10 +12,13 @@
 #include <benchmark/benchmark.h>
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstdlib>
 #include <memory>
+#include <numeric>
 #include <string>
+#include <vector>
 
 namespace octavo::bench {
 namespace {
@@ -156,15 +160,16 @@ double copy_bandwidth() {
 template <typename Issue>
 void measure(benchmark::State& state, int batch, double elements, double bytes, Issue issue) {
   seconds_each(batch, issue);
-  double total = 0.0, best = 1e9;
+  std::vector<double> batches;
   for (auto _ : state) {
-    const double seconds = seconds_each(batch, issue);
-    state.SetIterationTime(seconds);
-    total += seconds;
-    best = std::min(best, seconds);
+    batches.push_back(seconds_each(batch, issue));
+    state.SetIterationTime(batches.back());
   }
-  const double mean = total / static_cast<double>(state.iterations());
-  state.counters["best_us"] = best * 1e6;
+  const double mean =
+      std::accumulate(batches.begin(), batches.end(), 0.0) / static_cast<double>(batches.size());
+  std::sort(batches.begin(), batches.end());
+  state.counters["median_us"] = batches[batches.size() / 2] * 1e6;
+  state.counters["best_us"] = batches.front() * 1e6;
   state.counters["elements"] = elements / mean;
   state.counters["of_copy"] = bytes / mean / copy_bandwidth();
 }
