@@ -13,11 +13,10 @@
 #include <octavo/tensor.hpp>
 
 #include <algorithm>
+#include <bit>
 
 namespace octavo::cuda {
 namespace {
-
-constexpr float kRotatedLimit = 0x1p118f;
 
 // 1 / sqrt(group), group a power of 4.
 float factor_of(std::int64_t group) {
@@ -203,9 +202,7 @@ __global__ void __launch_bounds__(kChunkThreads) absmax_kernel(const Absmax args
 std::int64_t chunk_width(std::int64_t group) { return std::max<std::int64_t>(kChunkColumns, group); }
 
 unsigned limit_bits(std::int64_t group) {
-  constexpr unsigned kRotatedLimitBits = (118u + 127u) << 23;
-  static_assert(kRotatedLimit == 0x1p118f);
-  return group != 0 ? kRotatedLimitBits : kInfinityBits;
+  return group != 0 ? std::bit_cast<unsigned>(kRotatedLimit) : kInfinityBits;
 }
 
 template <typename Source>

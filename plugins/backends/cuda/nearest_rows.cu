@@ -38,8 +38,6 @@ constexpr int kWarps = static_cast<int>(kBlock);
 // More shared memory than a kernel declares itself, in bytes.
 constexpr std::size_t kDeclared = 2048;
 
-constexpr float kRotatedLimit = 0x1p118f;
-
 struct Rows {
   SourceRows source;
   std::int8_t* codes;

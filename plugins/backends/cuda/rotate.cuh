@@ -3,6 +3,10 @@
 
 namespace octavo::cuda {
 
+// As octavo/grid.hpp has it (which nvcc does not read): values from here on are not usable in a rotated
+// basis.
+constexpr float kRotatedLimit = 0x1p118f;
+
 // (a, b, c, d) times 2 x H4. 2x is exact, so the fused multiply-add gives the bits of t - 2x.
 __device__ inline void butterfly(float& a, float& b, float& c, float& d) {
   const float t = __fadd_rn(__fadd_rn(a, b), __fadd_rn(c, d));
