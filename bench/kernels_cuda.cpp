@@ -1,8 +1,8 @@
-// The CUDA backend's operations on one lane, the way a run uses them: through the boundary, issued one after
-// the other and waited for at the end of a batch, so the time of one is the GPU's as long as issuing it takes
-// less: its mean, and median and best of the batches. Operands rotate among several sets that do not fit the
-// cache together. `of_copy` is the share of the bandwidth that a copy within the GPU's memory had in the same
-// run, counting bytes read and written once.
+// The CUDA backend's operations on one lane, through the boundary as a run uses them, but back to back:
+// issued one after the other and waited for at the end of a batch, so the time of one is the GPU's as long as
+// issuing it takes less: its mean, and median and best of the batches. (In a run a tile's copies lie between
+// them.) Operands rotate among several sets that do not fit the cache together. `of_copy` is the share of the
+// bandwidth that a copy within the GPU's memory had in the same run, counting bytes read and written once.
 //
 //   octavo_kernels_cuda [Google Benchmark's options]     OCTAVO_BENCH_DEVICE=1 takes another GPU
 #include "plugin_lane.hpp"

@@ -17,11 +17,11 @@ class ByteSink {
   virtual ~ByteSink() = default;
   // Thread safe. Throws Error io.
   virtual void write(uint64_t offset, std::span<const std::byte> bytes) = 0;
-  // While nothing has been written: allocates the next few megabytes. False where that has been done or would
-  // not pay. By one thread, beside writers. Throws Error io.
-  virtual bool reserve_more() = 0;
-  // Whether a thread of its own allocates the file ahead of the writes.
-  virtual bool has_reserver() const = 0;
+  // While write() has not been called: allocates the next few megabytes. False where all of that has been
+  // done, or cannot be or would not pay. Thread safe. Throws Error io.
+  virtual bool reserve_more() { return false; }
+  // Whether writes wait for one thread that allocates the file.
+  virtual bool waits_for_allocation() const { return false; }
   // After the last write: waits for what runs in the background. Throws Error io for what went wrong there.
   virtual void finish() = 0;
 };
@@ -30,7 +30,8 @@ class ByteSink {
 // for a file that shares most of them with its source.
 enum class SinkKind { automatic, mapping, positioned, ahead, unreserved };
 
-// Whether there are cores to spare for allocating files while others work.
+// Whether there are cores to spare for allocating files while lanes work: where there are few it costs them
+// more than it saves.
 bool has_spare_cores();
 
 // Makes `file` `bytes` long and allocates its blocks, at once or ahead of the writes (on tmpfs positioned

@@ -20,6 +20,16 @@ namespace fs = std::filesystem;
 // are better off each with a mapping.
 constexpr size_t kManyFiles = 4;
 
+// For what only saves time: where it fails the writes will meet the reason, if that lasts.
+template <typename Work>
+void try_to(Work work) {
+  try {
+    work();
+  } catch (const std::exception& error) {
+    spdlog::debug("{}", error.what());
+  }
+}
+
 std::string create_temp_folder(const fs::path& final_path) {
   for (;;) {
     const fs::path path = sibling(final_path, part_suffix());
@@ -68,19 +78,18 @@ OutputFolder::~OutputFolder() {
   if (!temp_path_.empty()) fs::remove_all(temp_path_, ignored);
 }
 
-// Each thread has files of its own, and goes round among them: all are written from their starts on.
 void OutputFolder::reserve_side_by_side() {
-  const auto threads = static_cast<unsigned>(std::min<size_t>(usable_cpus(), files_.size()));
-  reservers_ = std::make_unique<Crew>(threads, [this, threads](unsigned index) {
-    try {
-      for (bool goes_on = true; goes_on && !stopped_;) {
-        goes_on = false;
-        for (size_t i = index; i < files_.size(); i += threads) goes_on |= files_[i]->reserve_more();
-      }
-    } catch (const Error& error) {  // the writes will meet it, if it lasts
-      spdlog::debug("{}", error.what());
-    }
+  try_to([&] {
+    if (!files_.front()->reserve_more()) return;
+    const auto threads = static_cast<unsigned>(std::min<size_t>(usable_cpus(), files_.size()));
+    reservers_ = std::make_unique<Crew>(threads, [this](unsigned) { try_to([this] { reserve_in_turn(); }); });
   });
+}
+
+// A piece of one file after the other: all are written from their starts on.
+void OutputFolder::reserve_in_turn() {
+  for (size_t done = 0; done < files_.size() && !stopped_;)
+    done = files_[next_++ % files_.size()]->reserve_more() ? 0 : done + 1;
 }
 
 void OutputFolder::stop_reserving() {

@@ -39,6 +39,7 @@ class OutputFolder {
 
  private:
   void reserve_side_by_side();
+  void reserve_in_turn();
   void stop_reserving();
   void write_index() const;
   void publish();
@@ -50,6 +51,7 @@ class OutputFolder {
   OutputLock lock_;
   std::string temp_path_;
   std::vector<std::unique_ptr<OutputFile>> files_;
+  std::atomic<size_t> next_{0};  // whose file is it to be reserved?
   std::atomic<bool> stopped_{false};
   std::unique_ptr<Crew> reservers_;
 };

@@ -34,8 +34,8 @@ struct OutputOptions {
 class OutputFile {
  public:
   // Checks target and room, takes the lock, creates the temporary file `.NAME.PID-RANDOM.part` beside the
-  // output and reserves its blocks. Throws Error usage or io (see preflight.hpp); nothing is left behind
-  // then.
+  // output and, but for SinkKind::ahead, reserves its blocks. Throws Error usage or io (see preflight.hpp);
+  // nothing is left behind then.
   OutputFile(const std::filesystem::path& final_path, Layout layout, OutputOptions options);
   // Without a successful commit the temporary file is removed.
   ~OutputFile();
@@ -51,9 +51,9 @@ class OutputFile {
   // replace others that lie within its bounds. Throws Error io, or failed for bytes outside of the data.
   void write(uint64_t offset, std::span<const std::byte> bytes);
 
-  // As the sink's, which see.
+  // As ByteSink has it; before copy_from() as well.
   bool reserve_more() { return sink_ != nullptr && sink_->reserve_more(); }
-  bool has_reserver() const { return sink_ != nullptr && sink_->has_reserver(); }
+  bool waits_for_allocation() const { return sink_ != nullptr && sink_->waits_for_allocation(); }
 
   // Everything will be written again, in other pieces, too. After all writes have returned.
   void begin_again() { log_.clear(); }

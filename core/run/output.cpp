@@ -40,8 +40,8 @@ void Output::begin(const checkpoint::OutputOptions& options) {
   }
 }
 
-bool Output::has_reserver() const {
-  return sharded_ ? folder_->shard(0).has_reserver() : file_->has_reserver();
+bool Output::waits_for_allocation() const {
+  return (sharded_ ? folder_->shard(0) : *file_).waits_for_allocation();
 }
 
 void Output::write(size_t output, uint64_t offset, std::span<const std::byte> bytes) {

@@ -2,6 +2,7 @@
 
 #include "base/cpus.hpp"
 #include "base/error.hpp"
+#include "run/lane_count.hpp"
 #include "run/lane_crew.hpp"
 #include "run/notes.hpp"
 #include "run/run_lanes.hpp"
@@ -63,30 +64,14 @@ plan::TileSizes tile_sizes(const RunOptions& options, const ChosenDevice& device
   return {plan::kTileBytes, device.works_on_host() ? plan::kTileBytes : plan::kTallTileBytes};
 }
 
-// On a device half as many lanes where layers come whole: each holds gigabytes of its memory, and more do not
-// make it faster (12 GB of weights by learned rounding on an H200: 9.9 s with 12 lanes, 9.3 with 6, 9.6 with
-// 4). More where some of them prepare layers (feedback, two fifths of that in one file: 2.35 s with 12 lanes,
-// 2.15 with 14, 1.95 with 16), or where they have most to do with writing (12 GB in 8 files on tmpfs: 1.96 s
-// with 12, 1.72 with 16; in 16 files 1.86 and 1.50). On the host a quarter less where they wait for the
-// thread that allocates the file, which they slow down (12 GB in one file on tmpfs, 16 CPUs: 2.65 s with 16
-// lanes, 2.36 with 14, 2.16 with 12, 2.28 with 8).
 uint32_t lane_count(const plan::Plan& plan, const Output* output, const RunOptions& options,
                     const ChosenDevice& device, size_t pieces) {
-  constexpr uint32_t kMore = 16;
-  const auto any_layer = [&](auto is) {
-    return std::any_of(plan.layers.begin(), plan.layers.end(), [&](const auto& layer) { return is(*layer); });
-  };
-  uint32_t lanes = device.backend.suggested_lanes();
-  if (lanes == 0) lanes = usable_cpus();
-  const bool prepares = any_layer(plan::needs_admission);
-  if (device.works_on_host()) {
-    if (!prepares && output != nullptr && output->has_reserver()) lanes -= lanes / 4;
-  } else if (any_layer(plan::comes_whole)) {
-    lanes = (lanes + 1) / 2;
-  } else if (prepares || (output != nullptr && output->is_written_side_by_side())) {
-    lanes = std::max(lanes, std::min(usable_cpus(), kMore));
-  }
-  if (options.lanes != 0) lanes = options.lanes;
+  const LaneSetting setting{.suggested = device.backend.suggested_lanes(),
+                            .cpus = usable_cpus(),
+                            .on_host = device.works_on_host(),
+                            .side_by_side = output != nullptr && output->is_written_side_by_side(),
+                            .waits_for_allocation = output != nullptr && output->waits_for_allocation()};
+  const uint32_t lanes = options.lanes != 0 ? options.lanes : usual_lanes(plan, setting);
   return static_cast<uint32_t>(std::clamp<size_t>(pieces, 1, lanes));
 }
 

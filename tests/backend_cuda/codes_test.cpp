@@ -233,7 +233,7 @@ BOOST_AUTO_TEST_CASE(padded_codes) {
 }
 
 BOOST_AUTO_TEST_CASE(wide_rows) {
-  for (const std::int64_t cols : {8960, 9216, 17408, 32768, 33024}) {
+  for (const std::int64_t cols : {8960, 9216, 17408, 30720, 32768, 33024}) {
     octavo_layer layer{};
     layer.rows = 3;
     layer.cols = cols;

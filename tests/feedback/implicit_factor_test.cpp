@@ -47,6 +47,16 @@ BOOST_DATA_TEST_CASE(it_is_that_of_the_damped_hessian,
   BOOST_TEST(made->damping == damping);
 }
 
+// More than are added up at a time.
+BOOST_AUTO_TEST_CASE(it_is_that_of_many_samples) {
+  ReferenceLane host;
+  Values samples = correlated(1, 700, kCols);
+  feedback::ThinHessian thin(host.lane, samples.view(), 32);
+  const auto made = thin.factor(host.lane, samples.rows, {0.1});
+  BOOST_REQUIRE(made.has_value());
+  check_factor(*made, hessian(samples, 0.1), 32);
+}
+
 BOOST_AUTO_TEST_CASE(it_is_of_the_first_samples) {
   ReferenceLane host;
   Values samples = correlated(1, kSamples, kCols), first(15, kCols);

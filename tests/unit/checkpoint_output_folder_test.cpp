@@ -3,9 +3,12 @@
 #include "faulty_system.hpp"
 #include "output_bytes.hpp"
 #include "temporary_folder.hpp"
+#include "tmpfs.hpp"
 
 #include <boost/test/unit_test.hpp>
 
+#include <cerrno>
+#include <chrono>
 #include <thread>
 
 namespace octavo::checkpoint {
@@ -69,22 +72,54 @@ BOOST_AUTO_TEST_CASE(the_folder_appears_complete) {
   BOOST_TEST((bytes == test::bytes_of(set.layouts[1].find("b")->offset, 50)));
 }
 
-BOOST_AUTO_TEST_CASE(shards_are_allocated_side_by_side_until_they_are_written) {
-  if (!test::has_tmpfs()) return;
-  const TemporaryFolder place("/dev/shm");
+// As many as are allocated side by side, each in more than one piece.
+ShardSet many_shards() {
   std::vector<GroupedTensor> tensors;
   for (const std::string name : {"a", "b", "c", "d", "e"})
-    tensors.push_back({{name, OCTAVO_U8, {uint64_t{9} << 20}}, ""});
-  const ShardSet shards = lay_out_shards({}, tensors, {.count = 5});
-  OutputFolder target(place / "out", shards, {.sink = SinkKind::ahead});
+    tensors.push_back({{name, OCTAVO_U8, {uint64_t{5} << 20}}, ""});
+  return lay_out_shards({}, tensors, {.count = 5});
+}
+
+void check_many_shards(const fs::path& folder) {
+  const ShardSet shards = many_shards();
+  for (size_t i = 0; i < shards.names.size(); ++i)
+    BOOST_TEST((test::read_file(folder / shards.names[i]) == test::whole_file(shards.layouts[i])));
+}
+
+bool is_allocated(OutputFile& file) {
+  return test::allocated_bytes(file.temp_path()) >= file.layout().file_bytes;
+}
+
+BOOST_AUTO_TEST_CASE(shards_are_allocated_side_by_side, *boost::unit_test::precondition(test::on_tmpfs)) {
+  const TemporaryFolder place(test::kTmpfs);
+  OutputFolder target(place / "out", many_shards(), {.sink = SinkKind::ahead});
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(30);
   for (size_t i = 0; i < target.size(); ++i) {
-    const uint64_t bytes = target.shard(i).layout().file_bytes;
-    while (test::allocated_bytes(target.shard(i).temp_path()) < bytes) std::this_thread::yield();
+    while (!is_allocated(target.shard(i)) && std::chrono::steady_clock::now() < deadline)
+      std::this_thread::yield();
+    BOOST_TEST(is_allocated(target.shard(i)));
   }
   for (size_t i = 0; i < target.size(); ++i) write_all(target.shard(i), 1 << 20);
   target.commit();
-  for (size_t i = 0; i < shards.names.size(); ++i)
-    BOOST_TEST((test::read_file(place / "out" / shards.names[i]) == test::whole_file(shards.layouts[i])));
+  check_many_shards(place / "out");
+}
+
+BOOST_AUTO_TEST_CASE(what_cannot_be_allocated_ahead_is_written_all_the_same,
+                     *boost::unit_test::precondition(test::on_tmpfs)) {
+  for (const int error : {EOPNOTSUPP, ENOSPC}) {
+    const test::NoFallocate fault(error);
+    const TemporaryFolder place(test::kTmpfs);
+    OutputFolder target(place / "out", many_shards(), {.sink = SinkKind::ahead});
+    for (size_t i = 0; i < target.size(); ++i) write_all(target.shard(i), 1 << 20);
+    target.commit();
+    check_many_shards(place / "out");
+  }
+}
+
+BOOST_AUTO_TEST_CASE(a_folder_may_go_while_it_is_being_allocated) {
+  const TemporaryFolder place(test::has_tmpfs() ? test::kTmpfs : folder.path());
+  for (int i = 0; i < 5; ++i) OutputFolder(place / "out", many_shards(), {.sink = SinkKind::ahead});
+  BOOST_TEST(place.names().empty());
 }
 
 BOOST_AUTO_TEST_CASE(without_a_commit_nothing_is_left) {

@@ -3,6 +3,7 @@
 #include "faulty_system.hpp"
 #include "output_bytes.hpp"
 #include "temporary_folder.hpp"
+#include "tmpfs.hpp"
 
 #include <boost/test/unit_test.hpp>
 
@@ -61,7 +62,7 @@ BOOST_AUTO_TEST_CASE(a_committed_file_has_exactly_its_bytes) {
 
 BOOST_AUTO_TEST_CASE(every_way_of_writing_gives_the_same_bytes_from_many_threads) {
   for (const SinkKind kind : {SinkKind::mapping, SinkKind::positioned, SinkKind::ahead}) {
-    const TemporaryFolder place(has_tmpfs() ? "/dev/shm" : folder.path());
+    const TemporaryFolder place(has_tmpfs() ? test::kTmpfs : folder.path());
     OutputFile file(place / "out", large_layout(), {.verify = VerifyLevel::full, .sink = kind});
     const PlacedTensor big = *file.layout().find("big");
     std::atomic<uint64_t> next{0};
@@ -82,19 +83,18 @@ BOOST_AUTO_TEST_CASE(every_way_of_writing_gives_the_same_bytes_from_many_threads
 }
 
 BOOST_AUTO_TEST_CASE(where_nothing_can_be_reserved_the_bytes_are_the_same) {
-  FaultySystem::no_fallocate = true;
+  const test::NoFallocate fault(EOPNOTSUPP);
   for (const SinkKind kind : {SinkKind::mapping, SinkKind::positioned, SinkKind::ahead}) {
     OutputFile file(out, small_layout(), {.force = true, .sink = kind});
     write_all(file, 64);
     file.commit();
     BOOST_TEST((read_file(out) == whole_file(small_layout())));
   }
-  FaultySystem::no_fallocate = false;
 }
 
-BOOST_AUTO_TEST_CASE(blocks_are_allocated_ahead_until_the_first_write) {
-  if (!has_tmpfs()) return;
-  const TemporaryFolder place("/dev/shm");
+BOOST_AUTO_TEST_CASE(blocks_are_allocated_ahead_until_the_first_write,
+                     *boost::unit_test::precondition(test::on_tmpfs)) {
+  const TemporaryFolder place(test::kTmpfs);
   OutputFile file(place / "out", large_layout(), {.verify = VerifyLevel::full, .sink = SinkKind::ahead});
   BOOST_TEST(allocated_bytes(file.temp_path()) == 0);
   BOOST_TEST(file.reserve_more());
@@ -108,9 +108,9 @@ BOOST_AUTO_TEST_CASE(blocks_are_allocated_ahead_until_the_first_write) {
   BOOST_TEST((read_file(place / "out") == whole_file(large_layout())));
 }
 
-BOOST_AUTO_TEST_CASE(all_of_a_file_is_allocated_ahead_if_there_is_time) {
-  if (!has_tmpfs()) return;
-  const TemporaryFolder place("/dev/shm");
+BOOST_AUTO_TEST_CASE(all_of_a_file_is_allocated_ahead_if_there_is_time,
+                     *boost::unit_test::precondition(test::on_tmpfs)) {
+  const TemporaryFolder place(test::kTmpfs);
   OutputFile file(place / "out", large_layout(), {.sink = SinkKind::ahead});
   while (file.reserve_more()) {
   }
@@ -129,9 +129,9 @@ long resident_kib() {
   return -1;
 }
 
-BOOST_AUTO_TEST_CASE(a_mapped_output_does_not_count_as_memory) {
-  if (!has_tmpfs()) return;
-  const TemporaryFolder place("/dev/shm");
+BOOST_AUTO_TEST_CASE(a_mapped_output_does_not_count_as_memory,
+                     *boost::unit_test::precondition(test::on_tmpfs)) {
+  const TemporaryFolder place(test::kTmpfs);
   OutputFile file(place / "out", large_layout(), {.sink = SinkKind::mapping});
   const long before = resident_kib();
   BOOST_REQUIRE(before >= 0);

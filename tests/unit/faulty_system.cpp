@@ -52,8 +52,8 @@ ssize_t pwrite(int descriptor, const void* bytes, size_t size, off_t offset) {
 
 int fallocate(int descriptor, int mode, off_t offset, off_t size) {
   if (fails(ENOSPC)) return -1;
-  if (FaultySystem::no_fallocate) {
-    errno = EOPNOTSUPP;
+  if (FaultySystem::fallocate_error != 0) {
+    errno = FaultySystem::fallocate_error;
     return -1;
   }
   return static_cast<int>(syscall(SYS_fallocate, descriptor, mode, offset, size));

@@ -15,10 +15,10 @@ enum class Fault {
 
 struct FaultySystem {
   static inline Fault fault = Fault::none;
-  static inline int nth = 0;         // counted from 1
-  static inline int calls = 0;       // covered calls since the fault was set
-  static inline int interrupts = 0;  // EINTR reported by short_transfers
-  static inline bool no_fallocate = false;
+  static inline int nth = 0;              // counted from 1
+  static inline int calls = 0;            // covered calls since the fault was set
+  static inline int interrupts = 0;       // EINTR reported by short_transfers
+  static inline int fallocate_error = 0;  // of every call; 0: none
   static inline bool no_exchange = false;
   static inline uint64_t free_bytes = 0;  // what statvfs reports as free; 0: the truth
 };
@@ -34,6 +34,15 @@ class FaultScope {
   ~FaultScope() { FaultySystem::fault = Fault::none; }
   FaultScope(const FaultScope&) = delete;
   FaultScope& operator=(const FaultScope&) = delete;
+};
+
+// Has every fallocate fail with this for one scope.
+class NoFallocate {
+ public:
+  explicit NoFallocate(int error) { FaultySystem::fallocate_error = error; }
+  ~NoFallocate() { FaultySystem::fallocate_error = 0; }
+  NoFallocate(const NoFallocate&) = delete;
+  NoFallocate& operator=(const NoFallocate&) = delete;
 };
 
 }  // namespace octavo::test

@@ -11,9 +11,7 @@
 #include <fstream>
 #include <iterator>
 #include <set>
-#include <stdexcept>
 #include <string>
-#include <sys/stat.h>
 
 namespace octavo::test {
 
@@ -46,19 +44,6 @@ class TemporaryFolder {
  private:
   std::filesystem::path path_;
 };
-
-// Whether there is a tmpfs to test what is for one.
-inline bool has_tmpfs() {
-  const bool found = std::filesystem::is_directory("/dev/shm") && ::access("/dev/shm", W_OK) == 0;
-  if (!found) fmt::print("skipped: /dev/shm cannot be written\n");
-  return found;
-}
-
-inline uint64_t allocated_bytes(const std::string& path) {
-  struct stat status {};
-  if (::stat(path.c_str(), &status) != 0) throw std::runtime_error("no " + path);
-  return static_cast<uint64_t>(status.st_blocks) * 512;
-}
 
 inline void write_file(const std::filesystem::path& path, const std::string& bytes) {
   std::ofstream(path, std::ios::binary).write(bytes.data(), static_cast<std::streamsize>(bytes.size()));

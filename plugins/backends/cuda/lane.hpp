@@ -56,7 +56,8 @@ class CudaLane final : public BackendLane {
   void row_metric(const octavo_tensor& x, const octavo_tensor& pivots, octavo_tensor& metric) override;
 
  private:
-  // Begins an operation: makes the lane's device the calling thread's.
+  // Begins an operation: makes the lane's device the calling thread's. Whatever issues work calls it first
+  // (can_read_early goes by that).
   void enter();
   Launch launch() { return {stream_, residency_, nullptr}; }
   // Runs `issue` with a launch that reports; `deliver` is called in wait().
@@ -72,7 +73,7 @@ class CudaLane final : public BackendLane {
   void cast_tile(const octavo_tile& tile, const Launch& launch, double* row_errors);
   void nearest_int8(const octavo_tile& tile, const Launch& launch, double* row_errors);
   void nearest_any(const octavo_tile& tile, const Launch& launch, double* row_errors);
-  // Whether the operation before was a launch of nearest_rows alone, which does not write `source`.
+  // Whether the operation before ended with a launch of nearest_rows that does not write `source`.
   bool can_read_early(const View& source) const;
   void change_basis_of(const char* operation, const octavo_grid& grid, const octavo_tensor& source,
                        octavo_tensor& target);

@@ -46,8 +46,9 @@ __device__ inline double block_sum(double value) {
   return warp_sum(lane < blockDim.x / 32 ? warps[lane] : 0.0);
 }
 
-// Called by all threads of a kernel that launch_overlapping() launches, before they touch global memory:
-// waits for the launch ahead. So what comes after this one begins when that has ended.
+// Called by all threads of a kernel that launch_overlapping() launches, before they write global memory or
+// read what the launch ahead writes: waits for that launch. Only then what comes after this one may begin, so
+// that the launch before last has always ended.
 __device__ inline void start_after_previous() {
 #if __CUDA_ARCH__ >= 900
   asm volatile("griddepcontrol.wait;" ::: "memory");

@@ -35,8 +35,9 @@ bool normalize(at::Tensor& hessian) {
   const at::Tensor diagonal = hessian.diagonal().cpu();
   const double mean = diagonal.to(at::kDouble).mean().item<double>();
   if (!std::isfinite(mean) || mean <= 0) return false;
+  const at::Tensor never_active =
+      diagonal.mul(1 / mean).eq(0);  // on the host `diagonal` is part of `hessian`
   hessian.mul_(1 / mean);
-  const at::Tensor never_active = diagonal.mul(1 / mean).eq(0);
   if (never_active.any().item<bool>())
     hessian.diagonal().add_(never_active.to(at::kFloat).to(hessian.device()));
   return true;

@@ -30,15 +30,15 @@ std::optional<ImplicitFactor> factor_implicitly(const at::Tensor& inputs, const 
   ImplicitFactor made{at::empty({cols, std::min(group, cols)}, options), at::empty_like(inputs),
                       at::empty({cols}, options)};
   at::Tensor between = at::eye(samples, options);  // M
-  Outcomes outcomes((cols + group - 1) / group, inputs.device());
+  Outcomes outcomes(cols, group, inputs.device());
   for (std::int64_t begin = 0; begin < cols; begin += group) {
     const std::int64_t width = std::min(group, cols - begin);
     const at::Tensor x = inputs.narrow(1, begin, width).to(options.dtype());
     const at::Tensor y = at::mm(between, x);
     at::Tensor square = at::mm(x.t(), y);
     square.diagonal().add_(diagonal.narrow(0, begin, width));
-    const auto [lower, outcome] = at::linalg_cholesky_ex(square);
-    outcomes.add(outcome);
+    const auto [lower, code] = at::linalg_cholesky_ex(square);
+    outcomes.add(code);
     const at::Tensor root = lower.diagonal();
     const at::Tensor p = at::linalg_solve_triangular(lower.mT(), y, /*upper=*/true, /*left=*/false);
     made.squares.narrow(0, begin, width).narrow(1, 0, width).copy_(lower.div(root));

@@ -46,13 +46,13 @@ void subtract_product(const at::Tensor& matrix, std::int64_t end, const at::Tens
 
 bool cholesky_in_panels(at::Tensor& matrix) {
   const std::int64_t size = matrix.size(0);
-  Outcomes outcomes((size + kPanel - 1) / kPanel, matrix.device());
+  Outcomes outcomes(size, kPanel, matrix.device());
   for (std::int64_t begin = 0; begin < size; begin += kPanel) {
     const std::int64_t width = std::min(kPanel, size - begin), end = begin + width;
     at::Tensor square = part(matrix, begin, width, begin, width);
-    const auto [lower, outcome] = at::linalg_cholesky_ex(square);
+    const auto [lower, code] = at::linalg_cholesky_ex(square);
     square.copy_(lower);
-    outcomes.add(outcome);
+    outcomes.add(code);
     if (end == size) break;
     const at::Tensor inverse =
         at::linalg_solve_triangular(lower, at::eye(width, matrix.options()), /*upper=*/false);

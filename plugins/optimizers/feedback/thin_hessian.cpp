@@ -31,7 +31,7 @@ at::Tensor activity(const at::Tensor& x) {
     part.mul_(part);
     const at::Tensor bands = part.narrow(0, 0, whole).view({whole / kBand, kBand, cols});
     sums.add_(bands.sum(at::IntArrayRef{1}).to(at::kDouble).sum(at::IntArrayRef{0}));
-    sums.add_(part.narrow(0, whole, count - whole).sum(at::IntArrayRef{0}));
+    if (whole < count) sums.add_(part.narrow(0, whole, count - whole).sum(at::IntArrayRef{0}));
   }
   return sums.cpu();
 }

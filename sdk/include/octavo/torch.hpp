@@ -176,8 +176,8 @@ class TorchScope {
   std::size_t stream_ = 0;
 };
 
-// Loads LibTorch's part for a device, and makes the handles of its linear algebra: most of a second that the
-// first scope would wait for otherwise. What Optimizer::warm_up of a plugin calls.
+// Loads LibTorch's part for a device, and what its factors of matrices need: most of a second that the first
+// scope would wait for otherwise. What Optimizer::warm_up of a plugin calls.
 inline void warm_up_torch(std::uint32_t memory, std::int32_t device) {
   if (memory != OCTAVO_MEMORY_DEVICE || !detail::load_torch_for_cuda()) return;
   const c10::InferenceMode inference;

@@ -1,0 +1,21 @@
+// How many lanes a plan's work gets where nobody says.
+#pragma once
+
+#include "plan/plan.hpp"
+
+#include <cstdint>
+
+namespace octavo::run {
+
+struct LaneSetting {
+  uint32_t suggested = 0;  // by the backend; 0: as many as there are CPUs
+  uint32_t cpus = 1;
+  bool on_host = true;
+  bool side_by_side = false;          // as Output has it, of what is written
+  bool waits_for_allocation = false;  // likewise
+};
+
+// At least 1.
+uint32_t usual_lanes(const plan::Plan& plan, const LaneSetting& setting);
+
+}  // namespace octavo::run

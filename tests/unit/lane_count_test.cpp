@@ -1,0 +1,87 @@
+// How many lanes a plan's work gets.
+#include "run/lane_count.hpp"
+
+#include <octavo/grid.hpp>
+
+#include <boost/test/unit_test.hpp>
+
+#include <memory>
+
+namespace octavo::run {
+namespace {
+
+// A plan of one layer that wants this of the host.
+struct Work {
+  checkpoint::TensorRef tensor;
+  plan::Plan plan;
+
+  explicit Work(uint32_t wants) {
+    auto layer = std::make_unique<plan::PlannedLayer>();
+    layer->source = layer->origin.tensor = &tensor;
+    layer->layer.rows = layer->grid.rows = 64;
+    layer->layer.cols = layer->grid.cols = 256;
+    layer->grid.basis = OCTAVO_BASIS_PLAIN;
+    layer->wants = wants;
+    plan.layers.push_back(std::move(layer));
+  }
+};
+
+constexpr LaneSetting kHost{.cpus = 16}, kDevice{.suggested = 12, .cpus = 16, .on_host = false};
+
+LaneSetting waiting(LaneSetting setting) {
+  setting.waits_for_allocation = true;
+  return setting;
+}
+
+LaneSetting side_by_side(LaneSetting setting) {
+  setting.side_by_side = true;
+  return setting;
+}
+
+BOOST_AUTO_TEST_SUITE(lane_count)
+
+BOOST_AUTO_TEST_CASE(the_host_has_as_many_as_cpus_and_fewer_beside_what_allocates) {
+  const Work light(0), whole(OCTAVO_WANTS_WHOLE_LAYER);
+  BOOST_TEST(usual_lanes(light.plan, kHost) == 16u);
+  BOOST_TEST(usual_lanes(light.plan, waiting(kHost)) == 12u);
+  BOOST_TEST(usual_lanes(light.plan, side_by_side(kHost)) == 16u);
+  BOOST_TEST(usual_lanes(whole.plan, waiting(kHost)) == 16u);
+}
+
+BOOST_AUTO_TEST_CASE(work_beside_reading_and_writing_takes_all_cpus) {
+  Work merging(0);
+  merging.plan.merges.emplace_back();
+  BOOST_TEST(usual_lanes(merging.plan, waiting(kHost)) == 16u);
+}
+
+BOOST_AUTO_TEST_CASE(a_device_has_what_its_backend_suggests) {
+  const Work light(0);
+  BOOST_TEST(usual_lanes(light.plan, kDevice) == 12u);
+  BOOST_TEST(usual_lanes(light.plan, waiting(kDevice)) == 12u);
+}
+
+BOOST_AUTO_TEST_CASE(a_device_has_half_for_whole_layers) {
+  const Work whole(OCTAVO_WANTS_WHOLE_LAYER);
+  BOOST_TEST(usual_lanes(whole.plan, kDevice) == 6u);
+  BOOST_TEST(usual_lanes(whole.plan, side_by_side(kDevice)) == 6u);
+}
+
+BOOST_AUTO_TEST_CASE(a_device_has_more_for_many_files_but_no_more_than_cpus) {
+  const Work light(0);
+  BOOST_TEST(usual_lanes(light.plan, side_by_side(kDevice)) == 16u);
+  LaneSetting small = side_by_side(kDevice), large = small;
+  small.cpus = 8;
+  large.cpus = 64;
+  BOOST_TEST(usual_lanes(light.plan, small) == 12u);
+  BOOST_TEST(usual_lanes(light.plan, large) == 16u);
+}
+
+BOOST_AUTO_TEST_CASE(there_is_always_one) {
+  const Work light(0);
+  BOOST_TEST(usual_lanes(light.plan, {.suggested = 1, .cpus = 8, .waits_for_allocation = true}) == 1u);
+}
+
+BOOST_AUTO_TEST_SUITE_END()
+
+}  // namespace
+}  // namespace octavo::run
