@@ -5,7 +5,7 @@
            [--disk FOLDER] [--disk-share S] [--converter PROGRAM] [--learned ID,...]
 
 Everything is done in one run, so that figures can be compared: the limits (octavo_limits), `cp`, the conversion on every
-device into one file, discarded, and as eight shards. The folder should be a tmpfs with room for twice the model. --share 0.1
+device into one file, discarded, and as 8 and 32 shards. The folder should be a tmpfs with room for twice the model. --share 0.1
 takes a tenth of the blocks. With --disk the same from disk to disk with fsync, cold (needs root to drop the page cache) and
 warm. With --learned nothing but nearest and these optimizers. --converter is the convert_to_quant program of PyPI, where it is installed. Seconds are those of the whole process."""
 
@@ -184,8 +184,9 @@ def in_memory(bench, folder):
         discarded = bench.convert(f"{device}: discarded", source, output, *one, "--discard")
         if device == "cuda":
             print(f"{'':<34} context + bus + {discarded - limits['context'] - limits['bus']:.2f} s")
-        bench.convert(f"{device}: 8 shards", source, folder / "shards", *one, "--shards", "8")
-        remove(folder / "shards")
+        for count in ("8", "32"):
+            bench.convert(f"{device}: {count} shards", source, folder / "shards", *one, "--shards", count)
+            remove(folder / "shards")
         bench.convert(f"{device}: plain rows", source, output, *one, "--format", "int8_tensorwise")
         remove(output)
     if "cuda" in devices:
