@@ -184,9 +184,10 @@ def in_memory(bench, folder):
         discarded = bench.convert(f"{device}: discarded", source, output, *one, "--discard")
         if device == "cuda":
             print(f"{'':<34} context + bus + {discarded - limits['context'] - limits['bus']:.2f} s")
-        for count in ("8", "32"):
-            bench.convert(f"{device}: {count} shards", source, folder / "shards", *one, "--shards", count)
-            remove(folder / "shards")
+        for count in (8, 32):
+            if count <= len(list(layers(arguments.share))):
+                bench.convert(f"{device}: {count} shards", source, folder / "shards", *one, "--shards", str(count))
+                remove(folder / "shards")
         bench.convert(f"{device}: plain rows", source, output, *one, "--format", "int8_tensorwise")
         remove(output)
     if "cuda" in devices:
