@@ -16,6 +16,7 @@ class WholeFactors final : public FactorMaker {
     fitting_.add(lane, samples.fitting());
   }
 
+  bool needs_samples() const override { return true; }
   std::optional<Factor> try_fitting(octavo_lane& lane, const FactorWish& wish) override {
     return fitting_.factor(lane, wish);
   }
@@ -38,6 +39,7 @@ class ImplicitFactors final : public FactorMaker {
   ImplicitFactors(octavo_lane& lane, const Samples& samples, std::int64_t group)
       : hessian_(lane, samples.all(), group), fitting_(samples.fitting().shape[0]), all_(samples.count()) {}
 
+  bool needs_samples() const override { return false; }
   std::optional<Factor> try_fitting(octavo_lane& lane, const FactorWish& wish) override {
     return hessian_.factor(lane, fitting_, wish);
   }
@@ -53,15 +55,17 @@ class ImplicitFactors final : public FactorMaker {
   std::int64_t fitting_, all_;
 };
 
+// Greedy passes and learned rounding want whole ones; otherwise implicit ones serve up to a quarter as many
+// samples as columns: above that they take as much memory and more time.
+bool are_implicit(const octavo_lane& lane, const Settings& settings, std::int64_t samples,
+                  std::int64_t cols) {
+  return !settings.whole_factors && !keeps_hessian(lane, settings) && 4 * samples <= cols;
+}
+
 }  // namespace
 
 bool keeps_hessian(const octavo_lane& lane, const Settings& settings) {
   return settings.passes > 0 && !on_device(lane);
-}
-
-bool are_implicit(const octavo_lane& lane, const Settings& settings, std::int64_t samples,
-                  std::int64_t cols) {
-  return !settings.whole_factors && !keeps_hessian(lane, settings) && 4 * samples <= cols;
 }
 
 FactorBytes factor_bytes(const octavo_lane& lane, const Settings& settings, std::int64_t samples,

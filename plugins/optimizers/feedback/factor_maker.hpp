@@ -14,6 +14,8 @@ namespace octavo::feedback {
 class FactorMaker {
  public:
   virtual ~FactorMaker() = default;
+  // Whether it still reads the samples that are fitted to.
+  virtual bool needs_samples() const = 0;
   // Of the samples that are fitted to: again and again, ...
   virtual std::optional<Factor> try_fitting(octavo_lane& lane, const FactorWish& wish) = 0;
   // ... for the last time, ...
@@ -31,14 +33,10 @@ struct FactorBytes {
 // Greedy passes are to come, which want the Hessian itself (on the host alone).
 bool keeps_hessian(const octavo_lane& lane, const Settings& settings);
 
-// Greedy passes and learned rounding want whole ones; otherwise implicit ones serve up to a quarter as many
-// samples as columns: above that they take as much memory and more time.
-bool are_implicit(const octavo_lane& lane, const Settings& settings, std::int64_t samples, std::int64_t cols);
-
 FactorBytes factor_bytes(const octavo_lane& lane, const Settings& settings, std::int64_t samples,
                          std::int64_t cols);
 
-// `samples` outlive it, those of implicit factors but for their sizes.
+// `samples` outlive it, those that are fitted to only where it needs_samples().
 std::unique_ptr<FactorMaker> factor_maker(octavo_lane& lane, const Samples& samples,
                                           const Settings& settings);
 

@@ -105,7 +105,7 @@ std::unique_ptr<InputState> prepare_input_state(octavo_lane& lane, const octavo_
   const std::int64_t cols = inputs.samples.shape[1];
   FactorWish judged{damping_of(settings, samples.fitting().shape[0], cols), ordered, false};
   FactorWish all{damping_of(settings, samples.count(), cols), ordered, keeps_hessian(lane, settings)};
-  if (are_implicit(lane, settings, samples.count(), cols)) samples.keep_held_out(lane);
+  if (!factors->needs_samples()) samples.keep_held_out(lane);
   state->refusal = kNoFactor;
   if (settings.damping_rule == DampingRule::search) {
     const std::optional<double> damping = searched_damping(lane, *factors, samples.held_out(), ordered);
