@@ -173,6 +173,17 @@ std::vector<std::uint8_t> LaneTensor::bytes() const {
   return all;
 }
 
+octavo_tile tile_with(const octavo_grid& grid, const octavo_tensor& source, const octavo_tensor& codes,
+                      const octavo_tensor& scales) {
+  octavo_tile tile{};
+  tile.struct_size = sizeof tile;
+  tile.grid = &grid;
+  tile.source = source;
+  tile.codes = codes;
+  tile.scales[0] = scales;
+  return tile;
+}
+
 void require_ok(octavo_status status, const octavo_error& error) {
   BOOST_REQUIRE_MESSAGE(status == OCTAVO_OK,
                         fmt::format("status {}: {}", static_cast<int>(status), error.message));

@@ -77,6 +77,10 @@ class LaneTensor {
   std::size_t size_ = 0;
 };
 
+// A tile of these, with one level of scales.
+octavo_tile tile_with(const octavo_grid& grid, const octavo_tensor& source, const octavo_tensor& codes,
+                      const octavo_tensor& scales);
+
 // Fails the running test case with the callee's text unless `status` is OCTAVO_OK.
 void require_ok(octavo_status status, const octavo_error& error);
 

@@ -67,13 +67,8 @@ octavo_tile_result empty_result(std::vector<double>& row_metric) {
 
 octavo_tile tile_of(const octavo_grid& grid, octavo_tensor source, octavo_tensor codes, octavo_tensor scales,
                     std::uint32_t flags, float absmax) {
-  octavo_tile tile{};
-  tile.struct_size = sizeof tile;
+  octavo_tile tile = tile_with(grid, source, codes, needs_layer_absmax(grid) ? octavo_tensor{} : scales);
   tile.flags = flags;
-  tile.grid = &grid;
-  tile.source = source;
-  tile.codes = codes;
-  if (!needs_layer_absmax(grid)) tile.scales[0] = scales;
   tile.absmax = absmax;
   return tile;
 }

@@ -84,12 +84,7 @@ struct Parts {
 
 octavo_tile tile_over(const octavo_grid& grid, octavo_tensor source, octavo_tensor codes, octavo_tensor inner,
                       octavo_tensor outer, octavo_tensor zero, float absmax) {
-  octavo_tile tile{};
-  tile.struct_size = sizeof tile;
-  tile.grid = &grid;
-  tile.source = source;
-  tile.codes = codes;
-  tile.scales[0] = inner;
+  octavo_tile tile = tile_with(grid, source, codes, inner);
   if (grid.scale_levels == 2) tile.scales[1] = outer;
   if (grid.code == OCTAVO_CODE_INTEGER_ZERO) tile.zero_points = zero;
   tile.absmax = absmax;

@@ -42,12 +42,8 @@ octavo_tile tile_in(const octavo_grid& grid, std::byte* block, const octavo_lane
     made.device = lane.device;
     return made;
   };
-  octavo_tile tile{};
-  tile.struct_size = sizeof tile;
-  tile.grid = &grid;
-  tile.source = view(0, OCTAVO_BF16, kCols);
-  tile.codes = view(Block::kSource, OCTAVO_I8, kCols);
-  tile.scales[0] = view(Block::kSource + Block::kCodes, OCTAVO_F32, 1);
+  octavo_tile tile = tile_with(grid, view(0, OCTAVO_BF16, kCols), view(Block::kSource, OCTAVO_I8, kCols),
+                               view(Block::kSource + Block::kCodes, OCTAVO_F32, 1));
   tile.slot = slot;
   return tile;
 }
@@ -56,12 +52,7 @@ octavo_tile tile_in(const octavo_grid& grid, std::byte* block, const octavo_lane
 std::vector<std::uint8_t> expected_of(HostTensor source, octavo_tile_result& result) {
   const octavo_grid grid = row_grid();
   HostTensor codes = matrix(OCTAVO_I8, kRows, kCols), scales = matrix(OCTAVO_F32, kRows, 1);
-  octavo_tile tile{};
-  tile.struct_size = sizeof tile;
-  tile.grid = &grid;
-  tile.source = source.view();
-  tile.codes = codes.view();
-  tile.scales[0] = scales.view();
+  const octavo_tile tile = tile_with(grid, source.view(), codes.view(), scales.view());
   result = {};
   result.struct_size = sizeof result;
   octavo_error error = empty_error();
@@ -164,12 +155,12 @@ struct Tile {
         codes(expected),
         scales(expected_scales) {
     found.struct_size = wanted.struct_size = sizeof found;
-    const octavo_tile tile = over(grid, source.view(), expected.view(), expected_scales.view());
+    const octavo_tile tile = tile_with(grid, source.view(), expected.view(), expected_scales.view());
     octavo_error error = empty_error();
     require_ok(reference::operations().quantize_nearest(nullptr, &tile, &wanted, &error), error);
   }
   void issue(const octavo_grid& grid, const octavo_tensor& source) {
-    const octavo_tile tile = over(grid, source, codes.view(), scales.view());
+    const octavo_tile tile = tile_with(grid, source, codes.view(), scales.view());
     octavo_error error = empty_error();
     BackendUnderTest& backend = BackendUnderTest::get();
     require_ok(backend.operations().quantize_nearest(backend.lane(), &tile, &found, &error), error);
@@ -178,18 +169,6 @@ struct Tile {
     BOOST_CHECK_EQUAL(difference(codes.bytes(), expected.bytes), "");
     BOOST_CHECK_EQUAL(difference(scales.bytes(), expected_scales.bytes), "");
     BOOST_CHECK_EQUAL(found.nonfinite_count, wanted.nonfinite_count);
-  }
-
- private:
-  static octavo_tile over(const octavo_grid& grid, const octavo_tensor& from, const octavo_tensor& into,
-                          const octavo_tensor& with) {
-    octavo_tile tile{};
-    tile.struct_size = sizeof tile;
-    tile.grid = &grid;
-    tile.source = from;
-    tile.codes = into;
-    tile.scales[0] = with;
-    return tile;
   }
 };
 
