@@ -62,7 +62,7 @@ OutputFolder::OutputFolder(const fs::path& final_path, ShardSet shards, const Ou
     for (size_t i = 0; i < shards_.layouts.size(); ++i)
       files_.push_back(std::make_unique<OutputFile>(fs::path(temp_path_) / shards_.names[i],
                                                     std::move(shards_.layouts[i]), each));
-    if (each.sink == SinkKind::ahead && !options_.discard) reserve_side_by_side();
+    if (each.sink == SinkKind::ahead) reserve_side_by_side();
   } catch (...) {
     files_.clear();
     std::error_code ignored;

@@ -216,15 +216,12 @@ void launch_spans(const Launch& launch, const Spans& args) {
 // False where the job is not one for spans. Runs are read 16 bytes at a time.
 bool rotate_spans(const Launch& launch, const BasisJob& job) {
   const View& source = job.source;
-  const auto element = static_cast<std::int64_t>(bytes_of(source.dtype));
   const std::int64_t per_row = (std::max(source.cols, job.target.cols) + kSpan - 1) / kSpan;
   const std::int64_t count = job.target.rows * per_row;
   constexpr std::int64_t kMostCount = std::int64_t{1} << 31;
   const bool is_usual = (job.group == 16 || job.group == 64 || job.group == 256) && !job.check &&
                         job.rounding == OCTAVO_F32 && source.rows == job.target.rows && count < kMostCount;
-  const bool is_aligned = reinterpret_cast<std::uintptr_t>(source.data) % 16 == 0 &&
-                          source.stride * element % 16 == 0 && source.cols % kRun == 0;
-  if (!is_usual || !is_aligned) return false;
+  if (!is_usual || !has_aligned_rows(source, 16) || source.cols % kRun != 0) return false;
   const Spans args{source,
                    job.target,
                    static_cast<int>(per_row),

@@ -79,16 +79,13 @@ bool takes_int8_path(const octavo_tile& tile, const Residency& residency, bool r
 // The kernels read 8 values at a time.
 bool reads_directly(const View& source) {
   if (source.dtype != OCTAVO_F32 && source.dtype != OCTAVO_BF16 && source.dtype != OCTAVO_F16) return false;
-  const auto element = static_cast<std::int64_t>(bytes_of(source.dtype));
-  return reinterpret_cast<std::uintptr_t>(source.data) % 16 == 0 && source.stride * element % 16 == 0 &&
-         source.cols % 8 == 0;
+  return has_aligned_rows(source, 16) && source.cols % 8 == 0;
 }
 
 // And write 8 codes at a time, rotated ones 16, where the columns are a multiple of that.
 bool writes_directly(const View& codes, std::int64_t group) {
   const std::int64_t together = group != 0 ? 16 : 8;
-  return reinterpret_cast<std::uintptr_t>(codes.data) % static_cast<std::uintptr_t>(together) == 0 &&
-         codes.stride % together == 0 && codes.cols % together == 0;
+  return has_aligned_rows(codes, together) && codes.cols % together == 0;
 }
 
 void check_tile(const octavo_tile& tile) {

@@ -23,6 +23,12 @@ inline View view_of(const octavo_tensor& tensor) {
   return {tensor.data, tensor.dtype, rows, cols, tensor.rank > 0 ? tensor.row_stride : 1};
 }
 
+// Whether every row begins at a multiple of `bytes`.
+inline bool has_aligned_rows(const View& view, std::int64_t bytes) {
+  return reinterpret_cast<std::uintptr_t>(view.data) % static_cast<std::uintptr_t>(bytes) == 0 &&
+         view.stride * static_cast<std::int64_t>(bytes_of(view.dtype)) % bytes == 0;
+}
+
 // Whether the two share bytes, gaps between rows counted in.
 inline bool overlap(const View& a, const View& b) {
   const auto begin = [](const View& view) { return reinterpret_cast<std::uintptr_t>(view.data); };
