@@ -20,8 +20,6 @@ class ByteSink {
   // While write() has not been called: allocates the next few megabytes. False where all of that has been
   // done, or cannot be or would not pay. Thread safe. Throws Error io.
   virtual bool reserve_more() { return false; }
-  // Whether writes wait for one thread that allocates the file.
-  virtual bool waits_for_allocation() const { return false; }
   // After the last write: waits for what runs in the background. Throws Error io for what went wrong there.
   virtual void finish() = 0;
 };
@@ -36,9 +34,8 @@ bool has_spare_cores();
 
 // Makes `file` `bytes` long and allocates its blocks, at once or ahead of the writes (on tmpfs positioned
 // writes create those that reserve_more() has not). automatic: a mapping on tmpfs if there are more than four
-// cores (its pages are created fastest by one thread, fallocate, and copied into by many), positioned writes
-// elsewhere. Where the file system cannot allocate ahead there is never a mapping: a full disk would be
-// SIGBUS. `file` must outlive the sink.
+// cores (many copy into it side by side), positioned writes elsewhere. Where the file system cannot allocate
+// ahead there is never a mapping: a full disk would be SIGBUS. `file` must outlive the sink.
 std::unique_ptr<ByteSink> make_sink(const File& file, uint64_t bytes, SinkKind kind = SinkKind::automatic);
 
 }  // namespace octavo::checkpoint

@@ -53,7 +53,6 @@ class OutputFile {
 
   // As ByteSink has it; before copy_from() as well.
   bool reserve_more() { return sink_ != nullptr && sink_->reserve_more(); }
-  bool waits_for_allocation() const { return sink_ != nullptr && sink_->waits_for_allocation(); }
 
   // Everything will be written again, in other pieces, too. After all writes have returned.
   void begin_again() { log_.clear(); }

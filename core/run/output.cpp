@@ -40,10 +40,6 @@ void Output::begin(const checkpoint::OutputOptions& options) {
   }
 }
 
-bool Output::waits_for_allocation() const {
-  return (sharded_ ? folder_->shard(0) : *file_).waits_for_allocation();
-}
-
 void Output::write(size_t output, uint64_t offset, std::span<const std::byte> bytes) {
   const Place& place = places_[output];
   checkpoint::OutputFile& file = sharded_ ? folder_->shard(place.file) : *file_;

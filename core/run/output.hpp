@@ -24,8 +24,6 @@ class Output {
   const std::filesystem::path& path() const { return path_; }
   bool is_sharded() const { return sharded_; }
   bool is_written_side_by_side() const { return checkpoint::are_written_side_by_side(shards_); }
-  // Whether writes wait for one thread that allocates their file. After begin().
-  bool waits_for_allocation() const;
   uint64_t file_bytes() const { return file_bytes_; }  // of all files
   uint64_t largest_file() const { return sharded_ ? shards_.largest_file() : file_bytes_; }
   // For every output tensor of the plan its offset in the file that holds it.

@@ -30,22 +30,13 @@ uint64_t peak_resident_bytes() {
   return 0;
 }
 
-// Lanes of a device that prepare layers: few, because for every thread that has called it LibTorch keeps
-// handles and workspaces there, and what is being prepared lies there as well. (12 GB of weights with a
-// factor for each layer on an H200: 6.2 s and 2.2 GiB with these, 6.1 s and 2.4 GiB with six.)
-constexpr uint32_t kPreparingOnDevice = 4;
-
-uint32_t preparing_lanes(const ChosenDevice& device, uint32_t lanes) {
-  return device.works_on_host() ? lanes : std::min(lanes, kPreparingOnDevice);
-}
-
 // Layers that are prepared ahead of their tiles. On a device what they were prepared with lies in its memory:
 // those that lanes are about and two, but no more than there are lanes or a quarter of it holds.
 uint32_t layers_ahead(const plan::Plan& plan, const ChosenDevice& device, uint32_t lanes) {
   if (device.memory_bytes == 0) return lanes;
   uint64_t largest = 1;
   for (const auto& layer : plan.layers) largest = std::max(largest, plan::optimizer_bytes(*layer));
-  const uint64_t wanted = std::min(lanes, preparing_lanes(device, lanes) + 2);
+  const uint64_t wanted = std::min(lanes, preparing_lanes(plan, device.works_on_host(), lanes) + 2);
   return static_cast<uint32_t>(std::clamp<uint64_t>(device.memory_bytes / 4 / largest, 1, wanted));
 }
 
@@ -69,8 +60,7 @@ uint32_t lane_count(const plan::Plan& plan, const Output* output, const RunOptio
   const LaneSetting setting{.suggested = device.backend.suggested_lanes(),
                             .cpus = usable_cpus(),
                             .on_host = device.works_on_host(),
-                            .side_by_side = output != nullptr && output->is_written_side_by_side(),
-                            .waits_for_allocation = output != nullptr && output->waits_for_allocation()};
+                            .side_by_side = output != nullptr && output->is_written_side_by_side()};
   const uint32_t lanes = options.lanes != 0 ? options.lanes : usual_lanes(plan, setting);
   return static_cast<uint32_t>(std::clamp<size_t>(pieces, 1, lanes));
 }
@@ -78,7 +68,8 @@ uint32_t lane_count(const plan::Plan& plan, const Output* output, const RunOptio
 void run_lanes(RunShared& shared, const std::vector<WorkItem>& items, ChosenDevice& device,
                plugin::HostServices& services, const RunOptions& options, uint64_t bytes_total) {
   const uint32_t lanes = lane_count(shared.plan, shared.output, options, device, items.size());
-  const LaneNeeds needs{lanes, preparing_lanes(device, lanes), device.backend.suggested_slots(),
+  const LaneNeeds needs{lanes, preparing_lanes(shared.plan, device.works_on_host(), lanes),
+                        device.backend.suggested_slots(),
                         plan::slot_bytes(shared.plan, tile_sizes(options, device).usual)};
   shared.tensors.expect(items);
   const WarmUp warm_up(shared.plan, device);

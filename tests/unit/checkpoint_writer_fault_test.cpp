@@ -7,10 +7,13 @@
 #include "faulty_system.hpp"
 #include "output_bytes.hpp"
 #include "temporary_folder.hpp"
+#include "tmpfs.hpp"
 
 #include <boost/test/unit_test.hpp>
 
+#include <algorithm>
 #include <functional>
+#include <optional>
 
 namespace octavo::checkpoint {
 namespace {
@@ -25,6 +28,7 @@ using test::TemporaryFolder;
 using test::whole_file;
 using test::write_all;
 using test::write_file;
+using test::write_range;
 
 // Runs `attempt` with the first call failing, then the second ... until none fails; returns how many did.
 int fail_every_call(const std::function<void()>& attempt, const std::function<void(bool)>& check) {
@@ -74,18 +78,40 @@ BOOST_AUTO_TEST_CASE(whatever_call_fails_the_output_is_old_or_new) {
   }
 }
 
-BOOST_AUTO_TEST_CASE(a_disk_that_fills_up_behind_the_mapping_is_an_error_in_the_writing_thread) {
-  if (!fs::is_directory("/dev/shm")) {
-    BOOST_TEST_MESSAGE("skipped: no /dev/shm");
-    return;
-  }
-  const TemporaryFolder folder("/dev/shm");
+BOOST_AUTO_TEST_CASE(a_disk_that_fills_up_under_the_mapping_is_an_error_of_the_write,
+                     *boost::unit_test::precondition(test::on_tmpfs)) {
+  const TemporaryFolder folder(test::kTmpfs);
   {
-    const FaultScope fault(Fault::nth_call, 3);  // reserve the first piece, resize, then the second piece
+    const test::NoFallocate no_room(ENOSPC, 1);  // but for the first piece
+    const test::NoPopulate no_pages(EFAULT);
     OutputFile file(folder / "out", test::large_layout(), {.sink = SinkKind::mapping});
-    BOOST_CHECK_EXCEPTION(write_all(file, 1 << 20), Error, (test::ErrorWith{ErrorCode::io, "No space left"}));
+    const uint64_t end = file.layout().file_bytes;
+    BOOST_CHECK_EXCEPTION(write_range(file, end - (2 << 20), 2 << 20), Error,
+                          (test::ErrorWith{ErrorCode::io, "No space left"}));
   }
   BOOST_TEST(folder.names().empty());
+}
+
+// What a write is ahead of: nothing allocated but the first piece, on a kernel that creates pages when it is
+// asked and on one that is older than that.
+BOOST_AUTO_TEST_CASE(a_mapping_is_written_ahead_of_its_allocation,
+                     *boost::unit_test::precondition(test::on_tmpfs)) {
+  for (const int populate_error : {0, EINVAL}) {
+    const TemporaryFolder folder(test::kTmpfs);
+    std::optional<test::NoFallocate> first_piece_only;
+    if (populate_error == 0) first_piece_only.emplace(ENOSPC, 1);
+    const test::NoPopulate pages(populate_error);
+    OutputFile file(folder / "out", test::large_layout(),
+                    {.verify = VerifyLevel::full, .sink = SinkKind::mapping});
+    const uint64_t begin = file.layout().header_bytes.size(), end = file.layout().file_bytes;
+    constexpr uint64_t kPiece = 1 << 20;
+    for (uint64_t at = end; at > begin; at -= std::min(kPiece, at - begin)) {
+      const uint64_t bytes = std::min(kPiece, at - begin);
+      write_range(file, at - bytes, bytes);
+    }
+    file.commit();
+    BOOST_TEST((read_file(folder / "out") == whole_file(test::large_layout())));
+  }
 }
 
 // T28.

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <mutex>
+#include <sys/mman.h>
 #include <sys/statvfs.h>
 #include <sys/syscall.h>
 
@@ -36,6 +37,13 @@ bool interrupted(size_t& bytes) {
   return true;
 }
 
+bool allocates_no_more() {
+  const std::lock_guard lock(mutex);
+  if (FaultySystem::fallocate_error == 0 || FaultySystem::fallocate_good-- > 0) return false;
+  errno = FaultySystem::fallocate_error;
+  return true;
+}
+
 }  // namespace
 
 extern "C" {
@@ -52,11 +60,16 @@ ssize_t pwrite(int descriptor, const void* bytes, size_t size, off_t offset) {
 
 int fallocate(int descriptor, int mode, off_t offset, off_t size) {
   if (fails(ENOSPC)) return -1;
-  if (FaultySystem::fallocate_error != 0) {
-    errno = FaultySystem::fallocate_error;
+  if (allocates_no_more()) return -1;
+  return static_cast<int>(syscall(SYS_fallocate, descriptor, mode, offset, size));
+}
+
+int madvise(void* start, size_t size, int advice) noexcept {
+  if (advice == MADV_POPULATE_WRITE && FaultySystem::populate_error != 0) {
+    errno = FaultySystem::populate_error;
     return -1;
   }
-  return static_cast<int>(syscall(SYS_fallocate, descriptor, mode, offset, size));
+  return static_cast<int>(syscall(SYS_madvise, start, size, advice));
 }
 
 int ftruncate(int descriptor, off_t size) noexcept {

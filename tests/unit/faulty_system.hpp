@@ -18,7 +18,9 @@ struct FaultySystem {
   static inline int nth = 0;              // counted from 1
   static inline int calls = 0;            // covered calls since the fault was set
   static inline int interrupts = 0;       // EINTR reported by short_transfers
-  static inline int fallocate_error = 0;  // of every call; 0: none
+  static inline int fallocate_error = 0;  // of every call after the good ones; 0: none
+  static inline int fallocate_good = 0;
+  static inline int populate_error = 0;  // of every madvise(MADV_POPULATE_WRITE); 0: none
   static inline bool no_exchange = false;
   static inline uint64_t free_bytes = 0;  // what statvfs reports as free; 0: the truth
 };
@@ -36,13 +38,25 @@ class FaultScope {
   FaultScope& operator=(const FaultScope&) = delete;
 };
 
-// Has every fallocate fail with this for one scope.
+// Has every fallocate fail with this for one scope, after some good ones.
 class NoFallocate {
  public:
-  explicit NoFallocate(int error) { FaultySystem::fallocate_error = error; }
+  explicit NoFallocate(int error, int good = 0) {
+    FaultySystem::fallocate_good = good;
+    FaultySystem::fallocate_error = error;
+  }
   ~NoFallocate() { FaultySystem::fallocate_error = 0; }
   NoFallocate(const NoFallocate&) = delete;
   NoFallocate& operator=(const NoFallocate&) = delete;
+};
+
+// Has no madvise create pages for one scope.
+class NoPopulate {
+ public:
+  explicit NoPopulate(int error) { FaultySystem::populate_error = error; }
+  ~NoPopulate() { FaultySystem::populate_error = 0; }
+  NoPopulate(const NoPopulate&) = delete;
+  NoPopulate& operator=(const NoPopulate&) = delete;
 };
 
 }  // namespace octavo::test

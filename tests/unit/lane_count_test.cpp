@@ -6,6 +6,8 @@
 #include <boost/test/unit_test.hpp>
 
 #include <memory>
+#include <utility>
+#include <vector>
 
 namespace octavo::run {
 namespace {
@@ -28,11 +30,6 @@ struct Work {
 
 constexpr LaneSetting kHost{.cpus = 16}, kDevice{.suggested = 12, .cpus = 16, .on_host = false};
 
-LaneSetting waiting(LaneSetting setting) {
-  setting.waits_for_allocation = true;
-  return setting;
-}
-
 LaneSetting side_by_side(LaneSetting setting) {
   setting.side_by_side = true;
   return setting;
@@ -40,24 +37,16 @@ LaneSetting side_by_side(LaneSetting setting) {
 
 BOOST_AUTO_TEST_SUITE(lane_count)
 
-BOOST_AUTO_TEST_CASE(the_host_has_as_many_as_cpus_and_fewer_beside_what_allocates) {
+BOOST_AUTO_TEST_CASE(the_host_has_as_many_as_cpus) {
   const Work light(0), whole(OCTAVO_WANTS_WHOLE_LAYER);
   BOOST_TEST(usual_lanes(light.plan, kHost) == 16u);
-  BOOST_TEST(usual_lanes(light.plan, waiting(kHost)) == 12u);
   BOOST_TEST(usual_lanes(light.plan, side_by_side(kHost)) == 16u);
-  BOOST_TEST(usual_lanes(whole.plan, waiting(kHost)) == 16u);
-}
-
-BOOST_AUTO_TEST_CASE(work_beside_reading_and_writing_takes_all_cpus) {
-  Work merging(0);
-  merging.plan.merges.emplace_back();
-  BOOST_TEST(usual_lanes(merging.plan, waiting(kHost)) == 16u);
+  BOOST_TEST(usual_lanes(whole.plan, kHost) == 16u);
 }
 
 BOOST_AUTO_TEST_CASE(a_device_has_what_its_backend_suggests) {
   const Work light(0);
   BOOST_TEST(usual_lanes(light.plan, kDevice) == 12u);
-  BOOST_TEST(usual_lanes(light.plan, waiting(kDevice)) == 12u);
 }
 
 BOOST_AUTO_TEST_CASE(a_device_has_half_for_whole_layers) {
@@ -76,9 +65,34 @@ BOOST_AUTO_TEST_CASE(a_device_has_more_for_many_files_but_no_more_than_cpus) {
   BOOST_TEST(usual_lanes(light.plan, large) == 16u);
 }
 
+// Layers that want inputs; of each `shared` in a row the inputs are the same.
+struct WithInputs {
+  std::vector<calibration::InputGroup> groups;
+  plan::Plan plan;
+
+  WithInputs(size_t layers, size_t shared) : groups(layers / shared) {
+    for (size_t i = 0; i < layers; ++i) {
+      auto layer = std::make_unique<plan::PlannedLayer>();
+      layer->wants = OCTAVO_WANTS_PREPARE | OCTAVO_WANTS_INPUTS;
+      layer->inputs = &groups[i / shared];
+      plan.layers.push_back(std::move(layer));
+    }
+  }
+};
+
+BOOST_AUTO_TEST_CASE(few_prepare_on_a_device_and_more_where_most_share_inputs) {
+  const WithInputs own(12, 1), pairs(12, 2), shared(12, 4);
+  BOOST_TEST(preparing_lanes(own.plan, false, 16) == 4u);
+  BOOST_TEST(preparing_lanes(pairs.plan, false, 16) == 4u);
+  BOOST_TEST(preparing_lanes(shared.plan, false, 16) == 8u);
+  BOOST_TEST(preparing_lanes(shared.plan, false, 6) == 6u);
+  BOOST_TEST(preparing_lanes(Work(OCTAVO_WANTS_WHOLE_LAYER).plan, false, 16) == 4u);
+  BOOST_TEST(preparing_lanes(own.plan, true, 16) == 16u);
+}
+
 BOOST_AUTO_TEST_CASE(there_is_always_one) {
   const Work light(0);
-  BOOST_TEST(usual_lanes(light.plan, {.suggested = 1, .cpus = 8, .waits_for_allocation = true}) == 1u);
+  BOOST_TEST(usual_lanes(light.plan, {.suggested = 1, .cpus = 8}) == 1u);
 }
 
 BOOST_AUTO_TEST_SUITE_END()

@@ -23,7 +23,7 @@ inline checkpoint::Layout small_layout() {
                              {{"w", OCTAVO_I8, {30, 40}}, {"s", OCTAVO_F32, {30, 1}}, {"e", OCTAVO_U8, {0}}});
 }
 
-// Over several pieces, so that the mapping has a watermark to wait for.
+// Over several pieces of what is allocated ahead.
 inline checkpoint::Layout large_layout() {
   return checkpoint::lay_out({}, {{"big", OCTAVO_I8, {70, 1 << 20}}, {"tail", OCTAVO_U8, {29}}});
 }
