@@ -13,7 +13,7 @@
 
 namespace octavo::cli {
 
-// Chooses the device when it is asked for the first time: most plans need none.
+// The device, for plans that need one. Waits until it is chosen, and throws what is wrong with it.
 using GetDevice = std::function<run::ChosenDevice&()>;
 
 // Plans are made until no decision needs the data: first what must stay as it is (--nonfinite keep and its

@@ -177,4 +177,10 @@ std::string Backend::unsupported(octavo_operation operation, const octavo_grid* 
   return text.empty() ? "the backend does not say why" : text;
 }
 
+void Backend::warm_up(std::int32_t device) const {
+  const octavo_backend_api& api = instance_.api();
+  if (!OCTAVO_HAS(&api, octavo_backend_api, warm_up) || api.warm_up == nullptr) return;
+  call(id(), "warm_up", [&](octavo_error* error) { return api.warm_up(instance_.self(), device, error); });
+}
+
 }  // namespace octavo::plugin

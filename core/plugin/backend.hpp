@@ -114,6 +114,8 @@ class Backend {
   // nullptr.
   std::string unsupported(octavo_operation operation, const octavo_grid* grid,
                           std::span<const octavo_tensor> operands) const;
+  // Brings up what the first lane of the device would wait for, if the backend can.
+  void warm_up(std::int32_t device) const;
 
  private:
   Instance<octavo_backend_api> instance_;

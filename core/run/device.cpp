@@ -5,9 +5,11 @@
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
+#include <spdlog/spdlog.h>
 
 #include <algorithm>
 #include <charconv>
+#include <exception>
 #include <memory>
 
 namespace octavo::run {
@@ -121,7 +123,21 @@ ChosenDevice choose_device(const DeviceRequest& request, const std::vector<plugi
   return chosen;
 }
 
+void ChosenDevice::warm_up() {
+  if (works_on_host()) return;
+  warming = std::async(std::launch::async | std::launch::deferred, [this] {
+    for (const int32_t device : devices) {
+      try {
+        backend.warm_up(device);
+      } catch (const std::exception& error) {  // fails again when lanes are opened, and is handled there
+        spdlog::debug("{}", error.what());
+      }
+    }
+  });
+}
+
 void ChosenDevice::use_fallback() {
+  warming = {};  // waits for it
   const std::unique_ptr<ChosenDevice> next = std::move(fallback);
   next->note = std::move(note);
   next->absent = std::move(absent);

@@ -5,6 +5,7 @@
 #include "plugin/catalog.hpp"
 
 #include <cstdint>
+#include <future>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -30,9 +31,12 @@ struct ChosenDevice {
       {};  // a sentence for each backend whose hardware this machine does not have
   // auto: the next best, which carries on where this one is lost or has no memory; else nullptr.
   std::unique_ptr<ChosenDevice> fallback = nullptr;
+  std::future<void> warming = {};  // of warm_up(); waited for where it goes
 
   // Lanes work in host memory.
   bool works_on_host() const { return devices.front() < 0; }
+  // Brings its devices up in another thread. From then on it stays where it is.
+  void warm_up();
   // Becomes its fallback, which is there; what was noted stays.
   void use_fallback();
 };

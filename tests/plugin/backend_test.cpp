@@ -70,6 +70,12 @@ BOOST_FIXTURE_TEST_CASE(on_host_memory_the_reference_fills_the_table, Opened) {
   BOOST_TEST(moved.raw().operations == &moved.operations());
 }
 
+BOOST_FIXTURE_TEST_CASE(it_is_told_the_device_that_it_warms_up, Opened) {
+  BOOST_CHECK_NO_THROW(backend.warm_up(2));
+  BOOST_CHECK_EXCEPTION(backend.warm_up(9), DeviceLost,
+                        error_with(ErrorCode::resources, "[lane_backend: warm_up] no device 9"));
+}
+
 BOOST_FIXTURE_TEST_CASE(on_a_device_what_is_missing_says_so, Opened) {
   Lane lane = backend.open_lane(request_for(0));
   BOOST_TEST(!lane.on_host());

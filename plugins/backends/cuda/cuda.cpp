@@ -14,8 +14,8 @@
 #include <fmt/format.h>
 
 #include <future>
+#include <map>
 #include <mutex>
-#include <set>
 
 namespace octavo::cuda {
 namespace {
@@ -45,16 +45,16 @@ class CudaBackend final : public Backend {
 
   CudaBackend(const Host&, const Params&) {}
 
-  // The first lane of a device waits for its context; while that comes up, the ring's pages are touched.
+  void warm_up(std::int32_t device) override { context_of(device).wait(); }
+
+  // Lanes wait for the device's context; while that comes up, the ring's pages are touched.
   std::unique_ptr<BackendLane> open_lane(const octavo_lane_request& request) override {
     const int device = request.device < 0 ? 0 : request.device;
+    const std::shared_future<void> context = context_of(device);
     {
-      const std::lock_guard lock(mutex_);
-      std::future<void> context;
-      if (!ready_.contains(device)) context = std::async(std::launch::async, create_context, device);
+      const std::lock_guard lock(ring_mutex_);
       ring_->map(request.count * request.slots, request.slot_bytes);
-      if (context.valid()) context.get();
-      ready_.insert(device);
+      context.get();
       check(cudaSetDevice(device), "lane", "device");
       ring_->pin();
     }
@@ -75,6 +75,16 @@ class CudaBackend final : public Backend {
   }
 
  private:
+  // The device's context, which comes up in a thread of its own.
+  std::shared_future<void> context_of(std::int32_t index) {
+    const int device = index < 0 ? 0 : index;
+    const std::lock_guard lock(contexts_mutex_);
+    std::shared_future<void>& context = contexts_[device];
+    if (!context.valid())
+      context = std::async(std::launch::async | std::launch::deferred, create_context, device).share();
+    return context;
+  }
+
   static void check_grid(octavo_operation operation, const octavo_grid* grid) {
     constexpr const char* kOperation = "supports";
     if (grid == nullptr) return;
@@ -104,8 +114,8 @@ class CudaBackend final : public Backend {
       cuda::unsupported("supports", fmt::format("a weight of dtype {}", operands[0].dtype));
   }
 
-  std::mutex mutex_;
-  std::set<int> ready_;
+  std::mutex contexts_mutex_, ring_mutex_;
+  std::map<int, std::shared_future<void>> contexts_;
   std::shared_ptr<PinnedRing> ring_ = std::make_shared<PinnedRing>();
   std::shared_ptr<Fault> fault_ = std::make_shared<Fault>(asked_fault());
 };

@@ -82,6 +82,8 @@ class Backend {
   // The reason why an operation cannot be done on these operands; "" if it can.
   virtual std::string unsupported(octavo_operation operation, const octavo_grid* grid,
                                   std::span<const octavo_tensor> operands) const = 0;
+  // Brings up what the first lane of this device would wait for, while a run is planned; from any thread.
+  virtual void warm_up(std::int32_t /*device*/) {}
 };
 
 namespace detail {
@@ -223,6 +225,10 @@ struct BackendTrampolines {
       has(OCTAVO_OP_MERGE_LOW_RANK) ? merge_low_rank : nullptr,
       has(OCTAVO_OP_ROW_METRIC) ? row_metric : nullptr};
 
+  static octavo_status warm_up(void* self, std::int32_t device, octavo_error* error) noexcept {
+    return guard(error, [&] { static_cast<Plugin*>(self)->warm_up(device); });
+  }
+
   static constexpr octavo_backend_api api = {sizeof(octavo_backend_api),
                                              Plugin::advice.lanes,
                                              Plugin::advice.slots,
@@ -236,7 +242,8 @@ struct BackendTrampolines {
                                              copy,
                                              record,
                                              wait,
-                                             supports};
+                                             supports,
+                                             warm_up};
 };
 
 }  // namespace detail
