@@ -369,7 +369,7 @@ void matmul_int8(benchmark::State& state, Shape shape, std::int64_t tokens, std:
 // product), then the block's own columns one after the other.
 class Ldlq {
  public:
-  static constexpr std::int64_t kBlock = 128;
+  static constexpr std::int64_t kBlock = 256;
 
   explicit Ldlq(Shape shape)
       : shape_(shape),
@@ -482,8 +482,8 @@ void add_all() {
   add("gram/bf16/2048x3072", gram, OCTAVO_BF16, Shape{2048, 3072});
   add("gram/bf16/2048x12288", gram, OCTAVO_BF16, Shape{2048, 12288});
   add("matmul_int8/convrot256", matmul_int8, usual, 2048, 256);
-  add("round_feedback/12288x128", round_feedback, usual);
-  add("round_feedback/3072x128", round_feedback, Shape{3072, 12288});
+  add("round_feedback/12288x256", round_feedback, usual);
+  add("round_feedback/3072x256", round_feedback, Shape{3072, 12288});
   add("ldlq/tf32/12288x3072", ldlq, usual, OCTAVO_PRECISION_TF32);
   add("ldlq/bf16/12288x3072", ldlq, usual, OCTAVO_PRECISION_BF16);
   add("ldlq_updates/tf32/12288x3072", ldlq_updates, usual, OCTAVO_PRECISION_TF32);

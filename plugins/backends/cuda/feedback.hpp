@@ -9,11 +9,12 @@
 
 namespace octavo::cuda {
 
-// The most columns of one launch.
-constexpr int kFeedbackColumns = 128;
+// The most columns of one launch, where a block of threads can have the shared memory for it.
+constexpr int kFeedbackColumns = 256;
+int feedback_columns(const Launch& launch);
 
 struct FeedbackJob {
-  View source;  // f32 [rows, cols], cols <= kFeedbackColumns; all views below as octavo_feedback has them
+  View source;  // f32 [rows, cols], cols <= feedback_columns(); all views below as octavo_feedback has them
   View fed;     // f32; data nullptr: nothing is fed back from outside
   View factor;  // f32 [cols, cols]; readable, 16-byte aligned, up to the next multiple of 32 columns; data
                 // nullptr: every column alone, and there may be any number of them
@@ -32,8 +33,7 @@ struct FeedbackJob {
   std::int64_t metric_stride;
 };
 
-// Every row alone, columns from the last to the first; products and sums in f32, fused, in the order of the
-// columns.
+// Every row alone, columns from the last to the first; products and sums in f32, fused.
 void round_block(const Launch& launch, const FeedbackJob& job);
 
 // target[r, k] = fed[r, k] (0 where its data is nullptr) + the sum over i, from the last row of `factor` to

@@ -91,7 +91,7 @@ class CudaLane final : public BackendLane {
   void gram_in_halves(const View& x, const View& h, bool accumulate);
   // y of some of the tokens.
   void multiply_tokens(const octavo_matmul_int8& matmul, const View& x, const View& weight, const View& y);
-  // A block of at most kFeedbackColumns columns.
+  // At most feedback_columns() columns.
   void round_columns(const octavo_feedback& feedback, std::int64_t begin, std::int64_t end);
 
   std::shared_ptr<PinnedRing> ring_;

@@ -261,10 +261,10 @@ void CudaLane::round_feedback(const octavo_feedback& feedback) {
   check_feedback(feedback);
   const std::int64_t cols = view_of(feedback.source).cols;
   if (cols == 0 || view_of(feedback.source).rows == 0) return;
+  const std::int64_t most = feedback.factor.data == nullptr ? cols : feedback_columns(launch());
   std::int64_t end = cols;
   while (end > 0) {
-    const std::int64_t begin =
-        feedback.factor.data == nullptr ? 0 : (end - 1) / kFeedbackColumns * kFeedbackColumns;
+    const std::int64_t begin = (end - 1) / most * most;
     round_columns(feedback, begin, end);
     end = begin;
   }

@@ -56,8 +56,9 @@ void load_linear_algebra(std::uint32_t memory, std::int32_t device);
 // The damping that the rule gives for so many samples; not for search.
 double damping_of(const Settings& settings, std::int64_t samples, std::int64_t cols);
 
-// Columns that a lane's feedback takes in one product, for blocks of so many: a device is better served by
-// wide ones.
+// Columns that a lane rounds at a time where blocks are of so many, and those that take what is right of them
+// from one product: a device is better served by more.
+std::int64_t block_of(const octavo_lane& lane, std::int64_t block);
 std::int64_t group_of(const octavo_lane& lane, std::int64_t block);
 
 struct FactorWish {

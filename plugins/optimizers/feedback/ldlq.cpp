@@ -70,7 +70,7 @@ RowMetric round_with_feedback(octavo_lane& lane, const Band& band, const Triangl
 
 RowMetric round_with_feedback(octavo_lane& lane, const Band& band, const Triangle& triangle,
                               std::int64_t block) {
-  return round_with_feedback(lane, band, triangle, block, triangle.group(lane, block));
+  return round_with_feedback(lane, band, triangle, block_of(lane, block), triangle.group(lane, block));
 }
 
 void round_to_nearest(octavo_lane& lane, const Band& band) {

@@ -31,7 +31,7 @@ struct Band {
 RowMetric round_with_feedback(octavo_lane& lane, const Band& band, const Triangle& triangle,
                               std::int64_t block, std::int64_t group);
 
-// The same with the group that serves the lane: a device is better served by wide products.
+// The same with what serves the lane where blocks are of so many columns.
 RowMetric round_with_feedback(octavo_lane& lane, const Band& band, const Triangle& triangle,
                               std::int64_t block);
 

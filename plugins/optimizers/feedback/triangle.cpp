@@ -6,9 +6,23 @@
 
 namespace octavo::feedback {
 
+namespace {
+
+// The most columns that whole blocks of so many have, but at least one.
+std::int64_t in_blocks(std::int64_t columns, std::int64_t block) {
+  return std::max<std::int64_t>(columns / block, 1) * block;
+}
+
+}  // namespace
+
+std::int64_t block_of(const octavo_lane& lane, std::int64_t block) {
+  constexpr std::int64_t kBlockOnDevice = 256;
+  return on_device(lane) ? in_blocks(kBlockOnDevice, block) : block;
+}
+
 std::int64_t group_of(const octavo_lane& lane, std::int64_t block) {
   constexpr std::int64_t kGroupOnDevice = 512;
-  return on_device(lane) ? std::max<std::int64_t>(kGroupOnDevice / block, 1) * block : block;
+  return on_device(lane) ? in_blocks(kGroupOnDevice, block_of(lane, block)) : block;
 }
 
 std::int64_t Triangle::group(const octavo_lane& lane, std::int64_t block) const {
