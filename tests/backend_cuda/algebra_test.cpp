@@ -228,7 +228,8 @@ BOOST_AUTO_TEST_CASE(feedback_column_by_column) {
   const octavo_scale_level levels[] = {scale_level(OCTAVO_PER_ROW), scale_level(OCTAVO_PER_TENSOR),
                                        scale_level(OCTAVO_PER_BLOCK, 16, 24),
                                        scale_level(OCTAVO_PER_GROUP, 0, 32)};
-  for (const Shape shape : {Shape{1, 1}, Shape{5, 7}, Shape{70, 128}, Shape{300, 96}, Shape{9, 300}}) {
+  for (const Shape shape : {Shape{1, 1}, Shape{5, 7}, Shape{70, 128}, Shape{300, 96}, Shape{100, 256},
+                            Shape{33, 224}, Shape{9, 300}}) {
     for (const octavo_scale_level& level : levels) {
       for (const octavo_code code : {OCTAVO_CODE_INTEGER, OCTAVO_CODE_E4M3}) {
         octavo_layer layer{};
