@@ -20,7 +20,7 @@ class ByteSink {
   // While write() has not been called: allocates the next few megabytes. False where all of that has been
   // done, or cannot be or would not pay. Thread safe. Throws Error io.
   virtual bool reserve_more() { return false; }
-  // After the last write: waits for what runs in the background. Throws Error io for what went wrong there.
+  // After the last write: ends what runs in the background.
   virtual void finish() = 0;
 };
 

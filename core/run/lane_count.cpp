@@ -54,7 +54,9 @@ uint32_t usual_lanes(const plan::Plan& plan, const LaneSetting& setting) {
 }
 
 uint32_t preparing_lanes(const plan::Plan& plan, bool on_host, uint32_t lanes) {
-  return on_host ? lanes : std::min(lanes, most_share_inputs(plan) ? kJudging : kPreparing);
+  if (on_host) return lanes;
+  const bool judges = most_share_inputs(plan) && !any_layer(plan, plan::comes_whole);
+  return std::min(lanes, judges ? kJudging : kPreparing);
 }
 
 }  // namespace octavo::run

@@ -13,6 +13,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <iterator>
 #include <random>
 #include <string>
 
@@ -44,12 +45,14 @@ struct Block {
   std::int64_t row_begin, col_begin;
   HostTensor source, fed, factor, scales, pivots;
 
-  Block(octavo_scale_level level, std::int64_t rows, std::int64_t cols, std::int32_t qmax)
+  // `room` elements between the factor's rows, and twice that between the source's.
+  Block(octavo_scale_level level, std::int64_t rows, std::int64_t cols, std::int32_t qmax,
+        std::int64_t room = 1)
       : row_begin(level.granularity == OCTAVO_PER_BLOCK ? level.block_rows : 3),
         col_begin(cols),
-        source(gaussian(OCTAVO_F32, rows, cols, 5, 2)),
+        source(gaussian(OCTAVO_F32, rows, cols, 5, 2 * room)),
         fed(gaussian(OCTAVO_F32, rows, cols, 6)),
-        factor(gaussian(OCTAVO_F32, cols, cols, 7, 1)),
+        factor(gaussian(OCTAVO_F32, cols, cols, 7, room)),
         pivots(gaussian(OCTAVO_F32, 1, cols, 9)) {
     octavo_layer layer{};
     layer.rows = row_begin + rows + 2;
@@ -97,12 +100,18 @@ struct Rounded {
 };
 
 enum class Feedback { none, inside, all };
+enum class Residual {
+  apart,
+  in_place,
+  packed
+};  // packed: apart, without room between rows, as the codes are
 
 constexpr double kMetricBefore = 2.5;
 
-Rounded round_block(Block& block, Feedback how, bool in_place = false) {
-  Rounded made{matrix(OCTAVO_I8, block.source.rows, block.source.cols, 3),
-               matrix(OCTAVO_F32, block.source.rows, block.source.cols, 4),
+Rounded round_block(Block& block, Feedback how, Residual where = Residual::apart) {
+  const bool in_place = where == Residual::in_place, packed = where == Residual::packed;
+  Rounded made{matrix(OCTAVO_I8, block.source.rows, block.source.cols, packed ? 0 : 3),
+               matrix(OCTAVO_F32, block.source.rows, block.source.cols, packed ? 0 : 4),
                matrix(OCTAVO_F64, block.source.rows, 1)};
   for (std::int64_t r = 0; r < block.source.rows; ++r) *made.metric.row<double>(r) = kMetricBefore;
   const LaneTensor source(block.source), fed(block.fed), factor(block.factor), scales(block.scales),
@@ -199,6 +208,58 @@ BOOST_AUTO_TEST_CASE(rounding_with_feedback) {
   }
 }
 
+BOOST_AUTO_TEST_CASE(rounding_with_feedback_of_whole_lines) {
+  for (const auto& [rows, cols] : {std::pair{100, 256}, {33, 224}, {5, 60}}) {
+    for (const octavo_scale_level& level :
+         {scale_level(OCTAVO_PER_ROW), scale_level(OCTAVO_PER_BLOCK, 16, 16)}) {
+      BOOST_TEST_CONTEXT(rows << " x " << cols << ", granularity " << level.granularity) {
+        Block block(level, rows, cols, 127, 0);
+        for (const Feedback how : {Feedback::inside, Feedback::all}) {
+          Rounded made = round_block(block, how, Residual::packed);
+          check_definition(block, made, how);
+        }
+      }
+    }
+  }
+}
+
+// Those of rows that are zero or nearly, the formats' floor (1e-30) among them.
+BOOST_AUTO_TEST_CASE(rows_with_scales_of_any_size) {
+  constexpr float kScales[] = {0.0f, 1e-38f, 1e-36f, 1e-30f, 1.1e-30f, 1e29f, 1e30f, 1e32f};
+  constexpr std::int64_t kRows = std::size(kScales);
+  for (const std::int64_t cols : {64, 61}) {  // whole strips of a kernel, and not
+    Block block(scale_level(OCTAVO_PER_ROW), kRows, cols, 127);
+    for (std::int64_t r = 0; r < kRows; ++r) {
+      *block.scales.row<float>(block.row_begin + r) = kScales[r];
+      const float size = kScales[r] == 0 ? 1.0f : kScales[r];
+      for (std::int64_t c = 0; c < cols; ++c) {
+        block.source.row<float>(r)[c] *= 1000.0f * size;
+        block.fed.row<float>(r)[c] *= 1000.0f * size;
+      }
+    }
+    Rounded made = round_block(block, Feedback::all);
+    for (std::int64_t r = 0; r < kRows; ++r) {
+      std::int64_t nonzero = 0;
+      for (std::int64_t k = 0; k < cols; ++k) {
+        const double scale = kScales[r], code = made.codes.row<std::int8_t>(r)[k];
+        double f = double{block.source.row<float>(r)[k]} + block.fed.row<float>(r)[k],
+               magnitude = std::fabs(f);
+        for (std::int64_t i = k + 1; i < cols; ++i) {
+          const double term = double{made.residual.row<float>(r)[i]} * double{block.factor.row<float>(i)[k]};
+          f += term;
+          magnitude += std::fabs(term);
+        }
+        nonzero += code != 0 ? 1 : 0;
+        if (scale == 0) continue;
+        const double doubt = 1e-5 * magnitude / scale + 1e-3;  // subnormal values have few bits
+        BOOST_TEST(code >= std::clamp(std::nearbyint(f / scale - doubt), -127.0, 127.0));
+        BOOST_TEST(code <= std::clamp(std::nearbyint(f / scale + doubt), -127.0, 127.0));
+      }
+      BOOST_TEST((kScales[r] == 0 ? nonzero == 0 : nonzero > cols / 2), "scale " << kScales[r]);
+    }
+  }
+}
+
 BOOST_AUTO_TEST_CASE(columns_without_feedback_may_be_many) {
   Block block(scale_level(OCTAVO_PER_ROW), 19, 700, 127);
   Rounded made = round_block(block, Feedback::none);
@@ -209,7 +270,7 @@ BOOST_AUTO_TEST_CASE(residuals_may_take_the_place_of_the_source) {
   for (const auto& [rows, cols] : {std::pair{37, 128}, {5, 61}, {19, 700}}) {
     Block block(scale_level(OCTAVO_PER_ROW), rows, cols, 127);
     for (const Feedback how : {Feedback::none, Feedback::inside, Feedback::all}) {
-      Rounded apart = round_block(block, how), in_place = round_block(block, how, true);
+      Rounded apart = round_block(block, how), in_place = round_block(block, how, Residual::in_place);
       BOOST_CHECK_EQUAL(difference(in_place.codes.bytes, apart.codes.bytes), "");
       BOOST_CHECK_EQUAL(difference(in_place.metric.bytes, apart.metric.bytes), "");
       for (std::int64_t r = 0; r < rows; ++r) {

@@ -82,8 +82,7 @@ BOOST_AUTO_TEST_CASE(a_disk_that_fills_up_under_the_mapping_is_an_error_of_the_w
                      *boost::unit_test::precondition(test::on_tmpfs)) {
   const TemporaryFolder folder(test::kTmpfs);
   {
-    const test::NoFallocate no_room(ENOSPC, 1);  // but for the first piece
-    const test::NoPopulate no_pages(EFAULT);
+    const test::NoRoom full;
     OutputFile file(folder / "out", test::large_layout(), {.sink = SinkKind::mapping});
     const uint64_t end = file.layout().file_bytes;
     BOOST_CHECK_EXCEPTION(write_range(file, end - (2 << 20), 2 << 20), Error,

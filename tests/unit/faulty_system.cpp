@@ -55,6 +55,10 @@ ssize_t pread(int descriptor, void* bytes, size_t size, off_t offset) {
 
 ssize_t pwrite(int descriptor, const void* bytes, size_t size, off_t offset) {
   if (fails(ENOSPC) || interrupted(size)) return -1;
+  if (FaultySystem::write_error != 0) {
+    errno = FaultySystem::write_error;
+    return -1;
+  }
   return syscall(SYS_pwrite64, descriptor, bytes, size, offset);
 }
 

@@ -3,6 +3,7 @@
 // set.
 #pragma once
 
+#include <cerrno>
 #include <cstdint>
 
 namespace octavo::test {
@@ -21,6 +22,7 @@ struct FaultySystem {
   static inline int fallocate_error = 0;  // of every call after the good ones; 0: none
   static inline int fallocate_good = 0;
   static inline int populate_error = 0;  // of every madvise(MADV_POPULATE_WRITE); 0: none
+  static inline int write_error = 0;     // of every pwrite; 0: none
   static inline bool no_exchange = false;
   static inline uint64_t free_bytes = 0;  // what statvfs reports as free; 0: the truth
 };
@@ -57,6 +59,19 @@ class NoPopulate {
   ~NoPopulate() { FaultySystem::populate_error = 0; }
   NoPopulate(const NoPopulate&) = delete;
   NoPopulate& operator=(const NoPopulate&) = delete;
+};
+
+// A file system that is full once one piece is allocated, for one scope.
+class NoRoom {
+ public:
+  NoRoom() { FaultySystem::write_error = ENOSPC; }
+  ~NoRoom() { FaultySystem::write_error = 0; }
+  NoRoom(const NoRoom&) = delete;
+  NoRoom& operator=(const NoRoom&) = delete;
+
+ private:
+  NoFallocate allocation_{ENOSPC, 1};
+  NoPopulate pages_{EFAULT};
 };
 
 }  // namespace octavo::test

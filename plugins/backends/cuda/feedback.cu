@@ -100,13 +100,13 @@ __device__ inline void feed_strips(const FeedbackJob& job, Stage& stage, std::in
     store_strip(job, feeder, first_row, column, stage.strips[column / kStrip], stage.residuals, stride);
 }
 
-template <typename Rounder>
+template <typename Coder>
 __device__ inline void round_strips(const FeedbackJob& job, Stage& stage, std::int64_t first_row) {
   const int row = static_cast<int>(threadIdx.x) - kFeeders, cols = static_cast<int>(job.source.cols);
   const int stride = residual_stride(cols);
   const bool has_row = first_row + row < job.source.rows;
   const Scales scales = scales_of(job, first_row + (has_row ? row : 0));
-  const Rounder rounder(job, scales);
+  const Coder coder(job, scales);
   double metric = 0.0;
   for (int column = (cols - 1) / kStrip * kStrip; column >= 0; column -= kStrip) {
     wait_for_block();  // the strip behind is rounded
@@ -114,14 +114,14 @@ __device__ inline void round_strips(const FeedbackJob& job, Stage& stage, std::i
     Strip& strip = stage.strips[column / kStrip % 2];
     const RowPlace at{strip.factor, strip.pivots, stage.sums + row * kStripStride,
                       strip.source + row * kStripStride, stage.residuals + row * stride + column};
-    if (has_row) metric += round_strip(rounder, at, column);
+    if (has_row) metric += round_strip(coder, at, column);
     __syncwarp();
   }
   wait_for_block();
   if (has_row && job.pivots != nullptr) job.metric[(first_row + row) * job.metric_stride] += metric;
 }
 
-template <typename Rounder>
+template <typename Coder>
 __global__ void __launch_bounds__(kRoundThreads, 2)
     round_block_kernel(const __grid_constant__ FeedbackJob job) {
   extern __shared__ float4 memory[];
@@ -130,7 +130,7 @@ __global__ void __launch_bounds__(kRoundThreads, 2)
   if (threadIdx.x < kFeeders)
     feed_strips(job, stage, first_row);
   else
-    round_strips<Rounder>(job, stage, first_row);
+    round_strips<Coder>(job, stage, first_row);
 }
 
 // A row of a block's threads: every column alone.
@@ -193,9 +193,9 @@ __global__ void add_feedback_kernel(const View fed, const View residual, const V
   }
 }
 
-template <typename Rounder>
+template <typename Coder>
 void launch_block(const Launch& launch, const FeedbackJob& job) {
-  const auto kernel = round_block_kernel<Rounder>;
+  const auto kernel = round_block_kernel<Coder>;
   const std::size_t shared = stage_bytes(static_cast<int>(job.source.cols));
   launch.residency.blocks(reinterpret_cast<const void*>(kernel), kRoundThreads,
                           shared);  // lifts the kernel's limit

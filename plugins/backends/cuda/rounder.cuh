@@ -84,7 +84,7 @@ struct RowCode {
 
   __device__ RowCode(const FeedbackJob& job, const Scales& row) {
     const float value = row.row[0];
-    lift = value < 1e-30f ? 0x1p64f : value > 1e30f ? 0x1p-64f : 1.0f;
+    lift = value <= 1e-30f ? 0x1p64f : value >= 1e30f ? 0x1p-64f : 1.0f;
     lower = 1.0f / lift;
     scale = scale_with_inverse(value * lift);
     lowest = job.code.lowest * scale.value;
@@ -129,8 +129,8 @@ __device__ inline void add_row(const float* __restrict__ factor, float residual,
 // Rounds the strip that begins at `column`, from its last column to its first. Returns the metric of what it
 // leaves. What loops over columns is unrolled, so that every count is a constant and the sums stay in
 // registers.
-template <typename Rounder>
-__device__ inline float round_strip(const Rounder& rounder, const RowPlace& at, int column) {
+template <typename Coder>
+__device__ inline float round_strip(const Coder& coder, const RowPlace& at, int column) {
   float metric = 0.0f;
   float sums[kStrip];
 #pragma unroll
@@ -138,7 +138,7 @@ __device__ inline float round_strip(const Rounder& rounder, const RowPlace& at, 
     Quad four;
     load_quad(at.sums + c, four);
 #pragma unroll
-    for (int i = 0; i < 4; ++i) sums[c + i] = rounder.lifted(four[i]);
+    for (int i = 0; i < 4; ++i) sums[c + i] = coder.lifted(four[i]);
   }
 #pragma unroll
   for (int quad = kStrip - 4; quad >= 0; quad -= 4) {
@@ -148,15 +148,15 @@ __device__ inline float round_strip(const Rounder& rounder, const RowPlace& at, 
 #pragma unroll
     for (int i = 3; i >= 0; --i) {
       const int c = quad + i;
-      if (!rounder.has(column + c)) continue;
-      const Scale scale = rounder.scale_of(column + c);
-      codes[i] = rounder.code(sums[c], scale);
+      if (!coder.has(column + c)) continue;
+      const Scale scale = coder.scale_of(column + c);
+      codes[i] = coder.code(sums[c], scale);
       const float stored = __fmul_rn(codes[i], scale.value);
-      const float residual = __fsub_rn(rounder.lifted(source[i]), stored);
+      const float residual = __fsub_rn(coder.lifted(source[i]), stored);
       add_row(at.factor + c * kStrip, residual, sums, c);
-      const float left = rounder.lowered(__fsub_rn(sums[c], stored));
+      const float left = coder.lowered(__fsub_rn(sums[c], stored));
       metric = __fmaf_rn(__fmul_rn(pivots[i], left), left, metric);
-      residuals[i] = rounder.lowered(residual);
+      residuals[i] = coder.lowered(residual);
     }
     store_quad(at.source + quad, codes);
     store_quad(at.residuals + quad, residuals);

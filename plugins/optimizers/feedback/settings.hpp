@@ -42,7 +42,8 @@ inline constexpr octavo_param kDamping =
                "search: the best of 0.01, 0.1 and 1 on held-out samples");
 inline constexpr octavo_param kBlockSize =
     integer_param("block_size", "128", 1, 1024,
-                  "Columns that are rounded between two matrix products; the result is the same");
+                  "Columns between two matrix products, on a GPU as many blocks as 256 columns have; changes "
+                  "codes at ties only");
 inline constexpr octavo_param kPasses = integer_param(
     "passes", "0", 0, 100, "Greedy passes over all codes afterwards; each lowers the error or nothing");
 

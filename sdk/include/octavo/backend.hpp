@@ -82,7 +82,8 @@ class Backend {
   // The reason why an operation cannot be done on these operands; "" if it can.
   virtual std::string unsupported(octavo_operation operation, const octavo_grid* grid,
                                   std::span<const octavo_tensor> operands) const = 0;
-  // Brings up what the first lane of this device would wait for, while a run is planned; from any thread.
+  // Brings up what the first lane of this device would wait for, while a run is planned; from any thread,
+  // beside the other functions.
   virtual void warm_up(std::int32_t /*device*/) {}
 };
 

@@ -222,7 +222,8 @@ typedef struct octavo_backend_api {
   int32_t (*supports)(void* self, uint32_t operation, const octavo_grid* grid, const octavo_tensor* operands,
                       uint64_t count, char* reason, uint64_t reason_size);
   /* May be NULL. Brings up what the first lane of this device would wait for, while a run is planned. What
-   * fails here shows again when lanes are opened. May be called from any thread, beside open_lane. */
+   * fails here shows again when lanes are opened. May be called from any thread, beside open_lane and
+   * supports. */
   octavo_status (*warm_up)(void* self, int32_t device, octavo_error* error);
 } octavo_backend_api;
 
