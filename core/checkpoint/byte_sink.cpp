@@ -17,15 +17,13 @@
 #include "base/cpus.hpp"
 #include "base/crew.hpp"
 #include "base/error.hpp"
-
-#include <spdlog/spdlog.h>
+#include "base/try_to.hpp"
 
 #include <unistd.h>
 
 #include <atomic>
 #include <cerrno>
 #include <cstring>
-#include <exception>
 #include <linux/magic.h>
 #include <memory>
 #include <mutex>
@@ -94,7 +92,7 @@ MappedSink::MappedSink(const File& file, uint64_t bytes, uint64_t reserved)
     throw Error(ErrorCode::io, fmt::format("[map] {}: {}", printable(file.path()), std::strerror(errno)));
   base_ = static_cast<std::byte*>(base);
   try {
-    reserver_ = std::make_unique<Crew>(1, [this](unsigned) { reserve_ahead(); });
+    reserver_ = std::make_unique<Crew>(1, [this](unsigned) { try_to([this] { reserve_ahead(); }); });
   } catch (...) {
     ::munmap(base_, bytes_);
     throw;
@@ -107,16 +105,11 @@ MappedSink::~MappedSink() {
   ::munmap(base_, bytes_);
 }
 
-// Saves time and no more: where it fails the writes meet the reason, if that lasts.
 void MappedSink::reserve_ahead() {
-  try {
-    while (reserved_ < bytes_ && !is_overtaken_) {
-      const uint64_t piece = std::min(kReservePiece, bytes_ - reserved_);
-      if (!file_.reserve(reserved_, piece)) return;
-      reserved_ += piece;
-    }
-  } catch (const std::exception& error) {
-    spdlog::debug("{}", error.what());
+  while (reserved_ < bytes_ && !is_overtaken_) {
+    const uint64_t piece = std::min(kReservePiece, bytes_ - reserved_);
+    if (!file_.reserve(reserved_, piece)) return;
+    reserved_ += piece;
   }
 }
 

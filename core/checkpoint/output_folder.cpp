@@ -2,9 +2,8 @@
 
 #include "base/cpus.hpp"
 #include "base/error.hpp"
+#include "base/try_to.hpp"
 #include "checkpoint/preflight.hpp"
-
-#include <spdlog/spdlog.h>
 
 #include <algorithm>
 #include <system_error>
@@ -19,16 +18,6 @@ namespace fs = std::filesystem;
 // side by side: 8 files by positioned writes 16 GB/s, one by a mapping 5 GB/s (tmpfs, 16 cores). Few files
 // are better off each with a mapping.
 constexpr size_t kManyFiles = 4;
-
-// For what only saves time: where it fails the writes will meet the reason, if that lasts.
-template <typename Work>
-void try_to(Work work) {
-  try {
-    work();
-  } catch (const std::exception& error) {
-    spdlog::debug("{}", error.what());
-  }
-}
 
 std::string create_temp_folder(const fs::path& final_path) {
   for (;;) {

@@ -1,15 +1,14 @@
 #include "run/device.hpp"
 
 #include "base/error.hpp"
+#include "base/try_to.hpp"
 #include "plan/open_plugin.hpp"
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
-#include <spdlog/spdlog.h>
 
 #include <algorithm>
 #include <charconv>
-#include <exception>
 #include <memory>
 
 namespace octavo::run {
@@ -126,13 +125,7 @@ ChosenDevice choose_device(const DeviceRequest& request, const std::vector<plugi
 void ChosenDevice::warm_up() {
   if (works_on_host()) return;
   warming = std::async(std::launch::async | std::launch::deferred, [this] {
-    for (const int32_t device : devices) {
-      try {
-        backend.warm_up(device);
-      } catch (const std::exception& error) {  // fails again when lanes are opened, and is handled there
-        spdlog::debug("{}", error.what());
-      }
-    }
+    for (const int32_t device : devices) try_to([&] { backend.warm_up(device); });
   });
 }
 

@@ -1,9 +1,8 @@
 #include "run/warm_up.hpp"
 
-#include <spdlog/spdlog.h>
+#include "base/try_to.hpp"
 
 #include <cstdint>
-#include <exception>
 #include <memory>
 #include <set>
 #include <utility>
@@ -14,13 +13,8 @@ namespace {
 using Optimizers = std::set<std::shared_ptr<plugin::Optimizer>>;
 
 void warm_up(const Optimizers& optimizers, int32_t device) {
-  for (const std::shared_ptr<plugin::Optimizer>& optimizer : optimizers) {
-    try {
-      optimizer->warm_up(OCTAVO_MEMORY_DEVICE, device);
-    } catch (const std::exception& error) {  // fails again where it is needed, and is handled there
-      spdlog::debug("{}", error.what());
-    }
-  }
+  for (const std::shared_ptr<plugin::Optimizer>& optimizer : optimizers)
+    try_to([&] { optimizer->warm_up(OCTAVO_MEMORY_DEVICE, device); });
 }
 
 }  // namespace
