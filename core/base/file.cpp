@@ -201,6 +201,9 @@ void File::set_mode(mode_t mode) const {
     throw io_error("set mode of", path_, errno);
 }
 
+// It takes no failure of the disk from sync(), which will report it.
+void File::start_sync() const { ::sync_file_range(descriptor_, 0, 0, SYNC_FILE_RANGE_WRITE); }
+
 void File::sync() const {
   // Never again after a failure: Linux has dropped the pages by then, and the next call would report success.
   if (::fsync(descriptor_) != 0) throw io_error("sync", path_, errno);

@@ -5,6 +5,7 @@
 #include "checkpoint/writer.hpp"
 
 #include "base/error.hpp"
+#include "base/try_to.hpp"
 #include "checkpoint/framing.hpp"
 #include "checkpoint/preflight.hpp"
 
@@ -55,9 +56,11 @@ OutputFile::OutputFile(const std::filesystem::path& final_path, Layout layout, O
     remove_quietly(temp_path_);
     throw;
   }
+  if (options_.durable) try_to([this] { early_sync_ = std::make_unique<EarlySync>(file_); });
 }
 
 OutputFile::~OutputFile() {
+  early_sync_.reset();
   sink_.reset();
   if (file_.is_open()) remove_quietly(temp_path_);
 }
@@ -82,6 +85,7 @@ void OutputFile::write(uint64_t offset, std::span<const std::byte> bytes) {
   check_bounds(offset, bytes.size());
   if (options_.discard) return;
   sink_->write(offset, bytes);
+  if (early_sync_ != nullptr) early_sync_->add(bytes.size());
   log_.add(offset, bytes);
 }
 
@@ -89,6 +93,7 @@ uint64_t OutputFile::copy_from(const File& source, uint64_t from, uint64_t offse
   check_bounds(offset, bytes);
   if (options_.discard) return 0;
   const uint64_t shared = file_.copy_from(source, from, offset, bytes);
+  if (early_sync_ != nullptr) early_sync_->add(bytes - shared);
   log_.add_copy(offset, bytes, source, from);
   return shared;
 }
@@ -97,6 +102,7 @@ void OutputFile::commit() {
   if (options_.discard) return;
   check_stop();
   sink_->finish();
+  early_sync_.reset();
   log_.close(layout_.header_bytes.size(), layout_.file_bytes, temp_path_);
   check_stop();
   write_header();

@@ -4,6 +4,7 @@
 #include "base/file.hpp"
 #include "base/work_sharing.hpp"
 #include "checkpoint/byte_sink.hpp"
+#include "checkpoint/early_sync.hpp"
 #include "checkpoint/layout.hpp"
 #include "checkpoint/output_lock.hpp"
 #include "checkpoint/write_log.hpp"
@@ -81,7 +82,8 @@ class OutputFile {
   OutputLock lock_;
   File file_;
   std::string temp_path_;
-  std::unique_ptr<ByteSink> sink_;  // uses file_
+  std::unique_ptr<ByteSink> sink_;         // uses file_
+  std::unique_ptr<EarlySync> early_sync_;  // likewise
   WriteLog log_;
 };
 

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <chrono>
 #include <fstream>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -116,6 +117,27 @@ BOOST_AUTO_TEST_CASE(all_of_a_file_is_allocated_ahead_if_there_is_time,
   }
   BOOST_TEST(allocated_bytes(file.temp_path()) >= large_layout().file_bytes);
   BOOST_TEST(fs::file_size(file.temp_path()) == large_layout().file_bytes);
+}
+
+// 70 MiB, which is two pieces; the thread that has them stored is asked for and runs when it can.
+BOOST_AUTO_TEST_CASE(what_is_written_is_on_its_way_to_the_disk_before_the_end) {
+  FaultySystem::started_syncs = 0;
+  OutputFile file(out, large_layout(), {.verify = VerifyLevel::full, .sink = SinkKind::positioned});
+  write_all(file, 1 << 20);
+  const auto patience = std::chrono::steady_clock::now() + std::chrono::seconds(30);
+  while (FaultySystem::started_syncs == 0 && std::chrono::steady_clock::now() < patience)
+    std::this_thread::yield();
+  BOOST_TEST(FaultySystem::started_syncs > 0);
+  file.commit();
+  BOOST_TEST((read_file(out) == whole_file(large_layout())));
+}
+
+BOOST_AUTO_TEST_CASE(nothing_is_on_its_way_to_the_disk_where_nobody_waits_for_it) {
+  FaultySystem::started_syncs = 0;
+  OutputFile file(out, large_layout(), {.durable = false, .sink = SinkKind::positioned});
+  write_all(file, 1 << 20);
+  file.commit();
+  BOOST_TEST(FaultySystem::started_syncs == 0);
 }
 
 long resident_kib() {

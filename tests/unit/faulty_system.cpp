@@ -86,6 +86,11 @@ int fsync(int descriptor) {
   return static_cast<int>(syscall(SYS_fsync, descriptor));
 }
 
+int sync_file_range(int descriptor, off_t offset, off_t size, unsigned flags) {
+  ++FaultySystem::started_syncs;
+  return static_cast<int>(syscall(SYS_sync_file_range, descriptor, offset, size, flags));
+}
+
 int renameat2(int from_folder, const char* from, int to_folder, const char* to, unsigned flags) noexcept {
   if (fails(EIO)) return -1;
   if (FaultySystem::no_exchange && flags != 0) {

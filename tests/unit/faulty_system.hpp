@@ -3,6 +3,7 @@
 // set.
 #pragma once
 
+#include <atomic>
 #include <cerrno>
 #include <cstdint>
 
@@ -21,8 +22,9 @@ struct FaultySystem {
   static inline int interrupts = 0;       // EINTR reported by short_transfers
   static inline int fallocate_error = 0;  // of every call after the good ones; 0: none
   static inline int fallocate_good = 0;
-  static inline int populate_error = 0;  // of every madvise(MADV_POPULATE_WRITE); 0: none
-  static inline int write_error = 0;     // of every pwrite; 0: none
+  static inline int populate_error = 0;              // of every madvise(MADV_POPULATE_WRITE); 0: none
+  static inline int write_error = 0;                 // of every pwrite; 0: none
+  static inline std::atomic<int> started_syncs = 0;  // calls of sync_file_range
   static inline bool no_exchange = false;
   static inline uint64_t free_bytes = 0;  // what statvfs reports as free; 0: the truth
 };
