@@ -2,9 +2,10 @@
 // warp, the rounder, goes through a strip column after column, a row to a thread: a column is fed what the
 // ones behind it leave before it is rounded, so this cannot be spread. The other warps, the feeders,
 // meanwhile add up what the strips that are done feed to the next one, so that only what the strip in between
-// feeds is left when that is rounded. They take the factor in squares of 32 x 32, which come to shared memory
-// three ahead of their use: 8 rows x 4 columns and an eighth of the square's depth to a thread. Residuals
-// stay in shared memory, at a stride of 4 floats more than a row has, so that rows do not meet in a bank.
+// feeds is left when that is rounded. They take the factor in squares of 32 x 32, one ahead of its use: 4
+// rows x 4 columns and a quarter of the square's depth to a thread, and 4 rows to a warp, so that feeders
+// wait for the rounder only. Residuals stay in shared memory, at a stride of 4 floats more than a row has, so
+// that rows do not meet in a bank.
 #include "feedback.hpp"
 #include "feeder.cuh"
 #include "reduce.cuh"
@@ -39,8 +40,8 @@ struct Brought {
   __device__ Brought(const FeedbackJob& job, const Feeder& feeder, std::int64_t first_row, int column) {
     const std::int64_t row = first_row + feeder.own_row;
     if (row < job.source.rows) {
-      Quads(job.source, 4).load(row, column + feeder.quad, source);
-      if (job.fed.data != nullptr) Quads(job.fed, 4).load(row, column + feeder.quad, fed);
+      Quads(job.source).load(row, column + feeder.quad, source);
+      if (job.fed.data != nullptr) Quads(job.fed).load(row, column + feeder.quad, fed);
     }
     const int diagonal_row = column + static_cast<int>(threadIdx.x) / kQuads;
     if (diagonal_row < job.factor.rows) {
@@ -64,34 +65,35 @@ __device__ inline void store_strip(const FeedbackJob& job, const Feeder& feeder,
   if (row >= job.source.rows) return;
   Quad values;
   load_quad(residuals + feeder.own_row * stride + col, values);
-  Quads(job.residual, 4).store(row, col, values);
+  Quads(job.residual).store(row, col, values);
   load_quad(strip.source + feeder.own_row * kStripStride + feeder.quad, values);
   store_codes(job, row, col, values);
 }
 
+// Of all threads, which come to it from two loops.
+__device__ inline void wait_for_block() { asm volatile("bar.sync 0;" ::: "memory"); }
+
 __device__ inline void feed_strips(const FeedbackJob& job, Stage& stage, std::int64_t first_row) {
   const int thread = static_cast<int>(threadIdx.x), cols = static_cast<int>(job.source.cols);
   const int stride = residual_stride(cols), last = (cols - 1) / kStrip * kStrip;
-  Feeder feeder(thread);
-  Squares squares(job.factor, stage.squares);
+  Feeder feeder(job.factor, thread);
   for (int column = last; column >= 0; column -= kStrip) {
     Strip& strip = stage.strips[column / kStrip % 2];
     if (column + 2 * kStrip <= last)
       store_strip(job, feeder, first_row, column + 2 * kStrip, strip, stage.residuals, stride);
     const Brought brought(job, feeder, first_row, column);
     feeder.clear();
-    for (int done = last; done > column + kStrip; done -= kStrip)
-      feeder.add(squares.next(), stage.residuals + done, stride);
+    for (int done = last; done > column + kStrip; done -= kStrip) feeder.add(stage.residuals + done, stride);
     brought.store(feeder, strip);
     if (thread < kStrip)
       strip.pivots[thread] =
           job.pivots != nullptr && column + thread < cols ? job.pivots[column + thread] : 0.0f;
     wait_for_block();  // the strip behind is rounded
-    if (column < last) feeder.add(squares.next(), stage.residuals + column + kStrip, stride);
+    if (column < last) feeder.add(stage.residuals + column + kStrip, stride);
+    const Quad& fed = feeder.reduce();
     Quad sums;
-    feeder.reduce(stage.half_sums, sums);
 #pragma unroll
-    for (int c = 0; c < 4; ++c) sums[c] = __fadd_rn(__fadd_rn(brought.source[c], brought.fed[c]), sums[c]);
+    for (int c = 0; c < 4; ++c) sums[c] = __fadd_rn(__fadd_rn(brought.source[c], brought.fed[c]), fed[c]);
     store_quad(stage.sums + feeder.own_row * kStripStride + feeder.quad, sums);
     wait_for_block();  // this one can be
   }

@@ -14,17 +14,14 @@ constexpr int kRows = 32;
 constexpr int kQuads = kStrip / 4;  // of four columns, in a row of a strip
 constexpr int kStripStride = kStrip + 4;
 constexpr int kSquare = kStrip * kStrip;
-// A feeding warp has 8 rows and half of the depth, a lane of it 4 columns and a quarter of that half. When
-// all is added up, every feeder has 4 columns of one row.
-constexpr int kFeedRows = 8;
-constexpr int kHalves = 2;
+// A feeding warp has 4 rows, a lane of it 4 columns and a quarter of the depth. When all is added up, every
+// feeder has 4 columns of one row.
+constexpr int kFeedRows = 4;
 constexpr int kParts = 32 / kQuads;
-constexpr int kPartDepth = kStrip / kHalves / kParts;
-constexpr int kFeedWarps = kRows / kFeedRows;  // of a half
-constexpr int kFeeders = kHalves * kFeedWarps * 32;
-static_assert(kPartDepth == 4 && kFeedRows == kHalves * kParts && kFeeders == kSquare / 4);
+constexpr int kPartDepth = kStrip / kParts;
+constexpr int kFeeders = kRows / kFeedRows * 32;
+static_assert(kPartDepth % 4 == 0 && kFeedRows == kParts && kFeeders == kSquare / 4);
 constexpr int kRoundThreads = kFeeders + kRows;
-constexpr int kSlots = 4;  // for squares of the factor that come
 
 // What a strip needs in shared memory besides its sums; the next one's is brought while this one is rounded.
 struct Strip {
@@ -36,9 +33,7 @@ struct Strip {
 struct Stage {
   Strip strips[2];
   float sums[kRows * kStripStride];  // source and what is fed to it
-  float half_sums[kRows * kStripStride];
-  float squares[kSlots * kSquare];
-  float residuals[1];  // [kRows, stride]
+  float residuals[1];                // [kRows, stride]
 };
 
 constexpr __host__ __device__ int residual_stride(int cols) {
@@ -68,12 +63,12 @@ __device__ inline void store_quad(float* to, const Quad& values) {
   *reinterpret_cast<float4*>(to) = make_float4(values[0], values[1], values[2], values[3]);
 }
 
-// A matrix in global memory whose rows are read and written four columns at a time.
+// An f32 matrix in global memory whose rows are read and written four columns at a time.
 struct Quads {
   const View& view;
   bool wide;
 
-  __device__ Quads(const View& of, int element) : view(of), wide(is_wide(of, element)) {}
+  __device__ explicit Quads(const View& of) : view(of), wide(is_wide(of, sizeof(float))) {}
   __device__ float* at(std::int64_t row, int col) const {
     return static_cast<float*>(view.data) + row * view.stride + col;
   }
