@@ -201,8 +201,16 @@ void File::set_mode(mode_t mode) const {
     throw io_error("set mode of", path_, errno);
 }
 
-// It takes no failure of the disk from sync(), which will report it.
-void File::start_sync() const { ::sync_file_range(descriptor_, 0, 0, SYNC_FILE_RANGE_WRITE); }
+// A failure of the disk is sync()'s to report, but what it cannot be given (no room, a damaged file system)
+// may be reported here alone.
+void File::start_sync(uint64_t offset, uint64_t bytes) const {
+  const int result = uninterrupted([&] {
+    return ::sync_file_range(descriptor_, static_cast<off_t>(offset), static_cast<off_t>(bytes),
+                             SYNC_FILE_RANGE_WRITE);
+  });
+  const bool is_unknown = errno == ENOSYS || errno == EINVAL || errno == ESPIPE || errno == EPERM;
+  if (result != 0 && !is_unknown) throw io_error("sync", path_, errno);
+}
 
 void File::sync() const {
   // Never again after a failure: Linux has dropped the pages by then, and the next call would report success.

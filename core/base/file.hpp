@@ -75,8 +75,10 @@ class File {
   bool reserve(uint64_t offset, uint64_t bytes) const;
   void resize(uint64_t bytes) const;  // throws Error io
   void set_mode(mode_t mode) const;   // throws Error io
-  void start_sync() const;            // what sync() does, not waited for; a wish, sync() is what counts
-  void sync() const;                  // throws Error io; a failure is never retried
+  // Has these bytes begin their way to the disk, where the file system can do so; sync() is what counts.
+  // Throws Error io.
+  void start_sync(uint64_t offset, uint64_t bytes) const;
+  void sync() const;        // throws Error io; a failure is never retried
   void drop_cache() const;  // asks the kernel to forget the pages, so that a re-read meets the device
   bool try_lock() const;    // exclusive advisory lock; true also where the file system has no locks
   void close() noexcept;

@@ -47,6 +47,7 @@ OutputFolder::OutputFolder(const fs::path& final_path, ShardSet shards, const Ou
   OutputOptions each = options_;
   if (each.sink == SinkKind::automatic && are_written_side_by_side(shards_))
     each.sink = has_spare_cores() ? SinkKind::ahead : SinkKind::positioned;
+  each.early_sync = make_early_sync(options_.durable && !options_.discard);
   try {
     for (size_t i = 0; i < shards_.layouts.size(); ++i)
       files_.push_back(std::make_unique<OutputFile>(fs::path(temp_path_) / shards_.names[i],

@@ -56,11 +56,11 @@ OutputFile::OutputFile(const std::filesystem::path& final_path, Layout layout, O
     remove_quietly(temp_path_);
     throw;
   }
-  if (options_.durable) try_to([this] { early_sync_ = std::make_unique<EarlySync>(file_); });
+  if (options_.early_sync == nullptr) options_.early_sync = make_early_sync(options_.durable);
 }
 
 OutputFile::~OutputFile() {
-  early_sync_.reset();
+  if (options_.early_sync != nullptr) try_to([this] { options_.early_sync->finish(file_); });
   sink_.reset();
   if (file_.is_open()) remove_quietly(temp_path_);
 }
@@ -85,7 +85,7 @@ void OutputFile::write(uint64_t offset, std::span<const std::byte> bytes) {
   check_bounds(offset, bytes.size());
   if (options_.discard) return;
   sink_->write(offset, bytes);
-  if (early_sync_ != nullptr) early_sync_->add(bytes.size());
+  sync_early(offset, bytes.size());
   log_.add(offset, bytes);
 }
 
@@ -93,16 +93,20 @@ uint64_t OutputFile::copy_from(const File& source, uint64_t from, uint64_t offse
   check_bounds(offset, bytes);
   if (options_.discard) return 0;
   const uint64_t shared = file_.copy_from(source, from, offset, bytes);
-  if (early_sync_ != nullptr) early_sync_->add(bytes - shared);
+  if (shared == 0) sync_early(offset, bytes);
   log_.add_copy(offset, bytes, source, from);
   return shared;
+}
+
+void OutputFile::sync_early(uint64_t offset, uint64_t bytes) const {
+  if (options_.early_sync != nullptr) options_.early_sync->add(file_, offset, bytes);
 }
 
 void OutputFile::commit() {
   if (options_.discard) return;
   check_stop();
   sink_->finish();
-  early_sync_.reset();
+  if (options_.early_sync != nullptr) options_.early_sync->finish(file_);
   log_.close(layout_.header_bytes.size(), layout_.file_bytes, temp_path_);
   check_stop();
   write_header();

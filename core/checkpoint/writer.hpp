@@ -29,7 +29,8 @@ struct OutputOptions {
   bool durable = true;                    // false: no fsync (measurements only)
   bool discard = false;                   // nothing is created or written (measurements only)
   SinkKind sink = SinkKind::automatic;
-  CheckStop check_stop = {};  // called between the steps of a commit, up to the rename
+  std::shared_ptr<EarlySync> early_sync = {};  // of files that are written together; default: its own
+  CheckStop check_stop = {};                   // called between the steps of a commit, up to the rename
 };
 
 class OutputFile {
@@ -70,6 +71,7 @@ class OutputFile {
 
  private:
   void create_temp();
+  void sync_early(uint64_t offset, uint64_t bytes) const;
   void check_bounds(uint64_t offset, uint64_t bytes) const;
   void write_header();
   void check_stop() const;
@@ -82,8 +84,7 @@ class OutputFile {
   OutputLock lock_;
   File file_;
   std::string temp_path_;
-  std::unique_ptr<ByteSink> sink_;         // uses file_
-  std::unique_ptr<EarlySync> early_sync_;  // likewise
+  std::unique_ptr<ByteSink> sink_;  // uses file_
   WriteLog log_;
 };
 

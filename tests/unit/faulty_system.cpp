@@ -88,6 +88,10 @@ int fsync(int descriptor) {
 
 int sync_file_range(int descriptor, off_t offset, off_t size, unsigned flags) {
   ++FaultySystem::started_syncs;
+  if (FaultySystem::start_sync_error != 0) {
+    errno = FaultySystem::start_sync_error;
+    return -1;
+  }
   return static_cast<int>(syscall(SYS_sync_file_range, descriptor, offset, size, flags));
 }
 

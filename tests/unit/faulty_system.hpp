@@ -25,6 +25,7 @@ struct FaultySystem {
   static inline int populate_error = 0;              // of every madvise(MADV_POPULATE_WRITE); 0: none
   static inline int write_error = 0;                 // of every pwrite; 0: none
   static inline std::atomic<int> started_syncs = 0;  // calls of sync_file_range
+  static inline int start_sync_error = 0;            // of every such call; 0: none
   static inline bool no_exchange = false;
   static inline uint64_t free_bytes = 0;  // what statvfs reports as free; 0: the truth
 };
@@ -61,6 +62,15 @@ class NoPopulate {
   ~NoPopulate() { FaultySystem::populate_error = 0; }
   NoPopulate(const NoPopulate&) = delete;
   NoPopulate& operator=(const NoPopulate&) = delete;
+};
+
+// Has every sync_file_range fail with this for one scope.
+class NoStartOfSync {
+ public:
+  explicit NoStartOfSync(int error) { FaultySystem::start_sync_error = error; }
+  ~NoStartOfSync() { FaultySystem::start_sync_error = 0; }
+  NoStartOfSync(const NoStartOfSync&) = delete;
+  NoStartOfSync& operator=(const NoStartOfSync&) = delete;
 };
 
 // A file system that is full once one piece is allocated, for one scope.

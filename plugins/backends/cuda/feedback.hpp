@@ -16,8 +16,8 @@ int feedback_columns(const Launch& launch);
 struct FeedbackJob {
   View source;  // f32 [rows, cols], cols <= feedback_columns(); all views below as octavo_feedback has them
   View fed;     // f32; data nullptr: nothing is fed back from outside
-  View factor;  // f32 [cols, cols]; readable, 16-byte aligned, up to the next multiple of 32 columns; data
-                // nullptr: every column alone, and there may be any number of them
+  View factor;  // f32 [cols, cols], finite; readable, 16-byte aligned, up to the next multiple of 32 columns;
+                // data nullptr: every column alone, and there may be any number of them
   View codes;
   View residual;  // f32
   CodePlan code;

@@ -16,8 +16,8 @@ class Squares {
         last_((static_cast<int>(factor.rows) - 1) / kStrip),
         strip_(last_ - 1),
         square_(last_),
-        from_(static_cast<const float*>(factor.data) + (last_ * kStrip + depth) * stride_ + strip_ * kStrip +
-              quad) {
+        from_(static_cast<const float*>(factor.data) + (last_ * kStrip + depth) * factor.stride +
+              strip_ * kStrip + quad) {
 #pragma unroll
     for (int d = 0; d < kPartDepth; ++d) bring(d);
   }
@@ -31,7 +31,7 @@ class Squares {
     --strip_;
   }
 
-  // Where there is no such row, what stays is multiplied by a residual of 0.
+  // Where there is no such row, what stays, which is finite, is multiplied by a residual of 0.
   __device__ void bring(int d) {
     if (d < rows_ - square_ * kStrip && strip_ >= 0)
       unpack(__ldg(reinterpret_cast<const float4*>(from_ + d * stride_)), entries_[d]);
