@@ -138,27 +138,35 @@ Rounded round_block(Block& block, Feedback how, Residual where = Residual::apart
   return made;
 }
 
+// What is rounded at [r, k], by definition in f64 from the residuals that the backend wrote.
+struct Fed {
+  double value, magnitude = std::fabs(value);  // magnitude: of all that is summed
+
+  Fed(Block& block, Rounded& made, std::int64_t r, std::int64_t k, Feedback how)
+      : value(double{block.source.row<float>(r)[k]} +
+              (how == Feedback::all ? double{block.fed.row<float>(r)[k]} : 0.0)) {
+    for (std::int64_t i = k + 1; i < block.source.cols && how != Feedback::none; ++i) {
+      const double term = double{made.residual.row<float>(r)[i]} * double{block.factor.row<float>(i)[k]};
+      value += term;
+      magnitude += std::fabs(term);
+    }
+  }
+};
+
+double code_near(const Block& block, double quotient) {
+  return std::clamp(std::nearbyint(quotient), double(block.grid.qmin), double(block.grid.qmax));
+}
+
 // From the residuals that the backend wrote: every code is the rounding of its own feedback, in f64, unless
 // that lies within the rounding of an f32 sum of a tie. The metric is that of these residuals.
 void check_definition(Block& block, Rounded& made, Feedback how) {
   for (std::int64_t r = 0; r < block.source.rows; ++r) {
     double metric = kMetricBefore;
     for (std::int64_t k = 0; k < block.source.cols; ++k) {
-      double f = block.source.row<float>(r)[k];
-      if (how == Feedback::all) f += block.fed.row<float>(r)[k];
-      double magnitude = std::fabs(f);
-      for (std::int64_t i = k + 1; i < block.source.cols && how != Feedback::none; ++i) {
-        const double term = double{made.residual.row<float>(r)[i]} * double{block.factor.row<float>(i)[k]};
-        f += term;
-        magnitude += std::fabs(term);
-      }
+      const auto [f, magnitude] = Fed(block, made, r, k, how);
       const double scale = block.scale_at(r, k), t = f / scale, code = made.codes.row<std::int8_t>(r)[k];
       const double doubt = 1e-5 * magnitude / scale + 1e-6;
-      const double low =
-          std::clamp(std::nearbyint(t - doubt), double(block.grid.qmin), double(block.grid.qmax));
-      const double high =
-          std::clamp(std::nearbyint(t + doubt), double(block.grid.qmin), double(block.grid.qmax));
-      BOOST_REQUIRE_MESSAGE(code >= low && code <= high,
+      BOOST_REQUIRE_MESSAGE(code >= code_near(block, t - doubt) && code <= code_near(block, t + doubt),
                             fmt::format("[{}, {}]: code {} for {}", r, k, code, t));
       const double left = double{block.source.row<float>(r)[k]} - code * scale;
       BOOST_REQUIRE_SMALL(left - double{made.residual.row<float>(r)[k]},
@@ -242,18 +250,12 @@ BOOST_AUTO_TEST_CASE(rows_with_scales_of_any_size) {
       std::int64_t nonzero = 0;
       for (std::int64_t k = 0; k < cols; ++k) {
         const double scale = kScales[r], code = made.codes.row<std::int8_t>(r)[k];
-        double f = double{block.source.row<float>(r)[k]} + block.fed.row<float>(r)[k],
-               magnitude = std::fabs(f);
-        for (std::int64_t i = k + 1; i < cols; ++i) {
-          const double term = double{made.residual.row<float>(r)[i]} * double{block.factor.row<float>(i)[k]};
-          f += term;
-          magnitude += std::fabs(term);
-        }
+        const auto [f, magnitude] = Fed(block, made, r, k, Feedback::all);
         nonzero += code != 0 ? 1 : 0;
         if (scale == 0) continue;
         const double doubt = 1e-5 * magnitude / scale + 1e-3;  // subnormal values have few bits
-        BOOST_TEST(code >= std::clamp(std::nearbyint(f / scale - doubt), -127.0, 127.0));
-        BOOST_TEST(code <= std::clamp(std::nearbyint(f / scale + doubt), -127.0, 127.0));
+        BOOST_TEST(code >= code_near(block, f / scale - doubt));
+        BOOST_TEST(code <= code_near(block, f / scale + doubt));
       }
       BOOST_TEST((kScales[r] == 0 ? nonzero == 0 : nonzero > cols / 2), "scale " << kScales[r]);
     }

@@ -99,7 +99,7 @@ BOOST_AUTO_TEST_CASE(a_mapping_is_written_ahead_of_its_allocation,
     const TemporaryFolder folder(test::kTmpfs);
     std::optional<test::NoFallocate> first_piece_only;
     if (populate_error == 0) first_piece_only.emplace(ENOSPC, 1);
-    const test::NoPopulate pages(populate_error);
+    const test::ErrorScope pages(FaultySystem::populate_error, populate_error);
     OutputFile file(folder / "out", test::large_layout(),
                     {.verify = VerifyLevel::full, .sink = SinkKind::mapping});
     const uint64_t begin = file.layout().header_bytes.size(), end = file.layout().file_bytes;

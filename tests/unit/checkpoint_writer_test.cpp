@@ -119,8 +119,10 @@ BOOST_AUTO_TEST_CASE(all_of_a_file_is_allocated_ahead_if_there_is_time,
   BOOST_TEST(fs::file_size(file.temp_path()) == large_layout().file_bytes);
 }
 
-// Of a file whose bytes are all written; what has them stored is a thread that runs when it can.
-void wait_until_a_sync_has_started() {
+// What has the bytes stored is a thread that runs when it can.
+void write_until_a_sync_has_started(OutputFile& file) {
+  FaultySystem::started_syncs = 0;
+  write_all(file, 1 << 20);
   const auto patience = std::chrono::steady_clock::now() + std::chrono::seconds(30);
   while (FaultySystem::started_syncs == 0 && std::chrono::steady_clock::now() < patience)
     std::this_thread::yield();
@@ -128,10 +130,8 @@ void wait_until_a_sync_has_started() {
 }
 
 BOOST_AUTO_TEST_CASE(what_is_written_is_on_its_way_to_the_disk_before_the_end) {
-  FaultySystem::started_syncs = 0;
   OutputFile file(out, large_layout(), {.verify = VerifyLevel::full, .sink = SinkKind::positioned});
-  write_all(file, 1 << 20);
-  wait_until_a_sync_has_started();
+  write_until_a_sync_has_started(file);
   file.commit();
   BOOST_TEST((read_file(out) == whole_file(large_layout())));
 }
@@ -139,33 +139,27 @@ BOOST_AUTO_TEST_CASE(what_is_written_is_on_its_way_to_the_disk_before_the_end) {
 BOOST_AUTO_TEST_CASE(files_that_share_a_thread_are_on_their_way_too) {
   const auto early_sync = make_early_sync(true);
   for (const char* const name : {"first", "second"}) {
-    FaultySystem::started_syncs = 0;
     OutputFile file(folder / name, large_layout(), {.sink = SinkKind::positioned, .early_sync = early_sync});
-    write_all(file, 1 << 20);
-    wait_until_a_sync_has_started();
+    write_until_a_sync_has_started(file);
     file.commit();
     BOOST_TEST(fs::file_size(folder / name) == large_layout().file_bytes);
   }
 }
 
 BOOST_AUTO_TEST_CASE(a_disk_that_fails_early_is_an_error_of_the_commit) {
-  const test::NoStartOfSync full(ENOSPC);
+  const test::ErrorScope full(FaultySystem::start_sync_error, ENOSPC);
   {
-    FaultySystem::started_syncs = 0;
     OutputFile file(out, large_layout(), {.sink = SinkKind::positioned});
-    write_all(file, 1 << 20);
-    wait_until_a_sync_has_started();
+    write_until_a_sync_has_started(file);
     BOOST_CHECK_EXCEPTION(file.commit(), Error, (ErrorWith{ErrorCode::io, "No space left"}));
   }
   BOOST_TEST(folder.names().empty());
 }
 
 BOOST_AUTO_TEST_CASE(a_file_system_that_knows_no_early_syncs_is_no_error) {
-  const test::NoStartOfSync unknown(EINVAL);
-  FaultySystem::started_syncs = 0;
+  const test::ErrorScope unknown(FaultySystem::start_sync_error, EINVAL);
   OutputFile file(out, large_layout(), {.sink = SinkKind::positioned});
-  write_all(file, 1 << 20);
-  wait_until_a_sync_has_started();
+  write_until_a_sync_has_started(file);
   file.commit();
   BOOST_TEST(fs::file_size(out) == large_layout().file_bytes);
 }

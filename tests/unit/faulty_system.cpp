@@ -37,6 +37,12 @@ bool interrupted(size_t& bytes) {
   return true;
 }
 
+// True if calls of a kind fail for now; errno is set then.
+bool all_fail(int error) {
+  if (error != 0) errno = error;
+  return error != 0;
+}
+
 bool allocates_no_more() {
   const std::lock_guard lock(mutex);
   if (FaultySystem::fallocate_error == 0 || FaultySystem::fallocate_good-- > 0) return false;
@@ -54,11 +60,7 @@ ssize_t pread(int descriptor, void* bytes, size_t size, off_t offset) {
 }
 
 ssize_t pwrite(int descriptor, const void* bytes, size_t size, off_t offset) {
-  if (fails(ENOSPC) || interrupted(size)) return -1;
-  if (FaultySystem::write_error != 0) {
-    errno = FaultySystem::write_error;
-    return -1;
-  }
+  if (fails(ENOSPC) || interrupted(size) || all_fail(FaultySystem::write_error)) return -1;
   return syscall(SYS_pwrite64, descriptor, bytes, size, offset);
 }
 
@@ -69,10 +71,7 @@ int fallocate(int descriptor, int mode, off_t offset, off_t size) {
 }
 
 int madvise(void* start, size_t size, int advice) noexcept {
-  if (advice == MADV_POPULATE_WRITE && FaultySystem::populate_error != 0) {
-    errno = FaultySystem::populate_error;
-    return -1;
-  }
+  if (advice == MADV_POPULATE_WRITE && all_fail(FaultySystem::populate_error)) return -1;
   return static_cast<int>(syscall(SYS_madvise, start, size, advice));
 }
 
@@ -88,10 +87,7 @@ int fsync(int descriptor) {
 
 int sync_file_range(int descriptor, off_t offset, off_t size, unsigned flags) {
   ++FaultySystem::started_syncs;
-  if (FaultySystem::start_sync_error != 0) {
-    errno = FaultySystem::start_sync_error;
-    return -1;
-  }
+  if (all_fail(FaultySystem::start_sync_error)) return -1;
   return static_cast<int>(syscall(SYS_sync_file_range, descriptor, offset, size, flags));
 }
 

@@ -55,35 +55,23 @@ class NoFallocate {
   NoFallocate& operator=(const NoFallocate&) = delete;
 };
 
-// Has no madvise create pages for one scope.
-class NoPopulate {
+// Has every call of a kind fail for one scope: ErrorScope(FaultySystem::populate_error, EINVAL).
+class ErrorScope {
  public:
-  explicit NoPopulate(int error) { FaultySystem::populate_error = error; }
-  ~NoPopulate() { FaultySystem::populate_error = 0; }
-  NoPopulate(const NoPopulate&) = delete;
-  NoPopulate& operator=(const NoPopulate&) = delete;
-};
+  ErrorScope(int& kind, int error) : kind_(kind) { kind_ = error; }
+  ~ErrorScope() { kind_ = 0; }
+  ErrorScope(const ErrorScope&) = delete;
+  ErrorScope& operator=(const ErrorScope&) = delete;
 
-// Has every sync_file_range fail with this for one scope.
-class NoStartOfSync {
- public:
-  explicit NoStartOfSync(int error) { FaultySystem::start_sync_error = error; }
-  ~NoStartOfSync() { FaultySystem::start_sync_error = 0; }
-  NoStartOfSync(const NoStartOfSync&) = delete;
-  NoStartOfSync& operator=(const NoStartOfSync&) = delete;
+ private:
+  int& kind_;
 };
 
 // A file system that is full once one piece is allocated, for one scope.
-class NoRoom {
- public:
-  NoRoom() { FaultySystem::write_error = ENOSPC; }
-  ~NoRoom() { FaultySystem::write_error = 0; }
-  NoRoom(const NoRoom&) = delete;
-  NoRoom& operator=(const NoRoom&) = delete;
-
- private:
-  NoFallocate allocation_{ENOSPC, 1};
-  NoPopulate pages_{EFAULT};
+struct NoRoom {
+  NoFallocate allocation{ENOSPC, 1};
+  ErrorScope pages{FaultySystem::populate_error, EFAULT};
+  ErrorScope writes{FaultySystem::write_error, ENOSPC};
 };
 
 }  // namespace octavo::test
