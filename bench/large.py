@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """A whole 12 B model (the 304 linear layers of FLUX.1, bf16, 23.7 GB) to ConvRot INT8, against what the machine allows.
 
-  large.py [--octavo PROGRAM] [--limits PROGRAM] [--folder FOLDER] [--share S] [--devices cuda,cpu] [--rounds N]
+  large.py [--octavo PROGRAM] [--limits PROGRAM] [--folder FOLDER] [--share S] [--devices cuda cpu] [--rounds N]
            [--disk FOLDER] [--disk-share S] [--converter PROGRAM] [--learned ID,...]
 
 Everything is done in one run, so that figures can be compared: the limits (octavo_limits), `cp`, the conversion on every
@@ -154,7 +154,7 @@ class MemoryWatch:
 
 def in_memory(bench, folder):
     arguments = bench.arguments
-    devices = arguments.devices.split(",")
+    devices = arguments.devices
     source = folder / "model.safetensors"
     begin = time.perf_counter()
     make_checkpoint(source, arguments.share)
@@ -162,7 +162,8 @@ def in_memory(bench, folder):
     print(f"{size / 1e9:.2f} GB in {folder}, made in {time.perf_counter() - begin:.1f} s", flush=True)
     limits = bench.limits("fill", folder, size // 2)
     limits.update(bench.limits("read", source))
-    if "cuda" in devices:
+    on_gpus = [device for device in devices if device.startswith("cuda")]
+    if on_gpus:
         limits.update(bench.limits("bus", size))
     if not arguments.no_copy:
         copied = folder / "copy"
@@ -182,7 +183,7 @@ def in_memory(bench, folder):
         kept = folder / f"{device}.safetensors"
         output.rename(kept)
         discarded = bench.convert(f"{device}: discarded", source, output, *one, "--discard")
-        if device == "cuda":
+        if device in on_gpus:
             print(f"{'':<34} context + bus + {discarded - limits['context'] - limits['bus']:.2f} s")
         for count in (8, 32):
             if count <= len(list(layers(arguments.share))):
@@ -190,15 +191,16 @@ def in_memory(bench, folder):
                 remove(folder / "shards")
         bench.convert(f"{device}: plain rows", source, output, *one, "--format", "int8_tensorwise")
         remove(output)
-    if "cuda" in devices:
+    if on_gpus:
         with MemoryWatch() as watch:
-            bench.run(arguments.octavo, "convert", source, "-o", output, "-q", "--device", "cuda")
+            bench.run(arguments.octavo, "convert", source, "-o", output, "-q", "--device", on_gpus[0])
         print(f"GPU memory {watch.most} MiB at most")
         remove(output)
-    if len(devices) == 2:
-        print("the same bytes:", same_bytes(*(folder / f"{device}.safetensors" for device in devices)))
+    first, *others = [folder / f"{device}.safetensors" for device in devices]
+    if others:
+        print("the same bytes:", all(same_bytes(first, other) for other in others))
     if arguments.digest:
-        print("SHA-256", hashlib.file_digest(open(folder / f"{devices[0]}.safetensors", "rb"), "sha256").hexdigest())
+        print("SHA-256", hashlib.file_digest(open(first, "rb"), "sha256").hexdigest())
     fill_again = bench.limits("fill", folder, size // 2)
     print(f"fill before and after: {limits['fill']:.2f} {fill_again['fill']:.2f} s")
 
@@ -209,7 +211,7 @@ def learned(bench, folder):
     source, output = folder / "model.safetensors", folder / "output.safetensors"
     make_checkpoint(source, arguments.share)
     print(f"{source.stat().st_size / 1e9:.2f} GB in {folder}", flush=True)
-    for device in arguments.devices.split(","):
+    for device in arguments.devices:
         nearest = bench.convert(f"{device}: nearest", source, output, "--device", device)
         for optimizer in arguments.learned.split(","):
             whole = bench.convert(f"{device}: {optimizer}", source, output, "--device", device, "--optimizer", optimizer)
@@ -239,7 +241,7 @@ def on_disk(bench, folder):
     os.sync()
     print(f"{source.stat().st_size / 1e9:.2f} GB on the disk at {folder}; seconds with fsync")
     commands = {"cp": ["sh", "-c", f"cp '{source}' '{copied}' && sync '{copied}'"]}
-    for device in arguments.devices.split(","):
+    for device in arguments.devices:
         commands[device] = [arguments.octavo, "convert", source, "-o", copied, "-q", "--device", device]
     for state in ("cold", "warm"):
         times = {name: [] for name in commands}
@@ -264,7 +266,7 @@ def main():
     parser.add_argument("--limits", type=Path, default=root / "build/dev/bench/octavo_limits")
     parser.add_argument("--folder", type=Path, default=Path("/dev/shm"))
     parser.add_argument("--share", type=float, default=1.0)
-    parser.add_argument("--devices", default="cuda,cpu")
+    parser.add_argument("--devices", nargs="+", default=["cuda", "cpu"])
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--disk", type=Path)
     parser.add_argument("--disk-share", type=float, default=0.25)

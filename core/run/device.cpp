@@ -78,7 +78,9 @@ DeviceRequest parse_device(std::string_view text) {
   while (true) {
     int32_t device = -1;
     const auto [next, error] = std::from_chars(at, end, device);
-    if (error != std::errc() || device < 0) throw bad();
+    const bool is_new =
+        std::find(request.devices.begin(), request.devices.end(), device) == request.devices.end();
+    if (error != std::errc() || device < 0 || !is_new) throw bad();
     request.devices.push_back(device);
     if (next == end) return request;
     if (*next != ',') throw bad();

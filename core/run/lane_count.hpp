@@ -8,7 +8,8 @@
 namespace octavo::run {
 
 struct LaneSetting {
-  uint32_t suggested = 0;  // by the backend; 0: as many as there are CPUs
+  uint32_t suggested = 0;  // by the backend, for one device; 0: as many as there are CPUs
+  uint32_t devices = 1;
   uint32_t cpus = 1;
   bool on_host = true;
   bool side_by_side = false;  // as Output has it, of what is written

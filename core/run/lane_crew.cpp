@@ -118,12 +118,12 @@ void LaneCrew::give_up(const ChosenDevice& device, const TileWorker* worker, std
   note_once(given_up_, fmt::format("{} carries on without {}: {}", device.fallback->id, device.id, why));
 }
 
-plugin::Lane LaneCrew::open_lane(const ChosenDevice& device, int32_t index, uint32_t lane) const {
+plugin::Lane LaneCrew::open_lane(const ChosenDevice& device, uint32_t lane) const {
   octavo_lane_request request{};
   request.struct_size = sizeof request;
   request.index = lane;
   request.count = needs_.lanes;
-  request.device = index;
+  request.device = device.devices[lane % device.devices.size()];
   request.slots = needs_.slots;
   request.slot_bytes = needs_.slot_bytes;
   return device.backend.open_lane(request, device.works_on_host() || lane < needs_.preparing);
@@ -133,11 +133,8 @@ plugin::Lane LaneCrew::open_lane(const ChosenDevice& device, int32_t index, uint
 bool LaneCrew::open_worker(const ChosenDevice& device, uint32_t lane, SetAside set_aside,
                            std::optional<TileWorker>& worker) {
   const bool is_first_choice = &device == &device_;
-  // What is prepared lies in the memory of one device.
-  const size_t devices = prepares() ? 1 : device.devices.size();
   try {
-    worker.emplace(shared_, open_lane(device, device.devices[lane % devices], lane), needs_.slots,
-                   needs_.slot_bytes, std::move(set_aside));
+    worker.emplace(shared_, open_lane(device, lane), needs_.slots, needs_.slot_bytes, std::move(set_aside));
   } catch (const plugin::OutOfMemory& error) {
     if (is_first_choice) tried_.count_down();
     // The first lane is the one that prepares.
@@ -199,8 +196,7 @@ SetAside LaneCrew::set_aside(std::optional<TileWorker>& elsewhere, uint32_t lane
 void LaneCrew::work_elsewhere(std::optional<TileWorker>& elsewhere, uint32_t lane, size_t piece) {
   const ChosenDevice& fallback = *device_.fallback;
   if (!elsewhere) {
-    elsewhere.emplace(shared_, open_lane(fallback, fallback.devices[lane % fallback.devices.size()], lane), 1,
-                      needs_.slot_bytes);
+    elsewhere.emplace(shared_, open_lane(fallback, lane), 1, needs_.slot_bytes);
   }
   elsewhere->start(items_[piece], piece, stop_.get_token());
   elsewhere->drain();

@@ -66,7 +66,7 @@ class LaneCrew {
   void stop();
   void lane_main(uint32_t lane) noexcept;
   Outcome work_on(const ChosenDevice& device, uint32_t lane);
-  plugin::Lane open_lane(const ChosenDevice& device, int32_t index, uint32_t lane) const;
+  plugin::Lane open_lane(const ChosenDevice& device, uint32_t lane) const;
   bool open_worker(const ChosenDevice& device, uint32_t lane, SetAside set_aside,
                    std::optional<TileWorker>& worker);
   void take_pieces(TileWorker& worker, std::optional<size_t>& piece,

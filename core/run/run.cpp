@@ -58,6 +58,7 @@ plan::TileSizes tile_sizes(const RunOptions& options, const ChosenDevice& device
 uint32_t lane_count(const plan::Plan& plan, const Output* output, const RunOptions& options,
                     const ChosenDevice& device, size_t pieces) {
   const LaneSetting setting{.suggested = device.backend.suggested_lanes(),
+                            .devices = static_cast<uint32_t>(device.devices.size()),
                             .cpus = usable_cpus(),
                             .on_host = device.works_on_host(),
                             .side_by_side = output != nullptr && output->is_written_side_by_side()};
@@ -165,12 +166,22 @@ void leave_unsupported(const plan::Plan& plan, ChosenDevice& device) {
   }
 }
 
+// What is prepared for a layer's tiles lies in the memory of one device.
+void keep_to_one_device(const plan::Plan& plan, ChosenDevice& device) {
+  const auto is_prepared = [](const auto& layer) { return plan::is_prepared(*layer); };
+  if (device.devices.size() < 2 || std::none_of(plan.layers.begin(), plan.layers.end(), is_prepared)) return;
+  device.devices.resize(1);
+  add_note(device.note, fmt::format("{}:{} does all of it: what is prepared for a layer stays on one device",
+                                    device.id, device.devices.front()));
+}
+
 }  // namespace
 
 RunReport run(const plan::Plan& plan, const Sources& sources, ChosenDevice& device,
               plugin::HostServices& services, Output& output, const RunOptions& options) {
   const auto start = std::chrono::steady_clock::now();
   leave_unsupported(plan, device);
+  keep_to_one_device(plan, device);
   std::optional<RunReport> report;
   while (!report) {
     try {

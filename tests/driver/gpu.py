@@ -6,17 +6,17 @@ import sys
 from program import octavo
 
 
-def absence():
-    """Why the CUDA backend cannot work here, or ""."""
+def found_gpus():
+    """How many GPUs the CUDA backend finds, and why if there is none."""
     listed = json.loads(octavo("plugins", "cuda", "--probe", "--json").stdout)
     found = [plugin for plugin in listed["plugins"] if plugin["id"] == "cuda" and plugin["kind"] == "backend"]
     if not found:
-        return "the CUDA backend is not built"
-    return "" if found[0]["score"] else found[0]["probe"]
+        return 0, "the CUDA backend is not built"
+    return len(found[0]["devices"]), found[0]["probe"]
 
 
-def require_gpu():
-    why = absence()
-    if why:
-        print("skipped:", why)
+def require_gpu(count=1):
+    there, said = found_gpus()
+    if there < count:
+        print("skipped:", said)
         sys.exit(77)

@@ -222,7 +222,7 @@ BOOST_AUTO_TEST_CASE(devices) {
   BOOST_TEST(two.backend == "cuda");
   BOOST_TEST(two.devices == std::vector<int32_t>({0, 2}), boost::test_tools::per_element());
   BOOST_TEST(run::parse_device("auto").devices.empty());
-  for (const char* wrong : {"", ":0", "cuda:", "cuda:a", "cuda:0,", "cuda:-1", "cuda:0 1"}) {
+  for (const char* wrong : {"", ":0", "cuda:", "cuda:a", "cuda:0,", "cuda:-1", "cuda:0 1", "cuda:1,0,1"}) {
     BOOST_CHECK_EXCEPTION(run::parse_device(wrong), Error,
                           [](const Error& error) { return error.code() == ErrorCode::usage; });
   }

@@ -56,7 +56,7 @@ class CudaBackend final : public Backend {
       ring_->map(request.count * request.slots, request.slot_bytes);
       context.get();
       check(cudaSetDevice(device), "lane", "device");
-      ring_->pin();
+      ring_->pin(device);
     }
     return std::make_unique<CudaLane>(ring_, fault_, device);
   }

@@ -59,9 +59,15 @@ PinnedRing::~PinnedRing() {
   for (const Mapping& mapping : spare_) unmap(mapping);
 }
 
-void PinnedRing::unmap(const Mapping& mapping) noexcept {
-  cudaHostUnregister(mapping.data);
+void PinnedRing::unmap(const Mapping& mapping) const noexcept {
+  unregister(mapping.data);
   munmap(mapping.data, mapping.bytes);
+}
+
+// In a thread that has no device yet CUDA would take the first one, and make a context there.
+void PinnedRing::unregister(std::byte* data) const noexcept {
+  cudaSetDevice(device_);
+  cudaHostUnregister(data);
 }
 
 void PinnedRing::map(std::uint32_t blocks, std::uint64_t block_bytes) {
@@ -81,8 +87,9 @@ void PinnedRing::map(std::uint32_t blocks, std::uint64_t block_bytes) {
   for (std::uint32_t i = blocks; i > 0; --i) free_.push_back(ring_.data + (i - 1) * block_bytes);
 }
 
-void PinnedRing::pin() {
+void PinnedRing::pin(int device) {
   const std::lock_guard lock(mutex_);
+  device_ = device;
   if (pinned_ || ring_.data == nullptr) return;
   register_memory(ring_.data, ring_.bytes);
   pinned_ = true;
@@ -147,7 +154,7 @@ std::byte* PinnedRing::take_spare(std::uint64_t bytes) {
 
 void PinnedRing::unmap_ring() noexcept {
   if (ring_.data == nullptr) return;
-  if (pinned_) cudaHostUnregister(ring_.data);
+  if (pinned_) unregister(ring_.data);
   munmap(ring_.data, ring_.bytes);
   ring_ = {};
   pinned_ = false;

@@ -24,8 +24,8 @@ class PinnedRing {
   // Maps and touches room for `blocks` pieces of `block_bytes`, unless that many of that size are there. A
   // ring with pieces in use stays as it is.
   void map(std::uint32_t blocks, std::uint64_t block_bytes);
-  // Registers what was mapped; needs a context. For all devices.
-  void pin();
+  // Registers what was mapped, by way of this device, whose context is there. For all devices.
+  void pin(int device);
 
   // A piece of the ring, or a registered mapping of its own where none fits. 64-byte aligned.
   void* allocate(std::uint64_t bytes);
@@ -37,13 +37,15 @@ class PinnedRing {
     std::uint64_t bytes = 0;
   };
   void unmap_ring() noexcept;
-  static void unmap(const Mapping& mapping) noexcept;
+  void unmap(const Mapping& mapping) const noexcept;
+  void unregister(std::byte* data) const noexcept;
   // One of the spare mappings for `bytes`, or nullptr.
   std::byte* take_spare(std::uint64_t bytes);
 
   std::mutex mutex_;
   Mapping ring_;
   bool pinned_ = false;
+  int device_ = 0;  // by way of which memory is registered
   std::uint64_t block_bytes_ = 0;
   std::uint32_t blocks_ = 0;
   std::vector<std::byte*> free_;
