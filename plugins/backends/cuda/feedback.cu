@@ -37,69 +37,77 @@ __device__ inline void store_codes(const FeedbackJob& job, std::int64_t row, int
 struct Brought {
   Quad source = {}, fed = {}, factor = {};
 
-  __device__ Brought(const FeedbackJob& job, const Feeder& feeder, std::int64_t first_row, int column) {
-    const std::int64_t row = first_row + feeder.own_row;
+  __device__ Brought(const FeedbackJob& job, const Own& own, std::int64_t first_row, int column) {
+    const std::int64_t row = first_row + own.row;
     if (row < job.source.rows) {
-      Quads(job.source).load(row, column + feeder.quad, source);
-      if (job.fed.data != nullptr) Quads(job.fed).load(row, column + feeder.quad, fed);
+      Quads(job.source).load(row, column + own.quad, source);
+      if (job.fed.data != nullptr) Quads(job.fed).load(row, column + own.quad, fed);
     }
     const int diagonal_row = column + static_cast<int>(threadIdx.x) / kQuads;
     if (diagonal_row < job.factor.rows) {
-      load_quad(static_cast<const float*>(job.factor.data) + diagonal_row * job.factor.stride + column +
-                    feeder.quad,
-                factor);
+      load_quad(
+          static_cast<const float*>(job.factor.data) + diagonal_row * job.factor.stride + column + own.quad,
+          factor);
     }
   }
 
-  __device__ void store(const Feeder& feeder, Strip& strip) const {
-    store_quad(strip.source + feeder.own_row * kStripStride + feeder.quad, source);
+  __device__ void store(const Own& own, Strip& strip) const {
+    store_quad(strip.source + own.row * kStripStride + own.quad, source);
     store_quad(strip.factor + threadIdx.x * 4, factor);
   }
 };
 
 // Residuals and codes of a strip that is done.
-__device__ inline void store_strip(const FeedbackJob& job, const Feeder& feeder, std::int64_t first_row,
-                                   int column, const Strip& strip, const float* residuals, int stride) {
-  const std::int64_t row = first_row + feeder.own_row;
-  const int col = column + feeder.quad;
+__device__ inline void store_strip(const FeedbackJob& job, const Own& own, std::int64_t first_row, int column,
+                                   const Strip& strip, const float* residuals, int stride) {
+  const std::int64_t row = first_row + own.row;
+  const int col = column + own.quad;
   if (row >= job.source.rows) return;
   Quad values;
-  load_quad(residuals + feeder.own_row * stride + col, values);
+  load_quad(residuals + own.row * stride + col, values);
   Quads(job.residual).store(row, col, values);
-  load_quad(strip.source + feeder.own_row * kStripStride + feeder.quad, values);
+  load_quad(strip.source + own.row * kStripStride + own.quad, values);
   store_codes(job, row, col, values);
 }
 
 // Of all threads, which come to it from two loops.
 __device__ inline void wait_for_block() { asm volatile("bar.sync 0;" ::: "memory"); }
 
+template <bool kWhole>
 __device__ inline void feed_strips(const FeedbackJob& job, Stage& stage, std::int64_t first_row) {
   const int thread = static_cast<int>(threadIdx.x), cols = static_cast<int>(job.source.cols);
   const int stride = residual_stride(cols), last = (cols - 1) / kStrip * kStrip;
-  Feeder feeder(job.factor, thread);
+  Feeder<kWhole> feeder(job.factor, thread, max(last - kStrip, 0), last);
   for (int column = last; column >= 0; column -= kStrip) {
     Strip& strip = stage.strips[column / kStrip % 2];
     if (column + 2 * kStrip <= last)
-      store_strip(job, feeder, first_row, column + 2 * kStrip, strip, stage.residuals, stride);
-    const Brought brought(job, feeder, first_row, column);
+      store_strip(job, feeder.own, first_row, column + 2 * kStrip, strip, stage.residuals, stride);
+    const Brought brought(job, feeder.own, first_row, column);
     feeder.clear();
-    for (int done = last; done > column + kStrip; done -= kStrip) feeder.add(stage.residuals + done, stride);
-    brought.store(feeder, strip);
+    feeder.prefetch(column - kStrip, column);
+    for (int done = last; done > column + kStrip; done -= kStrip) {
+      feeder.prefetch(column - kStrip, done);
+      feeder.add(stage.residuals + done, stride, column, done - kStrip);
+    }
+    brought.store(feeder.own, strip);
     if (thread < kStrip)
       strip.pivots[thread] =
           job.pivots != nullptr && column + thread < cols ? job.pivots[column + thread] : 0.0f;
     wait_for_block();  // the strip behind is rounded
-    if (column < last) feeder.add(stage.residuals + column + kStrip, stride);
+    if (column < last) {
+      feeder.prefetch(column - kStrip, column + kStrip);
+      feeder.add(stage.residuals + column + kStrip, stride, max(column - kStrip, 0), last);
+    }
     const Quad& fed = feeder.reduce();
     Quad sums;
 #pragma unroll
     for (int c = 0; c < 4; ++c) sums[c] = __fadd_rn(__fadd_rn(brought.source[c], brought.fed[c]), fed[c]);
-    store_quad(stage.sums + feeder.own_row * kStripStride + feeder.quad, sums);
+    store_quad(stage.sums + feeder.own.row * kStripStride + feeder.own.quad, sums);
     wait_for_block();  // this one can be
   }
   wait_for_block();
   for (int column = min(last, kStrip); column >= 0; column -= kStrip)
-    store_strip(job, feeder, first_row, column, stage.strips[column / kStrip], stage.residuals, stride);
+    store_strip(job, feeder.own, first_row, column, stage.strips[column / kStrip], stage.residuals, stride);
 }
 
 template <typename Coder>
@@ -130,7 +138,7 @@ __global__ void __launch_bounds__(kRoundThreads, 2)
   Stage& stage = *reinterpret_cast<Stage*>(memory);
   const std::int64_t first_row = std::int64_t{blockIdx.x} * kRows;
   if (threadIdx.x < kFeeders)
-    feed_strips(job, stage, first_row);
+    feed_strips<Coder::kWholeStrips>(job, stage, first_row);
   else
     round_strips<Coder>(job, stage, first_row);
 }

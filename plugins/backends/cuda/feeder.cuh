@@ -5,68 +5,43 @@
 
 namespace octavo::cuda {
 
-// The squares of the factor that feed strips, in the order of their use: for every strip but the last, from
-// the last square of its columns to the one below the diagonal. A lane has its columns of its part of the
-// depth in registers, and an entry is no sooner used than the next square's is on its way.
-class Squares {
- public:
-  __device__ Squares(const View& factor, int depth, int quad)
-      : stride_(static_cast<int>(factor.stride)),
-        rows_(static_cast<int>(factor.rows) - depth),
-        last_((static_cast<int>(factor.rows) - 1) / kStrip),
-        strip_(last_ - 1),
-        square_(last_),
-        from_(static_cast<const float*>(factor.data) + (last_ * kStrip + depth) * factor.stride +
-              strip_ * kStrip + quad) {
-#pragma unroll
-    for (int d = 0; d < kPartDepth; ++d) bring(d);
-  }
-
-  // The square that is brought from now on.
-  __device__ void advance() {
-    from_ -= kStrip * stride_;
-    if (--square_ > strip_) return;
-    from_ += (last_ - strip_) * kStrip * stride_ - kStrip;
-    square_ = last_;
-    --strip_;
-  }
-
-  // Where there is no such row, what stays, which is finite, is multiplied by a residual of 0.
-  __device__ void bring(int d) {
-    if (d < rows_ - square_ * kStrip && strip_ >= 0)
-      unpack(__ldg(reinterpret_cast<const float4*>(from_ + d * stride_)), entries_[d]);
-  }
-
-  __device__ const Quad& row(int d) const { return entries_[d]; }
-
- private:
-  const int stride_, rows_, last_;  // rows: from this lane's part of the first square on
-  int strip_, square_;              // of what is brought
-  const float* from_;               // this lane's part of it
-  Quad entries_[kPartDepth] = {};
+// What a thread has of a strip in the end: four columns of one row.
+struct Own {
+  int row;
+  int quad;  // the first of the columns
 };
 
-// What a feeder has of a strip.
+// A thread that adds up: four columns of four rows, over a part of the depth. It has a square of the factor
+// in registers, and an entry is no sooner used than the next square's is on its way: from the L1 cache, where
+// all warps find it, because each square is prefetched when the one beside it, which feeds the strip before,
+// is used. kWhole: the factor consists of whole squares.
+template <bool kWhole>
 class Feeder {
  public:
-  const int quad;     // the first of its four columns, within the strip
-  const int own_row;  // of which it has the sums in the end
+  const Own own;
 
-  __device__ Feeder(const View& factor, int thread)
-      : quad(thread % kQuads * 4),
-        own_row(thread / kQuads),
+  // `column`, `done`: of the first square that is used.
+  __device__ Feeder(const View& factor, int thread, int column, int done)
+      : own{thread / kQuads, thread % kQuads * 4},
         first_row_(thread / 32 * kFeedRows),
         depth_(thread % 32 / kQuads * kPartDepth),
-        squares_(factor, depth_, quad) {}
+        stride_(static_cast<int>(factor.stride)),
+        rows_(static_cast<int>(factor.rows)),
+        factor_(static_cast<const float*>(factor.data) + own.quad) {
+    const float* const first = part_of_square(column, done);
+#pragma unroll
+    for (int d = 0; d < kPartDepth; ++d) bring(first, done, d);
+  }
 
   __device__ void clear() {
 #pragma unroll
     for (Quad& row : sums_) row[0] = row[1] = row[2] = row[3] = 0.0f;
   }
 
-  // Adds what the next 32 columns feed; `residuals`: of these columns, in the block's first row.
-  __device__ void add(const float* __restrict__ residuals, int stride) {
-    squares_.advance();
+  // Adds what 32 columns feed; `residuals`: of these columns, in the block's first row. `column`, `done`: of
+  // the square that is used next, by which the columns from `done` on feed those from `column` on.
+  __device__ void add(const float* __restrict__ residuals, int stride, int column, int done) {
+    const float* const next = part_of_square(column, done);
 #pragma unroll
     for (int begin = 0; begin < kPartDepth; begin += 4) {
       Quad left[kFeedRows];
@@ -79,11 +54,18 @@ class Feeder {
         for (int i = 0; i < kFeedRows; ++i) {
 #pragma unroll
           for (int c = 0; c < 4; ++c)
-            sums_[i][c] = __fmaf_rn(left[i][d], squares_.row(begin + d)[c], sums_[i][c]);
+            sums_[i][c] = __fmaf_rn(left[i][d], entries_[begin + d][c], sums_[i][c]);
         }
-        squares_.bring(begin + d);
+        bring(next, done, begin + d);
       }
     }
+  }
+
+  // By all feeders. None where there is no such strip.
+  __device__ void prefetch(int column, int done) const {
+    if (column < 0 || done + own.row >= rows_) return;
+    const float* const from = factor_ + (done + own.row) * stride_ + column;
+    asm volatile("prefetch.global.L1 [%0];" ::"l"(from));
   }
 
   // Adds up the parts of the depth: what a lane has of rows that are not its own goes to the lanes whose own
@@ -96,6 +78,16 @@ class Feeder {
   }
 
  private:
+  __device__ const float* part_of_square(int column, int done) const {
+    return factor_ + (done + depth_) * stride_ + column;
+  }
+
+  // Where there is no such row, what stays, which is finite, is multiplied by a residual of 0.
+  __device__ void bring(const float* part, int done, int d) {
+    if (kWhole || done + depth_ + d < rows_)
+      unpack(__ldg(reinterpret_cast<const float4*>(part + d * stride_)), entries_[d]);
+  }
+
   template <int kKept>
   __device__ void exchange(bool keeps_upper, int distance) {
 #pragma unroll
@@ -109,9 +101,11 @@ class Feeder {
     }
   }
 
-  const int first_row_;  // of its warp
-  const int depth_;      // its part of a square begins there
-  Squares squares_;
+  const int first_row_;        // of its warp
+  const int depth_;            // its part of a square begins there
+  const int stride_, rows_;    // of the factor
+  const float* const factor_;  // from this thread's columns on
+  Quad entries_[kPartDepth] = {};
   Quad sums_[kFeedRows];
 };
 

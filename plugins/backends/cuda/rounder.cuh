@@ -59,6 +59,7 @@ __device__ inline float code_of(const CodePlan& plan, float f, const Scale& scal
 
 // Any code, any scales, in a block that may end within a strip.
 struct AnyCode {
+  static constexpr bool kWholeStrips = false;
   const CodePlan& plan;
   Scales scales;
   Scale scale;  // where there is one for all columns
@@ -78,6 +79,7 @@ struct AnyCode {
 
 // Integers with one scale, in a block of whole strips.
 struct RowCode {
+  static constexpr bool kWholeStrips = true;
   Scale scale;  // lifted to where quotients are exact; of 0 all codes are 0
   float lift, lower;
   float lowest, highest;  // of the values that have a code
