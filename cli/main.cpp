@@ -1,10 +1,13 @@
 #include "program.hpp"
 
+#include <octavo/torch_environment.hpp>
+
 #include <fcntl.h>
 #include <unistd.h>
 
 #include <csignal>
-#include <cstdlib>
+#include <string>
+#include <vector>
 
 namespace {
 
@@ -16,20 +19,11 @@ void open_standard_streams() {
   }
 }
 
-// What plugins with LibTorch have in the environment (octavo/torch.hpp), before there are threads: a GPU's
-// driver reads the environment in one while they are loaded in another. Settings of the user's stay.
-void set_environment() {
-  constexpr int kKeep = 0;
-  if (std::getenv("PYTORCH_ALLOC_CONF") == nullptr)
-    setenv("PYTORCH_CUDA_ALLOC_CONF", "backend:cudaMallocAsync", kKeep);
-  setenv("CUBLAS_WORKSPACE_CONFIG", ":1024:2", kKeep);
-}
-
 }  // namespace
 
 int main(int count, char** words) {
   open_standard_streams();
-  set_environment();
+  octavo::set_torch_environment();  // before there are threads
   // A closed pipe or a file size limit shows up as an error of the write, where it can be reported.
   std::signal(SIGPIPE, SIG_IGN);
   std::signal(SIGXFSZ, SIG_IGN);

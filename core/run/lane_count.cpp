@@ -24,13 +24,15 @@ bool any_layer(const plan::Plan& plan, Is is) {
   return std::any_of(plan.layers.begin(), plan.layers.end(), [&](const auto& layer) { return is(*layer); });
 }
 
-// Half as many where layers come whole: each holds gigabytes of the device's memory, and more do not make it
-// faster. (12 GB of weights by learned rounding on an H200: 9.9 s with 12 lanes, 9.3 with 6, 9.6 with 4.)
-// More where some of them prepare layers (feedback, two fifths of that in one file: 2.35 s with 12, 2.15 with
-// 14, 1.95 with 16), or where they have most to do with writing (12 GB in 8 files on tmpfs: 1.96 s with
-// 12, 1.72 with 16; in 16 files 1.86 and 1.50).
+// Half as many for each device where layers come whole: each holds gigabytes of the device's memory, and more
+// do not make it faster. (12 GB of weights by learned rounding on an H200: 9.9 s with 12 lanes, 9.3 with
+// 6, 9.6 with 4.) For all other work several devices share the lanes of one: what lanes wait for is not the
+// device. (24 lanes of two H200 into one file on tmpfs: 3.2 s, 12 of one of them 2.6.) More where some of
+// them prepare layers (feedback, two fifths of that in one file: 2.35 s with 12, 2.15 with 14, 1.95 with 16),
+// or where they have most to do with writing (12 GB in 8 files on tmpfs: 1.96 s with 12, 1.72 with 16; in 16
+// files 1.86 and 1.50).
 uint32_t lanes_on_devices(const plan::Plan& plan, const LaneSetting& setting, uint32_t lanes) {
-  if (any_layer(plan, plan::comes_whole)) return (lanes + 1) / 2;
+  if (any_layer(plan, plan::comes_whole)) return (lanes + 1) / 2 * setting.devices;
   if (!setting.side_by_side && !any_layer(plan, plan::needs_admission)) return lanes;
   return std::max(lanes, std::min(setting.cpus, kMoreLanes));
 }
@@ -50,9 +52,7 @@ bool most_share_inputs(const plan::Plan& plan) {
 
 uint32_t usual_lanes(const plan::Plan& plan, const LaneSetting& setting) {
   const uint32_t lanes = std::max(setting.suggested != 0 ? setting.suggested : setting.cpus, 1u);
-  if (setting.on_host) return lanes;
-  const uint32_t on_all = std::max(lanes, std::min(setting.cpus, lanes * setting.devices));
-  return lanes_on_devices(plan, setting, on_all);
+  return setting.on_host ? lanes : lanes_on_devices(plan, setting, lanes);
 }
 
 uint32_t preparing_lanes(const plan::Plan& plan, bool on_host, uint32_t lanes) {

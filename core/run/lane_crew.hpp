@@ -26,13 +26,6 @@
 
 namespace octavo::run {
 
-struct LaneNeeds {
-  uint32_t lanes = 1;
-  uint32_t preparing = 1;  // so many of them prepare layers
-  uint32_t slots = 1;
-  uint64_t slot_bytes = 0;
-};
-
 // The first error of any lane, kept until all have ended.
 class FirstError {
  public:

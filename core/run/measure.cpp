@@ -47,7 +47,8 @@ plan::Unfit measure(const plan::Plan& plan, const checkpoint::Checkpoint& source
   const std::vector<WorkItem> items = cut_into_measurements(plan, wanted, tile_sizes(options, device));
   RunShared shared{.plan = plan, .source = source};
   shared.measured.resize(items.size());
-  run_lanes(shared, items, device, services, options, bytes);
+  const LaneNeeds needs = lane_needs(shared, options, device, items.size());
+  run_lanes(shared, items, device, services, needs, options, bytes);
 
   std::vector<Found> found(plan.layers.size());
   for (size_t i = 0; i < items.size(); ++i) {

@@ -32,11 +32,11 @@ uint64_t peak_resident_bytes() {
 
 // Layers that are prepared ahead of their tiles. On a device what they were prepared with lies in its memory:
 // those that lanes are about and two, but no more than there are lanes or a quarter of it holds.
-uint32_t layers_ahead(const plan::Plan& plan, const ChosenDevice& device, uint32_t lanes) {
-  if (device.memory_bytes == 0) return lanes;
+uint32_t layers_ahead(const plan::Plan& plan, const ChosenDevice& device, const LaneNeeds& needs) {
+  if (device.memory_bytes == 0) return needs.lanes;
   uint64_t largest = 1;
   for (const auto& layer : plan.layers) largest = std::max(largest, plan::optimizer_bytes(*layer));
-  const uint64_t wanted = std::min(lanes, preparing_lanes(plan, device.works_on_host(), lanes) + 2);
+  const uint64_t wanted = std::min(needs.lanes, needs.preparing + 2);
   return static_cast<uint32_t>(std::clamp<uint64_t>(device.memory_bytes / 4 / largest, 1, wanted));
 }
 
@@ -55,23 +55,24 @@ plan::TileSizes tile_sizes(const RunOptions& options, const ChosenDevice& device
   return {plan::kTileBytes, device.works_on_host() ? plan::kTileBytes : plan::kTallTileBytes};
 }
 
-uint32_t lane_count(const plan::Plan& plan, const Output* output, const RunOptions& options,
-                    const ChosenDevice& device, size_t pieces) {
-  const LaneSetting setting{.suggested = device.backend.suggested_lanes(),
-                            .devices = static_cast<uint32_t>(device.devices.size()),
-                            .cpus = usable_cpus(),
-                            .on_host = device.works_on_host(),
-                            .side_by_side = output != nullptr && output->is_written_side_by_side()};
-  const uint32_t lanes = options.lanes != 0 ? options.lanes : usual_lanes(plan, setting);
-  return static_cast<uint32_t>(std::clamp<size_t>(pieces, 1, lanes));
+LaneNeeds lane_needs(const RunShared& shared, const RunOptions& options, const ChosenDevice& device,
+                     size_t pieces) {
+  const plan::Plan& plan = shared.plan;
+  const LaneSetting setting{
+      .suggested = device.backend.suggested_lanes(),
+      .devices = static_cast<uint32_t>(device.devices.size()),
+      .cpus = usable_cpus(),
+      .on_host = device.works_on_host(),
+      .side_by_side = shared.output != nullptr && shared.output->is_written_side_by_side()};
+  const uint32_t wanted = options.lanes != 0 ? options.lanes : usual_lanes(plan, setting);
+  const auto lanes = static_cast<uint32_t>(std::clamp<size_t>(pieces, 1, wanted));
+  return {lanes, preparing_lanes(plan, setting.on_host, lanes), device.backend.suggested_slots(),
+          plan::slot_bytes(plan, tile_sizes(options, device).usual)};
 }
 
 void run_lanes(RunShared& shared, const std::vector<WorkItem>& items, ChosenDevice& device,
-               plugin::HostServices& services, const RunOptions& options, uint64_t bytes_total) {
-  const uint32_t lanes = lane_count(shared.plan, shared.output, options, device, items.size());
-  const LaneNeeds needs{lanes, preparing_lanes(shared.plan, device.works_on_host(), lanes),
-                        device.backend.suggested_slots(),
-                        plan::slot_bytes(shared.plan, tile_sizes(options, device).usual)};
+               plugin::HostServices& services, const LaneNeeds& needs, const RunOptions& options,
+               uint64_t bytes_total) {
   shared.tensors.expect(items);
   const WarmUp warm_up(shared.plan, device);
   const auto start = std::chrono::steady_clock::now();
@@ -123,18 +124,18 @@ RunReport run_on(const plan::Plan& plan, const Sources& sources, ChosenDevice& d
                    .output = &output,
                    .calibration = sources.calibration,
                    .means = means ? &*means : nullptr};
-  const uint32_t lanes = lane_count(plan, &output, options, device, items.size());
-  LayerQueue queue(plan, layers_in_order(items), services, shared.idle, layers_ahead(plan, device, lanes));
+  const LaneNeeds needs = lane_needs(shared, options, device, items.size());
+  LayerQueue queue(plan, layers_in_order(items), services, shared.idle, layers_ahead(plan, device, needs));
   shared.queue = &queue;
   shared.layers = layer_runs(plan, sizes);
-  run_lanes(shared, items, device, services, options, source_bytes(plan));
+  run_lanes(shared, items, device, services, needs, options, source_bytes(plan));
   write_known_tensors(plan, output);
 
   RunReport report;
   for (const auto& layer : shared.layers) report.layers.push_back(layer->result());
   report.bytes_read = shared.bytes_done;
   report.peak_memory = peak_resident_bytes();
-  report.lanes = lanes;  // of the device that began; its fallback may have others
+  report.lanes = needs.lanes;  // of the device that began; its fallback may have others
   return report;
 }
 

@@ -55,9 +55,4 @@ plan::Unfit measure(const plan::Plan& plan, const checkpoint::Checkpoint& source
 
 plan::TileSizes tile_sizes(const RunOptions& options, const ChosenDevice& device);
 
-// Lanes that `options` and the backend make for a plan's work in so many pieces. `output`: nullptr where
-// nothing is written.
-uint32_t lane_count(const plan::Plan& plan, const Output* output, const RunOptions& options,
-                    const ChosenDevice& device, size_t pieces);
-
 }  // namespace octavo::run

@@ -49,22 +49,19 @@ BOOST_AUTO_TEST_CASE(a_device_has_what_its_backend_suggests) {
   BOOST_TEST(usual_lanes(light.plan, kDevice) == 12u);
 }
 
-BOOST_AUTO_TEST_CASE(several_devices_have_as_many_each_but_no_more_than_cpus) {
-  const Work light(0), whole(OCTAVO_WANTS_WHOLE_LAYER);
-  LaneSetting two = kDevice;
-  two.devices = 2;
-  BOOST_TEST(usual_lanes(light.plan, two) == 16u);
-  two.cpus = 32;
-  BOOST_TEST(usual_lanes(light.plan, two) == 24u);
-  BOOST_TEST(usual_lanes(whole.plan, two) == 12u);
-  two.cpus = 4;
-  BOOST_TEST(usual_lanes(light.plan, two) == 12u);
-}
-
 BOOST_AUTO_TEST_CASE(a_device_has_half_for_whole_layers) {
   const Work whole(OCTAVO_WANTS_WHOLE_LAYER);
   BOOST_TEST(usual_lanes(whole.plan, kDevice) == 6u);
   BOOST_TEST(usual_lanes(whole.plan, side_by_side(kDevice)) == 6u);
+}
+
+BOOST_AUTO_TEST_CASE(several_devices_share_the_lanes_of_one_but_for_whole_layers) {
+  const Work light(0), whole(OCTAVO_WANTS_WHOLE_LAYER);
+  LaneSetting two = kDevice;
+  two.devices = 2;
+  BOOST_TEST(usual_lanes(light.plan, two) == 12u);
+  BOOST_TEST(usual_lanes(light.plan, side_by_side(two)) == 16u);
+  BOOST_TEST(usual_lanes(whole.plan, two) == 12u);
 }
 
 BOOST_AUTO_TEST_CASE(a_device_has_more_for_many_files_but_no_more_than_cpus) {

@@ -8,6 +8,7 @@
 #include <octavo/abi/backend.h>
 #include <octavo/plugin.hpp>
 #include <octavo/tensor.hpp>
+#include <octavo/torch_environment.hpp>
 
 #include <ATen/Parallel.h>
 #include <ATen/core/Tensor.h>
@@ -21,7 +22,6 @@
 #include <dlfcn.h>
 
 #include <algorithm>
-#include <cstdlib>
 #include <map>
 #include <mutex>
 #include <optional>
@@ -55,15 +55,9 @@ inline at::ScalarType torch_dtype(std::uint32_t dtype) {
 
 namespace detail {
 
-// What LibTorch and its libraries take a GPU's memory for, chosen where they read it, in the environment, as
-// the plugin is loaded and before any lane works; octavo's program has set them before. (On one model 4.6 in
-// place of 12.2 GB.) LibTorch keeps what work on a stream has given back for that stream; from the device's
-// own pool its memory comes as a lane's does, and fits the next layer whichever of them works on it. cuBLAS
-// would have 32 MiB for each stream of each thread. Settings of the user's stay.
+// As the plugin is loaded; octavo's program has done it before.
 inline const bool memory_is_shared = [] {
-  if (std::getenv("PYTORCH_ALLOC_CONF") == nullptr)
-    setenv("PYTORCH_CUDA_ALLOC_CONF", "backend:cudaMallocAsync", /*overwrite=*/0);
-  setenv("CUBLAS_WORKSPACE_CONFIG", ":1024:2", /*overwrite=*/0);
+  set_torch_environment();
   return true;
 }();
 
