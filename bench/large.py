@@ -277,6 +277,8 @@ def main():
     parser.add_argument("--learned", help="optimizers to be timed against nearest, and nothing else")
     parser.add_argument("--digest", action="store_true", help="print the SHA-256 of the output")
     arguments = parser.parse_args()
+    if any("," in device and ":" not in device for device in arguments.devices):
+        parser.error("--devices: several devices are several words, cuda cpu")
     bench = Bench(arguments)
     try:
         if not arguments.only_disk:

@@ -79,8 +79,9 @@ std::vector<std::string> read_calibration(const Arguments& arguments, Calibratio
         "activations as they come");
   }
   for (const char* name : {"calib-rows", "bias-correction", "smoothquant"}) {
-    if (arguments.has(name))
-      lines.push_back(std::string("--") + name + " has no effect: there is no calibration file in use");
+    if (!arguments.has(name)) continue;
+    const char* prefix = arguments.text(name) == "false" ? "--no-" : "--";
+    lines.push_back(std::string(prefix) + name + " has no effect: there is no calibration file in use");
   }
   return lines;
 }

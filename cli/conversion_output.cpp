@@ -63,6 +63,7 @@ void check_output(const Conversion& conversion, const checkpoint::OutputOptions&
   if (options.discard) return;
   const std::filesystem::path path = checkpoint::output_name(output.path());
   const bool sharded = output.is_sharded();
+  if (!sharded) checkpoint::check_file_name(output.path());
   checkpoint::check_target(path, sharded ? checkpoint::OutputKind::folder : checkpoint::OutputKind::file,
                            options.force, options.inputs);
   const uint64_t bytes = least_bytes(plan, output);

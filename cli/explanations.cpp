@@ -59,6 +59,9 @@ constexpr std::array kRows = {
     Row{"weight-shape", "Only two-dimensional weights are quantized in this format."},
     Row{"block-size", "The scale's grid and the marker's group_size do not fit the weight."},
     Row{"convrot-group", "The group of the rotation is a power of 4 that divides the columns."},
+    Row{"convrot-missing",
+        "Loaders take the codes for those of plain weights. If they are rotated, octavo edit --add-keys "
+        "\"'convrot': true\" says so."},
     Row{"convrot-group-missing", "stable-diffusion.cpp takes a missing group for 0 and refuses the layer."},
     Row{"signs-missing", "The transform flips signs; without them it cannot be undone."},
     Row{"signs-shape",

@@ -147,7 +147,9 @@ std::optional<plan::Treatment> read_fallback(const Arguments& arguments, const p
 }
 
 // The mode's format; the entry's own parameters stay where it is the same one.
-plugin::Selection with_mode(plugin::Selection format, const plan::LayerConfigEntry& entry) {
+plugin::Selection selected_format(const plan::LayerConfigEntry& entry) {
+  if (entry.format.empty()) return format_of_scaling_mode(entry.scaling_mode);
+  plugin::Selection format = plugin::parse_selection(entry.format, "\"format\"");
   if (entry.scaling_mode.empty()) return format;
   if (format.id == kFp16) {
     throw Error(ErrorCode::usage, fmt::format("'{}': fp16 has no scales, so scaling_mode '{}' means nothing",
@@ -167,7 +169,7 @@ plan::ConfiguredLayers configured(const plan::LayerConfigEntry& entry, const std
   plan::Treatment treatment = inherited(settings);
   treatment.origin = origin;
   treatment.from_file = true;
-  treatment.format = with_mode(plugin::parse_selection(entry.format, "\"format\""), entry);
+  treatment.format = selected_format(entry);
   if (!entry.optimizer.empty())
     treatment.optimizer = plugin::parse_selection(entry.optimizer, "\"optimizer\"");
   if (entry.simple) make_simple(treatment);

@@ -87,12 +87,25 @@ double original_damping(int64_t rows) {
   return static_cast<double>(std::max<int64_t>(kWhiteRows - rows, 0)) / static_cast<double>(rows);
 }
 
+// Of rows that are too few for gptq and quip, which store such layers as nearest does; "" if all have enough.
+std::string warning_of(const Written& written) {
+  constexpr int64_t kFewest = 16;
+  const auto& layers = written.inputs.layers;
+  const auto short_of = std::count_if(layers.begin(), layers.end(),
+                                      [](const auto& layer) { return layer.second.rows < kFewest; });
+  if (short_of == 0) return {};
+  return fmt::format("{} fewer than {} rows, for which gptq and quip store nearest: give another --lora",
+                     plural(static_cast<uint64_t>(short_of), "layer has", "layers have"), kFewest);
+}
+
 nlohmann::ordered_json json_of(const Written& written) {
   nlohmann::ordered_json json = {{"schema", "octavo.calibrate-from-lora/1"},
                                  {"output", written.path.string()},
                                  {"file_bytes", written.bytes},
                                  {"layers", nlohmann::ordered_json::array()},
-                                 {"left_out", written.inputs.left_out}};
+                                 {"left_out", written.inputs.left_out},
+                                 {"warnings", nlohmann::ordered_json::array()}};
+  if (const std::string warning = warning_of(written); !warning.empty()) json["warnings"].push_back(warning);
   for (const auto& [layer, rows] : written.inputs.layers) {
     json["layers"].push_back({{"name", layer},
                               {"shape", {rows.rows, rows.cols}},
@@ -125,6 +138,7 @@ void print(const Written& written, Terminal& terminal) {
 
 int run(const Arguments& arguments, Terminal& terminal) {
   const Written written = calibrate(arguments);
+  if (const std::string warning = warning_of(written); !warning.empty()) Session::note(warning);
   if (arguments.flag("json")) {
     terminal.print_json(json_of(written));
   } else if (!terminal.quiet()) {

@@ -251,7 +251,9 @@ int edit(const Arguments& arguments, Terminal& terminal) {
   for (const std::string& warning : plan.warnings) Session::note(warning);
   edit::EditedFile file(source, plan, index);
   Outcome outcome{.file_bytes = file.file_bytes()};
-  if (!asked.dry_run) {
+  if (asked.dry_run) {
+    file.check(asked.output, asked.options);
+  } else {
     ProgressReporter progress(progress_style(arguments, terminal), terminal);
     write(asked, file, outcome, progress);
   }

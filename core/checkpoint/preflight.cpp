@@ -75,6 +75,13 @@ fs::path output_name(const fs::path& path) {
   return name;
 }
 
+void check_file_name(const fs::path& path) {
+  std::error_code ignored;
+  if (path.has_filename() || path.empty() || fs::exists(fs::symlink_status(path, ignored))) return;
+  throw refuse(ErrorCode::usage, path, "names a folder, and the output is one file",
+               "give a file name, or --shards N");
+}
+
 bool is_output_folder(const fs::path& folder) {
   static const std::regex shard(R"((.+)-\d{5}-of-\d{5}\.safetensors)");
   static const std::regex index(R"((.+)\.safetensors\.index\.json)");

@@ -17,6 +17,10 @@ enum class OutputKind { file, folder };
 void check_target(const std::filesystem::path& path, OutputKind kind, bool force,
                   std::span<const FileIdentity> inputs);
 
+// Throws Error usage if `path`, where one file is to be, ends in a slash and is not there yet: it names a
+// folder.
+void check_file_name(const std::filesystem::path& path);
+
 // Throws Error io if `bytes` more do not fit the file system of `folder`, or `largest_file` exceeds what it
 // or this process may hold in one file. Also turns SIGXFSZ off, so that a limit is an error and not a death.
 void check_room(const std::filesystem::path& folder, uint64_t bytes, uint64_t largest_file);

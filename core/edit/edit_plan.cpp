@@ -7,6 +7,7 @@
 #include "stored/prefixes.hpp"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <optional>
@@ -167,8 +168,27 @@ class Planner {
           fmt::format("{} without a format: loaders refuse such a layer",
                       plural(static_cast<uint64_t>(no_format), "marker is", "markers are")));
     }
+    const std::vector<std::string> meaning = changed_meaning();
+    if (!meaning.empty()) {
+      plan_.warnings.push_back(
+          fmt::format("what markers say of {} changes: loaders will read other weights from the same codes",
+                      fmt::join(meaning, ", ")));
+    }
     if (!plan_.changes() && !entries_changed_)
       plan_.warnings.emplace_back("nothing changes: every marker is so already");
+  }
+
+  // The keys by which loaders turn codes into weights, where a marker that has a format says otherwise now.
+  std::vector<std::string> changed_meaning() const {
+    std::vector<std::string> changed;
+    for (const char* key : {"format", "group_size", "convrot", "convrot_groupsize"}) {
+      const auto differs = [&](const EditedLayer& layer) {
+        const Json before = Json::parse(layer.before), after = Json::parse(layer.after);
+        return after.contains("format") && before.value(key, Json()) != after.value(key, Json());
+      };
+      if (std::any_of(plan_.layers.begin(), plan_.layers.end(), differs)) changed.emplace_back(key);
+    }
+    return changed;
   }
 
   // Entries follow the markers that changed; with save_quant_metadata every marker has its entry.

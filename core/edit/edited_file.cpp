@@ -87,6 +87,15 @@ void EditedFile::fill(checkpoint::OutputFile& output,
   copy();
 }
 
+void EditedFile::check(const std::filesystem::path& path, const checkpoint::OutputOptions& options) const {
+  const bool is_file = shards_.index_name.empty();
+  if (is_file) checkpoint::check_file_name(path);
+  const std::filesystem::path target = checkpoint::output_name(path);
+  checkpoint::check_target(target, is_file ? checkpoint::OutputKind::file : checkpoint::OutputKind::folder,
+                           options.force, options.inputs);
+  checkpoint::check_room(checkpoint::folder_of(target), shards_.bytes(), shards_.largest_file());
+}
+
 void EditedFile::write(const std::filesystem::path& path, const checkpoint::OutputOptions& options,
                        const std::function<void(const CopyProgress&)>& progress,
                        const std::function<void(const std::vector<std::string>&)>& watch) {

@@ -29,6 +29,8 @@ class EditedFile {
   EditedFile(const checkpoint::Checkpoint& source, const EditPlan& plan, const std::string& index_name);
 
   uint64_t file_bytes() const;
+  // Throws what writing to `path` would before it begins.
+  void check(const std::filesystem::path& path, const checkpoint::OutputOptions& options) const;
   // Copies and commits. `progress` is called between pieces of the copy, and may throw to stop. Throws Error
   // as opening, copying and committing an output do; nothing is left behind then.
   // `watch` is told the temporary paths that exist from now on, and none after the commit.

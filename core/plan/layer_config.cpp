@@ -128,9 +128,9 @@ class EntryReader {
           R"({"format": "int8"} is a format's id in place of int8; {"skip": true} keeps the layer)");
     }
     for (const auto& [key, setting] : value.items()) set(key, setting, notes);
-    if (!entry_.skip && entry_.format.empty()) {
+    if (!entry_.skip && entry_.format.empty() && entry_.scaling_mode.empty()) {
       refuse(file_, entry_.line, fmt::format("'{}' has no format", printable(name_)),
-             R"("format" or "skip": true is needed; octavo plugins lists the formats)");
+             R"("format", "scaling_mode" or "skip": true is needed; octavo plugins lists the formats)");
     }
     return entry_;
   }

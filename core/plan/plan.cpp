@@ -21,6 +21,8 @@
 namespace octavo::plan {
 namespace {
 
+constexpr const char* kMeasured = "measured";  // the rule of layers that stay because of what they hold
+
 // What a layer's bias and scales share with its weight, so that a shard holds all of them.
 std::string group_of(std::string_view key) { return std::string(key.substr(0, key.rfind('.'))); }
 
@@ -129,7 +131,7 @@ class Planner {
   std::optional<plugin::Placement> placement_of(const PlannedLayer& layer, Verdict& verdict) const {
     if (unfit_ != nullptr) {
       if (const auto found = unfit_->find(layer.name); found != unfit_->end()) {
-        verdict = {Decision::keep, "measured", found->second};
+        verdict = {Decision::keep, kMeasured, found->second};
         return std::nullopt;
       }
     }
@@ -390,6 +392,22 @@ Plan make_plan(const Settings& settings, const checkpoint::Checkpoint& source, p
   return Planner(settings, source, catalog, host, unfit, changes).make();
 }
 
+namespace {
+
+// What may make layers of what these rules leave as they are.
+std::string hint_of(const Plan& plan, const std::map<std::string, size_t>& rules) {
+  if (plan.keeps_integers) return "--requantize takes layers that are INT8 already as a source";
+  if (rules.contains(kMeasured))
+    return "what was measured keeps every layer: another limit or policy may not";
+  const bool by_filter = std::any_of(rules.begin(), rules.end(), [](const auto& rule) {
+    return rule.first.starts_with("model ") && !rule.first.ends_with(": rank");
+  });
+  return by_filter ? "octavo plan shows why for each tensor; --model none takes every 2-D weight"
+                   : "octavo plan shows why for each tensor";
+}
+
+}  // namespace
+
 std::optional<Error> refusal_of(const Plan& plan) {
   if (!plan.layers.empty()) return std::nullopt;
   std::map<std::string, size_t> reasons;
@@ -400,9 +418,7 @@ std::optional<Error> refusal_of(const Plan& plan) {
   return Error(ErrorCode::unsupported,
                fmt::format("[plan] nothing would be quantized of {}{}", plural(plan.tensors.size(), "tensor"),
                            counts.empty() ? "" : " (" + counts + ")"),
-               plan.keeps_integers
-                   ? "--requantize takes layers that are INT8 already as a source"
-                   : "octavo plan shows why for each tensor; --model none takes every 2-D weight");
+               hint_of(plan, reasons));
 }
 
 }  // namespace octavo::plan

@@ -69,7 +69,7 @@ DeviceRequest parse_device(std::string_view text) {
   request.backend = std::string(text.substr(0, colon));
   const auto bad = [&] {
     return Error(ErrorCode::usage, fmt::format("[device] '{}' is no device", text),
-                 "it is auto, or a backend's id, or id:0 or id:0,2");
+                 "it is auto, or a backend's id, or id:0 or id:0,2, each device once");
   };
   if (request.backend.empty()) throw bad();
   if (colon == std::string_view::npos) return request;
@@ -126,7 +126,7 @@ ChosenDevice choose_device(const DeviceRequest& request, const std::vector<plugi
 
 void ChosenDevice::warm_up() {
   if (works_on_host()) return;
-  warming = std::async(std::launch::async | std::launch::deferred, [this] {
+  warming = std::async(std::launch::async | std::launch::deferred, [this, devices = devices] {
     for (const int32_t device : devices) try_to([&] { backend.warm_up(device); });
   });
 }

@@ -195,9 +195,7 @@ SetAside LaneCrew::set_aside(std::optional<TileWorker>& elsewhere, uint32_t lane
 
 void LaneCrew::work_elsewhere(std::optional<TileWorker>& elsewhere, uint32_t lane, size_t piece) {
   const ChosenDevice& fallback = *device_.fallback;
-  if (!elsewhere) {
-    elsewhere.emplace(shared_, open_lane(fallback, lane), 1, needs_.slot_bytes);
-  }
+  if (!elsewhere) elsewhere.emplace(shared_, open_lane(fallback, lane), 1, needs_.slot_bytes);
   elsewhere->start(items_[piece], piece, stop_.get_token());
   elsewhere->drain();
 }

@@ -27,9 +27,10 @@ WarmUp::WarmUp(const plan::Plan& plan, const ChosenDevice& device) {
       optimizers.insert(layer->optimizer);
   }
   if (optimizers.empty()) return;
-  done_ =
-      std::async(std::launch::async | std::launch::deferred,
-                 [used = std::move(optimizers), index = device.devices.front()] { warm_up(used, index); });
+  done_ = std::async(std::launch::async | std::launch::deferred,
+                     [used = std::move(optimizers), devices = device.devices] {
+                       for (const int32_t index : devices) warm_up(used, index);
+                     });
 }
 
 }  // namespace octavo::run

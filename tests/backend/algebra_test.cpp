@@ -202,7 +202,7 @@ BOOST_AUTO_TEST_CASE(rounding_with_feedback) {
       {"group 32", scale_level(OCTAVO_PER_GROUP, 0, 32)}};
   for (const auto& [name, level] : levels) {
     for (const auto& [rows, cols] :
-         {std::pair{1, 1}, {1, 128}, {16, 128}, {37, 128}, {5, 61}, {33, 7}, {64, 8}}) {
+         {std::pair{1, 1}, {1, 128}, {16, 128}, {37, 128}, {5, 61}, {33, 7}, {64, 8}, {33, 32}, {5, 288}}) {
       for (const std::int32_t qmax : {127, 7}) {
         BOOST_TEST_CONTEXT(name << ", " << rows << " x " << cols << ", codes to " << qmax) {
           Block block(level, rows, cols, qmax);

@@ -7,7 +7,7 @@ from program import octavo
 
 
 def found_gpus():
-    """How many GPUs the CUDA backend finds, and why if there is none."""
+    """How many GPUs the CUDA backend finds, and what it says of them or of their absence."""
     listed = json.loads(octavo("plugins", "cuda", "--probe", "--json").stdout)
     found = [plugin for plugin in listed["plugins"] if plugin["id"] == "cuda" and plugin["kind"] == "backend"]
     if not found:
@@ -18,5 +18,5 @@ def found_gpus():
 def require_gpu(count=1):
     there, said = found_gpus()
     if there < count:
-        print("skipped:", said)
+        print("skipped:", f"{count} GPUs are needed: {said}" if there else said)
         sys.exit(77)

@@ -115,6 +115,19 @@ class MarkersTest(EditTest):
         self.assertIn("1 marker is without a format", said)
         self.assertEqual(len(document["warnings"]), 1)
 
+    def test_a_marker_that_tells_of_other_weights_is_a_warning(self):
+        document, said = self.edit("--remove-keys", "convrot_groupsize, convrot")
+        self.assertIn("what markers say of convrot, convrot_groupsize changes: loaders will read other weights", said)
+        self.assertEqual(len(document["warnings"]), 1)
+        document, _ = self.edit("--add-keys", FULL, "--force")
+        self.assertEqual(document["warnings"], [])
+
+    def test_half_of_a_rotation_is_found(self):
+        self.edit("--remove-keys", "convrot")
+        found = json.loads(octavo("verify", self.target, "--json").stdout)["findings"]
+        self.assertEqual([(one["code"], one["severity"]) for one in found if one["code"].startswith("convrot")],
+                         [("convrot-missing", "warning")])
+
     def test_the_output_of_a_conversion_edits_back(self):
         """There and back again gives the first file's tensors."""
         once = self.folder / "once.safetensors"
@@ -275,6 +288,13 @@ class FilesTest(EditTest):
         self.refuse(2, "edit", self.source, "--add-keys", FULL)
         self.assertEqual(self.target.read_bytes(), b"mine")
         self.edit("--add-keys", FULL, "--force")
+
+    def test_dry_run_ends_as_the_run_would(self):
+        self.target.write_bytes(b"mine")
+        for code, target in ((2, self.target), (2, self.source), (2, f"{self.folder}/new/"), (5, "/nowhere/x.safetensors")):
+            for more in ((), ("--dry-run",)):
+                self.refuse(code, "edit", self.source, "--add-keys", FULL, "-o", target, *more)
+        self.assert_files("model.safetensors", "model_edited.safetensors")
 
     def test_dry_run_writes_nothing(self):
         document, _ = self.edit("--add-keys", FULL, "--dry-run")

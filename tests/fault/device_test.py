@@ -178,6 +178,37 @@ class DeviceTest(ConversionTest):
         self.convert(self.source, self.target, *self.options("frail", "int8_convrot", "--set", "frail.lanes=1"))
         self.assertEqual(sha256(self.target), expected)
 
+    def on_two(self, device, *arguments):
+        document = self.convert(self.source, self.target, *self.options(device, "int8_convrot", *arguments))
+        return document["notes"], sha256(self.target)
+
+    def test_several_devices_share_the_work(self):
+        expected = self.on_cpu("int8_convrot")
+        self.assertEqual(self.on_two("frail:0,1"), ([], expected))
+        # One that has no memory shows that it was to have lanes, and the other one that it has them.
+        for memory_on in (0, 1):
+            notes, digest = self.on_two("frail:0,1", "--set", f"frail.memory_on={memory_on}")
+            self.assertEqual(digest, expected)
+            self.assertEqual(len(notes), 1, notes)
+            self.assertIn("fewer lanes of frail", notes[0])
+        self.refuse(6, "convert", self.source, "-o", self.target,
+                    *self.options("frail:0", "int8_convrot", "--set", "frail.memory_on=1"))
+
+    def test_what_is_prepared_stays_on_the_first_device(self):
+        mirror = ["--optimizer", "mirror:comes=prepared"]
+        _, expected = self.on_two("frail:0", *mirror)
+        for rehearsed in ([], ["--keep-worst", "1"]):
+            notes, digest = self.on_two("frail:1,0", *mirror, "--set", "frail.memory_on=1", *rehearsed)
+            said = "frail:1 does all of it: what is prepared for a layer stays on one device"
+            self.assertEqual([note for note in notes if "device" in note], [said])
+            self.assertEqual(digest == expected, not rehearsed)
+
+    def test_whole_layers_that_are_not_prepared_are_spread(self):
+        _, expected = self.on_two("frail:0", "--optimizer", "mirror")
+        notes, digest = self.on_two("frail:0,1", "--optimizer", "mirror", "--set", "frail.memory_on=1")
+        self.assertEqual(digest, expected)
+        self.assertIn("fewer lanes of frail", notes[0])
+
     def test_memory_for_no_lane(self):
         expected = self.on_cpu("int8_convrot")
         document, digest = self.on_frail("int8_convrot", "--set", "frail.lanes=0")

@@ -1,5 +1,5 @@
 // A backend that works like one on a GPU (memory of its own, in name only; results when they are waited for)
-// and fails on request. The reference does its arithmetic.
+// and fails on request. There are two devices of it. The reference does its arithmetic.
 #include <octavo/backend.hpp>
 
 #include <atomic>
@@ -14,6 +14,7 @@ using namespace octavo;
 constexpr octavo_param kParams[] = {
     integer_param("lost_after", "0", 0, 1e9, "Operations after which the device is lost; 0: never"),
     integer_param("lanes", "64", 0, 64, "Lanes that there is memory for"),
+    integer_param("memory_on", "-1", -1, 1, "The device that has memory for lanes; -1: both"),
     integer_param("most_rows", "0", 0, 1e9, "Rows of the largest tile that there is memory for; 0: any"),
 };
 
@@ -38,10 +39,11 @@ octavo_tensor on_host(octavo_tensor view) {
 
 class FrailLane final : public BackendLane {
  public:
-  FrailLane(Device& device, const octavo_operations& reference) : device_(device), reference_(reference) {}
+  FrailLane(Device& device, std::int32_t index, const octavo_operations& reference)
+      : device_(device), index_(index), reference_(reference) {}
 
   octavo_memory memory() const override { return OCTAVO_MEMORY_DEVICE; }
-  std::int32_t device() const override { return 0; }
+  std::int32_t device() const override { return index_; }
   void* allocate(octavo_memory, std::uint64_t bytes) override {
     device_.check();
     return std::aligned_alloc(64, (bytes + 64) / 64 * 64);
@@ -80,23 +82,36 @@ class FrailLane final : public BackendLane {
   }
 
   Device& device_;
+  const std::int32_t index_;
   const octavo_operations& reference_;
 };
+
+octavo_device device_of(std::int32_t index) {
+  octavo_device device{};
+  device.struct_size = sizeof device;
+  device.index = index;
+  copy_text("frail", device.name);
+  device.memory_bytes = std::uint64_t{1} << 30;
+  return device;
+}
 
 class FrailBackend final : public Backend {
  public:
   static constexpr LaneAdvice advice{4, 2};
   static constexpr std::uint32_t operations = 1u << OCTAVO_OP_QUANTIZE_NEAREST | 1u << OCTAVO_OP_ABSMAX;
-  static ProbeResult probe(const Host&) { return {1000, "everywhere", {}}; }
+  static ProbeResult probe(const Host&) { return {1000, "everywhere", {device_of(0), device_of(1)}}; }
 
   FrailBackend(const Host& host, const Params& params)
       : device_{params.integer("lost_after"), params.integer("most_rows"), params.integer("lanes")},
+        memory_on_(params.integer("memory_on")),
         reference_(host.reference()) {}
 
-  std::unique_ptr<BackendLane> open_lane(const octavo_lane_request&) override {
+  std::unique_ptr<BackendLane> open_lane(const octavo_lane_request& request) override {
     device_.check();
-    if (device_.lanes_left-- <= 0) throw PluginError(OCTAVO_NO_MEMORY, "no memory for another lane");
-    return std::make_unique<FrailLane>(device_, reference_);
+    const bool has_memory = memory_on_ < 0 || memory_on_ == request.device;
+    if (!has_memory || device_.lanes_left-- <= 0)
+      throw PluginError(OCTAVO_NO_MEMORY, "no memory for another lane");
+    return std::make_unique<FrailLane>(device_, request.device, reference_);
   }
   std::string unsupported(octavo_operation operation, const octavo_grid*,
                           std::span<const octavo_tensor>) const override {
@@ -105,6 +120,7 @@ class FrailBackend final : public Backend {
 
  private:
   Device device_;
+  const std::int64_t memory_on_;
   const octavo_operations& reference_;
 };
 

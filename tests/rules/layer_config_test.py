@@ -58,8 +58,9 @@ class LayerConfigTest(RulesTest):
     def test_scaling_mode_overrides_the_format(self):
         for mode, spec in (("tensor", "int8_tensorwise:scale=tensor"), ("row", "int8_tensorwise"),
                            ("axis", "int8_axiswise"), ("block", "int8_blockwise")):
-            config = self.write_config({"q$": {"format": "int8_convrot", "scaling_mode": mode}})
-            self.assert_stored(self.converted("--layer-config", config), Q, spec)
+            for entry in ({"format": "int8_convrot", "scaling_mode": mode}, {"scaling_mode": mode}):
+                config = self.write_config({"q$": entry})
+                self.assert_stored(self.converted("--layer-config", config), Q, spec)
         config = self.write_config(
             {"q$": {"format": "int8_blockwise:block_size=32", "scaling_mode": "block"}})
         self.assertEqual(self.marker_of(self.converted("--layer-config", config), Q)["group_size"], 32)

@@ -109,6 +109,9 @@ class PrecedenceTest(RulesTest):
         target = self.folder / "out.safetensors"
         error = self.refuse(4, "convert", self.source, "-o", target, "--exclude-layers", ".")
         self.assertIn("nothing would be quantized", error)
+        self.assertIn("--model none", error)
+        none = self.refuse(4, "convert", self.source, "-o", target, "--exclude-layers", ".", "--model", "none")
+        self.assertNotIn("--model none", none)
         config = self.write_config({"_default": {"skip": True}})
         self.refuse(4, "convert", self.source, "-o", target, "--layer-config", config)
         self.assert_files("source.safetensors", "layers.json")

@@ -217,7 +217,7 @@ class FileTest(CalibrationTest):
         for option in (("--calib-rows", "7"), ("--no-bias-correction",)):
             done = octavo("convert", self.source, "-o", self.target, "-f", "--model", "none", *option)
             self.assertEqual(done.returncode, 0, done.stderr)
-            self.assertIn("has no effect: there is no calibration file in use", done.stderr)
+            self.assertIn(f"{option[0]} has no effect: there is no calibration file in use", done.stderr)
 
     def test_at_most_so_many_rows_are_kept_and_always_the_same(self):
         source, _ = self.model({"a": weight(1, 64, 64)}, name="small.safetensors")

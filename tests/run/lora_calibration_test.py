@@ -38,11 +38,24 @@ class LoraCalibrationTest(RunTest):
         self.assertEqual(document["schema"], "octavo.calibrate-from-lora/1")
         self.assertEqual([(layer["name"], layer["shape"]) for layer in document["layers"]], [("blocks.0.a", [9, 128])])
         self.assertAlmostEqual(document["layers"][0]["original_damping"], (6144 - 9) / 9)
+        too_few = "1 layer has fewer than 16 rows, for which gptq and quip store nearest: give another --lora"
+        self.assertEqual(document["warnings"], [too_few])
+        self.assertIn(too_few, done.stderr)
         file = checkpoint_file.read(self.target)
         self.assertEqual(list(file.tensors), ["blocks.0.a.inputs"])
         self.assertEqual(file.metadata, {"octavo.source": "LoRA"})
         expected = scaled(np.concatenate([self.downs[0][[0, 1, 3]], self.downs[1]]))
         np.testing.assert_allclose(decode(file.tensors["blocks.0.a.inputs"]), expected, rtol=1e-6)
+
+    def test_enough_rows_for_feedback_are_no_warning(self):
+        lora = checkpoint_file.write(self.folder / "wide.safetensors", {
+            "blocks.0.a.lora_down.weight": encode(np.random.default_rng(2).standard_normal((16, 128)), "F32"),
+            "blocks.0.a.lora_up.weight": encode(np.ones((64, 16)), "F32")})
+        done = octavo("calibrate-from-lora", self.source, "--lora", lora, "-o", self.target, "--json")
+        self.assertEqual(json.loads(done.stdout)["warnings"], [])
+        document = self.convert(self.source, self.folder / "out.safetensors", "--model", "none", "--optimizer", "gptq",
+                                "--calibration-data", self.target, "--damping", "1")
+        self.assertNotIn("fewer than", str([layer.get("note") for layer in document["layers"]]))
 
     def test_it_is_a_calibration_file_that_moves_no_bias_and_makes_no_scale(self):
         octavo("calibrate-from-lora", self.source, "--lora", self.loras[0], "-o", self.target)

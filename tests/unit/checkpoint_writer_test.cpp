@@ -425,6 +425,8 @@ BOOST_AUTO_TEST_CASE(only_regular_files_are_outputs) {
   check_refused(folder / "fifo", ErrorCode::usage, "not a regular file", with_force());
   fs::create_symlink("/dev/null", folder / "null");
   check_refused(folder / "null", ErrorCode::usage, "not a regular file", with_force());
+  check_refused(folder / "d/", ErrorCode::usage, "is a folder", with_force());
+  check_refused(folder / "new/", ErrorCode::usage, "names a folder");
   check_refused("", ErrorCode::usage, "not a name");
   check_refused("/", ErrorCode::usage, "not a name");
   check_refused(folder / "..", ErrorCode::usage, "not a name");

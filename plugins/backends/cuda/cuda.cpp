@@ -51,13 +51,10 @@ class CudaBackend final : public Backend {
   std::unique_ptr<BackendLane> open_lane(const octavo_lane_request& request) override {
     const int device = request.device < 0 ? 0 : request.device;
     const std::shared_future<void> context = context_of(device);
-    {
-      const std::lock_guard lock(ring_mutex_);
-      ring_->map(request.count * request.slots, request.slot_bytes);
-      context.get();
-      check(cudaSetDevice(device), "lane", "device");
-      ring_->pin(device);
-    }
+    ring_->map(request.count * request.slots, request.slot_bytes);
+    context.get();
+    check(cudaSetDevice(device), "lane", "device");
+    ring_->pin(device);
     return std::make_unique<CudaLane>(ring_, fault_, device);
   }
 
@@ -114,7 +111,7 @@ class CudaBackend final : public Backend {
       cuda::unsupported("supports", fmt::format("a weight of dtype {}", operands[0].dtype));
   }
 
-  std::mutex contexts_mutex_, ring_mutex_;
+  std::mutex contexts_mutex_;
   std::map<int, std::shared_future<void>> contexts_;
   std::shared_ptr<PinnedRing> ring_ = std::make_shared<PinnedRing>();
   std::shared_ptr<Fault> fault_ = std::make_shared<Fault>(asked_fault());

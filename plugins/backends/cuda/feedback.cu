@@ -73,11 +73,11 @@ __device__ inline void store_strip(const FeedbackJob& job, const Own& own, std::
 // Of all threads, which come to it from two loops.
 __device__ inline void wait_for_block() { asm volatile("bar.sync 0;" ::: "memory"); }
 
-template <bool kWhole>
+template <bool kWholeStrips>
 __device__ inline void feed_strips(const FeedbackJob& job, Stage& stage, std::int64_t first_row) {
   const int thread = static_cast<int>(threadIdx.x), cols = static_cast<int>(job.source.cols);
   const int stride = residual_stride(cols), last = (cols - 1) / kStrip * kStrip;
-  Feeder<kWhole> feeder(job.factor, thread, max(last - kStrip, 0), last);
+  Feeder<kWholeStrips> feeder(job.factor, thread, max(last - kStrip, 0), last);
   for (int column = last; column >= 0; column -= kStrip) {
     Strip& strip = stage.strips[column / kStrip % 2];
     if (column + 2 * kStrip <= last)

@@ -12,15 +12,16 @@ struct Own {
 };
 
 // A thread that adds up: four columns of four rows, over a part of the depth. It has a square of the factor
-// in registers, and an entry is no sooner used than the next square's is on its way: from the L1 cache, where
-// all warps find it, because each square is prefetched when the one beside it, which feeds the strip before,
-// is used. kWhole: the factor consists of whole squares.
-template <bool kWhole>
+// in registers, and loads the next one's entries while it uses them; the compiler moves these loads behind
+// the last use, so they must be short: each square is prefetched to the L1 cache, where all warps find it,
+// when the one beside it, which feeds the strip before, is used. kWholeStrips: the factor has a multiple of
+// 32 rows.
+template <bool kWholeStrips>
 class Feeder {
  public:
   const Own own;
 
-  // `column`, `done`: of the first square that is used.
+  // `column`, `done`: of the first square that is used; where none is, of one that is there.
   __device__ Feeder(const View& factor, int thread, int column, int done)
       : own{thread / kQuads, thread % kQuads * 4},
         first_row_(thread / 32 * kFeedRows),
@@ -65,7 +66,7 @@ class Feeder {
   __device__ void prefetch(int column, int done) const {
     if (column < 0 || done + own.row >= rows_) return;
     const float* const from = factor_ + (done + own.row) * stride_ + column;
-    asm volatile("prefetch.global.L1 [%0];" ::"l"(from));
+    asm volatile("prefetch.global.L1 [%0];" ::"l"(__cvta_generic_to_global(from)));
   }
 
   // Adds up the parts of the depth: what a lane has of rows that are not its own goes to the lanes whose own
@@ -84,7 +85,7 @@ class Feeder {
 
   // Where there is no such row, what stays, which is finite, is multiplied by a residual of 0.
   __device__ void bring(const float* part, int done, int d) {
-    if (kWhole || done + depth_ + d < rows_)
+    if (kWholeStrips || done + depth_ + d < rows_)
       unpack(__ldg(reinterpret_cast<const float4*>(part + d * stride_)), entries_[d]);
   }
 

@@ -53,21 +53,17 @@ void register_memory(std::byte* data, std::uint64_t bytes) {
 
 }  // namespace
 
+// In a thread that has no device yet CUDA would take the first one, and make a context there.
 PinnedRing::~PinnedRing() {
+  cudaSetDevice(device_);
   unmap_ring();
   for (const auto& [data, bytes] : own_) unmap({data, bytes});
   for (const Mapping& mapping : spare_) unmap(mapping);
 }
 
-void PinnedRing::unmap(const Mapping& mapping) const noexcept {
-  unregister(mapping.data);
+void PinnedRing::unmap(const Mapping& mapping) noexcept {
+  cudaHostUnregister(mapping.data);
   munmap(mapping.data, mapping.bytes);
-}
-
-// In a thread that has no device yet CUDA would take the first one, and make a context there.
-void PinnedRing::unregister(std::byte* data) const noexcept {
-  cudaSetDevice(device_);
-  cudaHostUnregister(data);
 }
 
 void PinnedRing::map(std::uint32_t blocks, std::uint64_t block_bytes) {
@@ -77,6 +73,7 @@ void PinnedRing::map(std::uint32_t blocks, std::uint64_t block_bytes) {
   if (ring_.data != nullptr) {
     const bool fits = blocks_ >= blocks && block_bytes_ >= block_bytes;
     if (fits || free_.size() < blocks_) return;
+    cudaSetDevice(device_);
     unmap_ring();
   }
   ring_.bytes = round_up(blocks * block_bytes, kHugePage);
@@ -154,7 +151,7 @@ std::byte* PinnedRing::take_spare(std::uint64_t bytes) {
 
 void PinnedRing::unmap_ring() noexcept {
   if (ring_.data == nullptr) return;
-  if (pinned_) unregister(ring_.data);
+  if (pinned_) cudaHostUnregister(ring_.data);
   munmap(ring_.data, ring_.bytes);
   ring_ = {};
   pinned_ = false;

@@ -37,15 +37,14 @@ class PinnedRing {
     std::uint64_t bytes = 0;
   };
   void unmap_ring() noexcept;
-  void unmap(const Mapping& mapping) const noexcept;
-  void unregister(std::byte* data) const noexcept;
+  static void unmap(const Mapping& mapping) noexcept;
   // One of the spare mappings for `bytes`, or nullptr.
   std::byte* take_spare(std::uint64_t bytes);
 
   std::mutex mutex_;
   Mapping ring_;
   bool pinned_ = false;
-  int device_ = 0;  // by way of which memory is registered
+  int device_ = 0;  // one whose context is there
   std::uint64_t block_bytes_ = 0;
   std::uint32_t blocks_ = 0;
   std::vector<std::byte*> free_;

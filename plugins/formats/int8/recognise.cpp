@@ -85,7 +85,15 @@ class Reader {
   }
 
   bool read_rotation() {
-    if (claim_.layout != Layout::convrot) return true;
+    if (claim_.layout != Layout::convrot) {
+      if (claim_.marker.convrot_groupsize != 0) {
+        recognition_.finding(
+            {OCTAVO_SEVERITY_WARNING, "convrot-missing", claim_.said_by,
+             "the marker names a convrot_groupsize and not \"convrot\": loaders take its codes "
+             "for plain ones"});
+      }
+      return true;
+    }
     std::int64_t group = claim_.marker.convrot_groupsize;
     if (group == 0) {
       group = kDefaultGroup;

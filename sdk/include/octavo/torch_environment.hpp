@@ -6,11 +6,10 @@
 
 namespace octavo {
 
-// To be called before any lane works, and where a GPU's driver is loaded in another thread before that,
-// because it reads the environment, too. Settings of the user's stay. (On one model 4.6 in place of 12.2 GB.)
-// LibTorch keeps what work on a stream has given back for that stream; from the device's own pool its memory
-// comes as a lane's does, and fits the next layer whichever of them works on it. cuBLAS would have 32 MiB for
-// each stream of each thread.
+// Call it before other threads run: a GPU's driver reads the environment in one. Settings of the user's stay.
+// (On one model 4.6 in place of 12.2 GB.) LibTorch keeps what work on a stream has given back for that
+// stream; from the device's own pool its memory comes as a lane's does, and fits the next layer whichever of
+// them works on it. cuBLAS would have 32 MiB for each stream of each thread.
 inline void set_torch_environment() {
   constexpr int kKeep = 0;
   if (std::getenv("PYTORCH_ALLOC_CONF") == nullptr)
