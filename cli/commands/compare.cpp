@@ -90,6 +90,7 @@ ordered_json document(const report::Comparison& comparison, std::optional<double
   for (const LayerComparison& layer : comparison.layers) json["layers"].push_back(layer_json(layer));
   json["total"] = difference_json(comparison.total);
   json["total"]["layers"] = comparison.layers.size();
+  if (comparison.layers.empty()) json["total"]["exact"] = false;  // nothing is known of them
   json["equal"] = comparison.equal;
   json["changed"] = ordered_json::array();
   for (const report::ChangedTensor& tensor : comparison.changed) {
@@ -239,6 +240,7 @@ int run(const Arguments& arguments, Terminal& terminal) {
   const auto shown = arguments.integer("worst", 0, 1'000'000);
   const Verdict verdict = compare_files(arguments, terminal);
   const report::Comparison& comparison = verdict.comparison;
+  const std::string failure = least ? below_least(comparison, *least) : "";
   const auto name = [&](size_t i) {
     return std::filesystem::path(arguments.texts("checkpoint")[i]).filename().string();
   };
@@ -247,6 +249,7 @@ int run(const Arguments& arguments, Terminal& terminal) {
     checkpoint::write_text_file(*path, html_of(page), arguments.flag("force"), verdict.files);
   if (arguments.flag("json")) {
     ordered_json json = document(comparison, least);
+    json["warnings"] = failure.empty() ? ordered_json::array() : ordered_json::array({failure});
     add_outputs(verdict.outputs, page, json);
     terminal.print_json(json);
   } else {
@@ -256,7 +259,6 @@ int run(const Arguments& arguments, Terminal& terminal) {
       print_left_out(terminal, *verdict.outputs);
     }
   }
-  const std::string failure = least ? below_least(comparison, *least) : "";
   if (failure.empty()) return 0;
   Session::note(failure);
   return static_cast<int>(ErrorCode::verify);

@@ -58,6 +58,16 @@ class FragileLayersTest(ConversionTest):
     def worst(self, count):
         return sorted(layer["name"] for layer in self.by_quality[:count])
 
+    def test_compare_says_what_is_below_in_its_document_too(self):
+        limit = self.by_quality[0]["sqnr_db"] + 0.01
+        for least, code, said in ((0, 0, []), (limit, 7, [f"1 of 6 layers is below {limit} dB"])):
+            done = octavo("compare", self.source, self.target, "--json", "--min-sqnr", repr(least))
+            self.assertEqual(done.returncode, code, done.stderr)
+            self.assertEqual(json.loads(done.stdout)["warnings"], said)
+        other = checkpoint_file.write(self.folder / "other.safetensors", {"x.weight": encode(np.ones((4, 4)), "BF16")})
+        total = json.loads(octavo("compare", self.source, other, "--json").stdout)["total"]
+        self.assertEqual((total["layers"], total["sqnr_db"], total["exact"]), (0, None, False))
+
     def test_the_worst_stay(self):
         self.assertEqual(self.kept("--keep-worst", "1"), self.worst(1))
         self.assertEqual(self.kept("--keep_worst=3"), self.worst(3))
