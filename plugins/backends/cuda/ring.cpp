@@ -53,9 +53,7 @@ void register_memory(std::byte* data, std::uint64_t bytes) {
 
 }  // namespace
 
-// In a thread that has no device yet CUDA would take the first one, and make a context there.
 PinnedRing::~PinnedRing() {
-  cudaSetDevice(device_);
   unmap_ring();
   for (const auto& [data, bytes] : own_) unmap({data, bytes});
   for (const Mapping& mapping : spare_) unmap(mapping);
@@ -73,7 +71,6 @@ void PinnedRing::map(std::uint32_t blocks, std::uint64_t block_bytes) {
   if (ring_.data != nullptr) {
     const bool fits = blocks_ >= blocks && block_bytes_ >= block_bytes;
     if (fits || free_.size() < blocks_) return;
-    cudaSetDevice(device_);
     unmap_ring();
   }
   ring_.bytes = round_up(blocks * block_bytes, kHugePage);
@@ -149,7 +146,9 @@ std::byte* PinnedRing::take_spare(std::uint64_t bytes) {
   return mapping.data;
 }
 
+// In a thread that has no device yet CUDA would take the first one, and make a context there.
 void PinnedRing::unmap_ring() noexcept {
+  if (device_ >= 0) cudaSetDevice(device_);
   if (ring_.data == nullptr) return;
   if (pinned_) cudaHostUnregister(ring_.data);
   munmap(ring_.data, ring_.bytes);

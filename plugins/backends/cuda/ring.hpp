@@ -44,7 +44,7 @@ class PinnedRing {
   std::mutex mutex_;
   Mapping ring_;
   bool pinned_ = false;
-  int device_ = 0;  // one whose context is there
+  int device_ = -1;  // one whose context is there; -1: nothing is registered
   std::uint64_t block_bytes_ = 0;
   std::uint32_t blocks_ = 0;
   std::vector<std::byte*> free_;
