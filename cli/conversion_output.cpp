@@ -61,11 +61,10 @@ void check_output(const Conversion& conversion, const checkpoint::OutputOptions&
                   const plan::Plan& plan, const run::Output& output) {
   if (conversion.page) check_page(*conversion.page, output.path(), options);
   if (options.discard) return;
-  const std::filesystem::path path = checkpoint::output_name(output.path());
   const bool sharded = output.is_sharded();
-  if (!sharded) checkpoint::check_file_name(output.path());
-  checkpoint::check_target(path, sharded ? checkpoint::OutputKind::folder : checkpoint::OutputKind::file,
-                           options.force, options.inputs);
+  const auto kind = sharded ? checkpoint::OutputKind::folder : checkpoint::OutputKind::file;
+  const std::filesystem::path path = checkpoint::output_name(output.path(), kind);
+  checkpoint::check_target(path, kind, options.force, options.inputs);
   const uint64_t bytes = least_bytes(plan, output);
   const uint64_t inexact_largest = sharded ? 0 : bytes;  // the layers that stay move the cuts between shards
   checkpoint::check_room(checkpoint::folder_of(path), bytes,

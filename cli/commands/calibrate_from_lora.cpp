@@ -16,6 +16,8 @@
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
+#include <string>
+#include <vector>
 
 namespace octavo::cli {
 namespace {
@@ -26,6 +28,7 @@ struct Written {
   calibration::LoraInputs inputs;
   std::filesystem::path path;
   uint64_t bytes = 0;
+  std::vector<std::string> warnings = {};
 };
 
 lora::Request request_of(const Arguments& arguments) {
@@ -65,6 +68,16 @@ void write(const calibration::LoraInputs& inputs, const std::filesystem::path& p
   file.commit();
 }
 
+// Of rows that are too few for gptq and quip, which store such layers as nearest does.
+std::vector<std::string> warnings_of(const calibration::LoraInputs& inputs) {
+  constexpr int64_t kFewest = 16;  // kFewestSamples of plugins/optimizers/feedback
+  const auto short_of = std::count_if(inputs.layers.begin(), inputs.layers.end(),
+                                      [](const auto& layer) { return layer.second.rows < kFewest; });
+  if (short_of == 0) return {};
+  return {fmt::format("{} fewer than {} rows, for which gptq and quip store nearest: give another --lora",
+                      plural(static_cast<uint64_t>(short_of), "layer has", "layers have"), kFewest)};
+}
+
 Written calibrate(const Arguments& arguments) {
   const std::filesystem::path model = *arguments.text("input");
   const checkpoint::Checkpoint source = checkpoint::Checkpoint::open(model);
@@ -79,6 +92,7 @@ Written calibrate(const Arguments& arguments) {
   options.inputs = source.identities();
   options.inputs.insert(options.inputs.end(), merges.identities.begin(), merges.identities.end());
   write(written.inputs, written.path, options, written.bytes);
+  written.warnings = warnings_of(written.inputs);
   return written;
 }
 
@@ -87,25 +101,13 @@ double original_damping(int64_t rows) {
   return static_cast<double>(std::max<int64_t>(kWhiteRows - rows, 0)) / static_cast<double>(rows);
 }
 
-// Of rows that are too few for gptq and quip, which store such layers as nearest does; "" if all have enough.
-std::string warning_of(const Written& written) {
-  constexpr int64_t kFewest = 16;
-  const auto& layers = written.inputs.layers;
-  const auto short_of = std::count_if(layers.begin(), layers.end(),
-                                      [](const auto& layer) { return layer.second.rows < kFewest; });
-  if (short_of == 0) return {};
-  return fmt::format("{} fewer than {} rows, for which gptq and quip store nearest: give another --lora",
-                     plural(static_cast<uint64_t>(short_of), "layer has", "layers have"), kFewest);
-}
-
 nlohmann::ordered_json json_of(const Written& written) {
   nlohmann::ordered_json json = {{"schema", "octavo.calibrate-from-lora/1"},
                                  {"output", written.path.string()},
                                  {"file_bytes", written.bytes},
                                  {"layers", nlohmann::ordered_json::array()},
                                  {"left_out", written.inputs.left_out},
-                                 {"warnings", nlohmann::ordered_json::array()}};
-  if (const std::string warning = warning_of(written); !warning.empty()) json["warnings"].push_back(warning);
+                                 {"warnings", written.warnings}};
   for (const auto& [layer, rows] : written.inputs.layers) {
     json["layers"].push_back({{"name", layer},
                               {"shape", {rows.rows, rows.cols}},
@@ -138,7 +140,7 @@ void print(const Written& written, Terminal& terminal) {
 
 int run(const Arguments& arguments, Terminal& terminal) {
   const Written written = calibrate(arguments);
-  if (const std::string warning = warning_of(written); !warning.empty()) Session::note(warning);
+  for (const std::string& warning : written.warnings) Session::note(warning);
   if (arguments.flag("json")) {
     terminal.print_json(json_of(written));
   } else if (!terminal.quiet()) {

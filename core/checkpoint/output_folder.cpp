@@ -37,7 +37,9 @@ void remove_old_output(const fs::path& folder) {
 bool are_written_side_by_side(const ShardSet& shards) { return shards.layouts.size() >= kManyFiles; }
 
 OutputFolder::OutputFolder(const fs::path& final_path, ShardSet shards, const OutputOptions& options)
-    : final_path_(output_name(final_path)), shards_(std::move(shards)), options_(options) {
+    : final_path_(output_name(final_path, OutputKind::folder)),
+      shards_(std::move(shards)),
+      options_(options) {
   if (!options_.discard) {
     check_target(final_path_, OutputKind::folder, options_.force, options_.inputs);
     check_room(folder_of(final_path_), shards_.bytes(), shards_.largest_file());

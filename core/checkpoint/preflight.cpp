@@ -65,21 +65,19 @@ void check_existing_folder(const fs::path& path, bool force, std::span<const Fil
 
 fs::path folder_of(const fs::path& path) { return path.parent_path().empty() ? "." : path.parent_path(); }
 
-fs::path output_name(const fs::path& path) {
+fs::path output_name(const fs::path& path, OutputKind kind) {
   std::error_code error;
+  const bool ends_in_slash = !path.empty() && !path.has_filename();
+  if (kind == OutputKind::file && ends_in_slash && !fs::exists(fs::symlink_status(path, error)))
+    throw refuse(ErrorCode::usage, path, "names a folder, and the output is one file",
+                 "give a file name, or --shards N");
+  error.clear();
   fs::path name = path.empty() ? path : fs::absolute(path, error);
   if (error) throw refuse(ErrorCode::io, path, error.message());
   while (!name.has_filename() && name.has_relative_path()) name = name.parent_path();
   if (!name.has_filename() || name.filename() == "." || name.filename() == "..")
     throw refuse(ErrorCode::usage, path, "is not a name for an output");
   return name;
-}
-
-void check_file_name(const fs::path& path) {
-  std::error_code ignored;
-  if (path.has_filename() || path.empty() || fs::exists(fs::symlink_status(path, ignored))) return;
-  throw refuse(ErrorCode::usage, path, "names a folder, and the output is one file",
-               "give a file name, or --shards N");
 }
 
 bool is_output_folder(const fs::path& folder) {

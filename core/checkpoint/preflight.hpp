@@ -17,10 +17,6 @@ enum class OutputKind { file, folder };
 void check_target(const std::filesystem::path& path, OutputKind kind, bool force,
                   std::span<const FileIdentity> inputs);
 
-// Throws Error usage if `path`, where one file is to be, ends in a slash and is not there yet: it names a
-// folder.
-void check_file_name(const std::filesystem::path& path);
-
 // Throws Error io if `bytes` more do not fit the file system of `folder`, or `largest_file` exceeds what it
 // or this process may hold in one file. Also turns SIGXFSZ off, so that a limit is an error and not a death.
 void check_room(const std::filesystem::path& folder, uint64_t bytes, uint64_t largest_file);
@@ -29,8 +25,9 @@ void check_room(const std::filesystem::path& folder, uint64_t bytes, uint64_t la
 std::filesystem::path folder_of(const std::filesystem::path& path);
 
 // The path, absolute (a change of the current folder must not move the output) and without a slash at its
-// end. Throws Error usage where no name is left ("", "/", "..").
-std::filesystem::path output_name(const std::filesystem::path& path);
+// end. Throws Error usage where no name is left ("", "/", ".."), and where a file is to be and the slash
+// names a folder that is not there.
+std::filesystem::path output_name(const std::filesystem::path& path, OutputKind kind);
 
 // True for an empty folder, and for one with nothing in it but NAME.safetensors.index.json and files named
 // NAME-00001-of-00002.safetensors.

@@ -41,7 +41,7 @@ mode_t mode_for_new_file() { return 0666 & ~current_umask(); }
 mode_t mode_for_new_folder() { return 0777 & ~current_umask(); }
 
 OutputFile::OutputFile(const std::filesystem::path& final_path, Layout layout, OutputOptions options)
-    : final_path_((check_file_name(final_path), output_name(final_path))),
+    : final_path_(output_name(final_path, OutputKind::file)),
       layout_(std::move(layout)),
       options_(std::move(options)),
       log_(options_.verify) {

@@ -159,16 +159,24 @@ class Planner {
   }
 
   void warn() {
-    const auto no_format =
-        std::count_if(plan_.layers.begin(), plan_.layers.end(), [](const EditedLayer& layer) {
-          return layer.changes() && !Json::parse(layer.after).contains("format");
-        });
-    if (no_format > 0) {
-      plan_.warnings.push_back(
-          fmt::format("{} without a format: loaders refuse such a layer",
-                      plural(static_cast<uint64_t>(no_format), "marker is", "markers are")));
+    uint64_t without_format = 0;
+    std::set<std::string> meaning;  // keys that say otherwise now, of markers that have a format
+    for (const EditedLayer& layer : plan_.layers) {
+      if (!layer.changes()) continue;
+      const Json before = Json::parse(layer.before), after = Json::parse(layer.after);
+      if (!after.contains("format")) {
+        ++without_format;
+        continue;
+      }
+      // By which loaders turn codes into weights.
+      for (const char* key : {"format", "group_size", "convrot", "convrot_groupsize"}) {
+        if (before.value(key, Json()) != after.value(key, Json())) meaning.insert(key);
+      }
     }
-    const std::vector<std::string> meaning = changed_meaning();
+    if (without_format > 0) {
+      plan_.warnings.push_back(fmt::format("{} without a format: loaders refuse such a layer",
+                                           plural(without_format, "marker is", "markers are")));
+    }
     if (!meaning.empty()) {
       plan_.warnings.push_back(
           fmt::format("what markers say of {} changes: loaders will read other weights from the same codes",
@@ -176,19 +184,6 @@ class Planner {
     }
     if (!plan_.changes() && !entries_changed_)
       plan_.warnings.emplace_back("nothing changes: every marker is so already");
-  }
-
-  // The keys by which loaders turn codes into weights, where a marker that has a format says otherwise now.
-  std::vector<std::string> changed_meaning() const {
-    std::vector<std::string> changed;
-    for (const char* key : {"format", "group_size", "convrot", "convrot_groupsize"}) {
-      const auto differs = [&](const EditedLayer& layer) {
-        const Json before = Json::parse(layer.before), after = Json::parse(layer.after);
-        return after.contains("format") && before.value(key, Json()) != after.value(key, Json());
-      };
-      if (std::any_of(plan_.layers.begin(), plan_.layers.end(), differs)) changed.emplace_back(key);
-    }
-    return changed;
   }
 
   // Entries follow the markers that changed; with save_quant_metadata every marker has its entry.

@@ -88,11 +88,10 @@ void EditedFile::fill(checkpoint::OutputFile& output,
 }
 
 void EditedFile::check(const std::filesystem::path& path, const checkpoint::OutputOptions& options) const {
-  const bool is_file = shards_.index_name.empty();
-  if (is_file) checkpoint::check_file_name(path);
-  const std::filesystem::path target = checkpoint::output_name(path);
-  checkpoint::check_target(target, is_file ? checkpoint::OutputKind::file : checkpoint::OutputKind::folder,
-                           options.force, options.inputs);
+  const checkpoint::OutputKind kind =
+      shards_.index_name.empty() ? checkpoint::OutputKind::file : checkpoint::OutputKind::folder;
+  const std::filesystem::path target = checkpoint::output_name(path, kind);
+  checkpoint::check_target(target, kind, options.force, options.inputs);
   checkpoint::check_room(checkpoint::folder_of(target), shards_.bytes(), shards_.largest_file());
 }
 
@@ -113,7 +112,8 @@ void EditedFile::write(const std::filesystem::path& path, const checkpoint::Outp
       paths.push_back(checkpoint::lock_path(folder.shard(i).final_path()).string());
     }
     paths.push_back(folder.temp_path());
-    paths.push_back(checkpoint::lock_path(checkpoint::output_name(path)).string());
+    paths.push_back(
+        checkpoint::lock_path(checkpoint::output_name(path, checkpoint::OutputKind::folder)).string());
     watch(paths);
     for (size_t i = 0; i < folder.size(); ++i) fill(folder.shard(i), progress);
     source_.verify_unchanged();
